@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Brand } from '#lib/brand.ts'
+import type { Cidr } from '#net/cidr.ts'
+import type { Ipv4, Ipv6 } from '#net/ip.ts'
+import type { Mac } from '#net/mac.ts'
+
+/** Absolute path of a network namespace file, as the runtime gives it in CNI_NETNS. */
+export type NetnsPath = Brand<string, 'NetnsPath'>
+/** A Linux interface name: 1–15 bytes, no slash, no white space. */
+export type IfName = Brand<string, 'IfName'>
+
+/** One family of a pod's attachment. `gateway` is the vSwitch's (third-last address), `subnet` the vSwitch's CIDR. */
+export interface AddressV4 {
+  readonly address: Ipv4
+  readonly subnet: Cidr
+  readonly gateway: Ipv4
+}
+export interface AddressV6 {
+  readonly address: Ipv6
+  readonly subnet: Cidr
+  readonly gateway: Ipv6
+}
+
+/** The ENI that carries the pod's traffic, found on the node by its MAC. */
+export interface EniDevice {
+  readonly eniId: string
+  readonly mac: Mac
+  readonly gateway4?: Ipv4
+  readonly gateway6?: Ipv6
+}
+
+/**
+ * Everything the datapath needs to give one pod sandbox one interface, and nothing else. A value: it is stored in the
+ * ledger and planned again for CHECK, repair and DEL. Further kinds (`exclusive-eni`, `trunk-member`) extend the union.
+ */
+export interface SharedEniAttachment {
+  readonly kind: 'shared-eni'
+  readonly containerId: string
+  readonly netns: NetnsPath
+  /** CNI_IFNAME, normally eth0. */
+  readonly ifName: IfName
+  /** Host end of the veth: `cali` + 11 hex digits of SHA-1 over "<namespace>.<pod>[ifName≠eth0]" (terway-surface 5.3). */
+  readonly hostIfName: IfName
+  readonly mtu: number
+  readonly v4?: AddressV4
+  readonly v6?: AddressV6
+  readonly eni: EniDevice
+  readonly defaultRoute: boolean
+  /** Destinations routed through the pod's subnet gateway (5.4). */
+  readonly extraRoutes: readonly Cidr[]
+  /** Bytes per second seen from the pod; absent = not shaped (5.8). */
+  readonly ingressBytesPerSecond?: number
+  readonly egressBytesPerSecond?: number
+}
+export type Attachment = SharedEniAttachment

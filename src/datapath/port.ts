@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Attachment, EniDevice, IfName } from '#datapath/attachment.ts'
+import type { KernelOp } from '#kernel/op.ts'
+import type { Ip } from '#net/ip.ts'
+import type { Mac } from '#net/mac.ts'
+
+/** What the kernel looked like after `setup` did its work. */
+export interface SetupResult {
+  readonly hostMac: Mac
+  readonly podMac: Mac
+  readonly ops: readonly KernelOp[]
+}
+
+/** Host-side objects with our markers, for resync: what a predecessor may have left. */
+export interface Inventory {
+  /** Host ends of pods: links whose name is `cali` + 11 hex. */
+  readonly hostLinks: readonly { readonly name: IfName; readonly index: number; readonly up: boolean }[]
+  /** Policy rules of priority 512 (`to`) and 2048 (`from`). */
+  readonly rules: readonly { readonly priority: 512 | 2048; readonly ip: Ip; readonly table: number }[]
+  /** /32 and /128 routes in the main table over a cali link. */
+  readonly routes: readonly { readonly ip: Ip; readonly dev: IfName }[]
+}
+
+/**
+ * The engine between attachments and the kernel. Each call is idempotent, compares what is wanted with what is there and
+ * changes only the difference. All netlink happens on a worker thread: no call blocks the caller's event loop.
+ */
+export interface Datapath {
+  /** Brings an ENI's device (found by MAC, never by kind, ignoring cali*) to its wanted state; fails with `eni-absent` while the device is not on the node. */
+  ensureEni(eni: EniDevice, mtu: number): Promise<{ readonly ifName: IfName; readonly ifIndex: number }>
+  /** Makes the pod's network as the attachment says; a second call with the same value does nothing. */
+  setup(a: Attachment): Promise<SetupResult>
+  /** The operations that `setup` would perform now; empty = CHECK passes. */
+  diff(a: Attachment): Promise<readonly KernelOp[]>
+  /** Withdraws rules and host routes, so that the address is unroutable at once; the devices stay for `reap`. Returns in under a millisecond of kernel time. */
+  withdraw(a: Attachment): Promise<void>
+  /** Deletes host links in batches and answers which are proven gone. */
+  reap(links: readonly IfName[]): Promise<{ readonly gone: readonly IfName[]; readonly remaining: readonly IfName[] }>
+  inventory(): Promise<Inventory>
+  /** Deletes leftovers found by `inventory` that no live attachment accounts for. */
+  removeLeftovers(left: Inventory): Promise<readonly KernelOp[]>
+  /** Calls back when a link, address, route, rule or neighbour of ours may have changed (rtnetlink notification), debounced. Returns the unsubscriber. */
+  onChange(callback: () => void): () => void
+  close(): Promise<void>
+}

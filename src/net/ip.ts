@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+import ipaddr from 'ipaddr.js'
+import type { Brand } from '#lib/brand.ts'
+import { AppError } from '#lib/errors.ts'
+
+export type Family = 4 | 6
+/** Dotted quad, canonical. */
+export type Ipv4 = Brand<string, 'Ipv4'>
+/** RFC 5952 text: lower case, longest run of zeros compressed. */
+export type Ipv6 = Brand<string, 'Ipv6'>
+export type Ip = Ipv4 | Ipv6
+
+/** Parses one address into its canonical text; undefined when it is none. IPv4 must be four decimal parts; no zone index. */
+export function tryParseIp(text: string): Ip | undefined {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text).toString() as Ipv4
+  if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return undefined
+  return ipaddr.IPv6.parse(text).toRFC5952String() as Ipv6
+}
+
+export function parseIp(text: string): Ip {
+  const ip = tryParseIp(text)
+  if (ip === undefined) throw new AppError('bad-ip', `${JSON.stringify(text)} is not an IP address`)
+  return ip
+}
+
+export function parseIpv4(text: string): Ipv4 {
+  const ip = parseIp(text)
+  if (!isIpv4(ip)) throw new AppError('bad-ip', `${text} is not an IPv4 address`)
+  return ip
+}
+
+export function parseIpv6(text: string): Ipv6 {
+  const ip = parseIp(text)
+  if (!isIpv6(ip)) throw new AppError('bad-ip', `${text} is not an IPv6 address`)
+  return ip
+}
+
+export function isIpv4(ip: Ip): ip is Ipv4 {
+  return !ip.includes(':')
+}
+
+export function isIpv6(ip: Ip): ip is Ipv6 {
+  return ip.includes(':')
+}
+
+export function familyOf(ip: Ip): Family {
+  return isIpv4(ip) ? 4 : 6
+}
+
+/** Network byte order, 4 or 16 bytes. */
+export function toBytes(ip: Ip): Uint8Array {
+  return Uint8Array.from(ipaddr.parse(ip).toByteArray())
+}
+
+export function fromBytes(bytes: Uint8Array): Ip {
+  const a = ipaddr.fromByteArray([...bytes])
+  return (a.kind() === 'ipv4' ? a.toString() : (a as ipaddr.IPv6).toRFC5952String()) as Ip
+}
+
+export function toBigInt(ip: Ip): bigint {
+  return toBytes(ip).reduce((n, b) => (n << 8n) | BigInt(b), 0n)
+}
+
+export function fromBigInt(n: bigint, family: Family): Ip {
+  const size = family === 4 ? 4 : 16
+  return fromBytes(Uint8Array.from({ length: size }, (_, i) => Number((n >> BigInt(8 * (size - 1 - i))) & 255n)))
+}
+
+/** Orders by family, then numerically: for stable output. */
+export function compareIp(a: Ip, b: Ip): number {
+  if (familyOf(a) !== familyOf(b)) return familyOf(a) - familyOf(b)
+  const [x, y] = [toBigInt(a), toBigInt(b)]
+  return x < y ? -1 : x > y ? 1 : 0
+}
