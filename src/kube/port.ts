@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+export interface OwnerReference {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly name: string
+  readonly uid: string
+  readonly controller?: boolean
+  readonly blockOwnerDeletion?: boolean
+}
+
+export interface ObjectMeta {
+  readonly name: string
+  readonly namespace?: string
+  readonly uid?: string
+  readonly resourceVersion?: string
+  readonly generation?: number
+  readonly creationTimestamp?: string
+  readonly deletionTimestamp?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly finalizers?: readonly string[]
+  readonly ownerReferences?: readonly OwnerReference[]
+}
+
+export interface KubeObject {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: ObjectMeta
+}
+
+/**
+ * One kind as the API server serves it. `parse` turns what came over the wire into the (possibly trimmed) value that the
+ * process keeps; it throws AppError `bad-object` with the path of the field.
+ */
+export interface Resource<T extends KubeObject> {
+  readonly group: string
+  readonly version: string
+  readonly plural: string
+  readonly kind: string
+  readonly namespaced: boolean
+  parse(raw: unknown): T
+}
+
+export interface Selector {
+  readonly namespace?: string
+  readonly labelSelector?: string
+  readonly fieldSelector?: string
+}
+
+/** merge = RFC 7396; json = RFC 6902. `subresource: 'status'` where the CRD has one. */
+export interface Patch {
+  readonly type: 'merge' | 'json'
+  readonly body: unknown
+  readonly subresource?: 'status'
+}
+
+export interface WatchHandler<T> {
+  /** The whole set, after each (re)list: what is not in it is gone. */
+  replaced(items: readonly T[]): void
+  applied(item: T): void
+  deleted(item: T): void
+  /** The connection was lost or refused; the watch goes on by itself. For logs and metrics. */
+  interrupted?(reason: unknown): void
+}
+
+export interface Watch {
+  /** Resolves after the first `replaced`. */
+  readonly synced: Promise<void>
+  stop(): void
+}
+
+export interface EventInput {
+  /** The object that the event is about. */
+  readonly about: { readonly apiVersion: string; readonly kind: string; readonly name: string; readonly namespace?: string; readonly uid?: string }
+  readonly type: 'Normal' | 'Warning'
+  readonly reason: string
+  readonly message: string
+  /** The verb of events.k8s.io/v1, e.g. AllocIP (terway-surface 3.4). */
+  readonly action: string
+}
+
+export type KubeCode = 'not-found' | 'already-exists' | 'conflict' | 'forbidden' | 'unauthorized' | 'invalid' | 'throttled' | 'unavailable' | 'bad-object'
+
+/** The API server as meaning. Failures are AppError<KubeCode>; `unavailable` covers refused, reset and timed-out connections. */
+export interface Kube {
+  /** Undefined when it does not exist. */
+  get<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string): Promise<T | undefined>
+  list<T extends KubeObject>(r: Resource<T>, s?: Selector): Promise<readonly T[]>
+  create<T extends KubeObject>(r: Resource<T>, object: T): Promise<T>
+  /** Optimistic: with metadata.resourceVersion set, `conflict` when it is not the present one. */
+  replace<T extends KubeObject>(r: Resource<T>, object: T, subresource?: 'status'): Promise<T>
+  patch<T extends KubeObject>(r: Resource<T>, name: string, patch: Patch, namespace?: string): Promise<T>
+  /** Succeeds also when it does not exist. */
+  delete<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string, uid?: string): Promise<void>
+  watch<T extends KubeObject>(r: Resource<T>, s: Selector, handler: WatchHandler<T>): Watch
+  /** Best effort: never throws, at most one identical event a minute. */
+  event(e: EventInput): void
+}
