@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { isIPv4, isIPv6 } from 'node:net'
+import { test } from 'node:test'
+import { compareIp, familyOf, fromBigInt, fromBytes, parseIp, parseIpv4, parseIpv6, toBigInt, toBytes, tryParseIp } from '#net/ip.ts'
+
+test('parses to canonical text', () => {
+  const cases: readonly (readonly [string, string])[] = [
+    ['10.0.0.1', '10.0.0.1'],
+    ['2001:DB8:0:0:0:0:0:1', '2001:db8::1'],
+    ['fe80::', 'fe80::'],
+    ['::', '::'],
+    ['2001:db8:0:1:0:0:0:1', '2001:db8:0:1::1'],
+  ]
+  for (const [text, want] of cases) assert.equal(parseIp(text), want)
+})
+
+test('refuses what is not exactly one address', () => {
+  for (const text of [
+    '',
+    '10.0.0',
+    '10.0.0.256',
+    '010.0.0.1',
+    '0x0a.0.0.1',
+    '10.0.0.1 ',
+    '10.0.0.1/32',
+    'fe80::1%eth0',
+    ':::',
+    'localhost',
+  ])
+    assert.equal(tryParseIp(text), undefined, text)
+  assert.throws(() => parseIpv4('::1'), /not an IPv4/)
+  assert.throws(() => parseIpv6('10.0.0.1'), /not an IPv6/)
+})
+
+test('agrees with the platform on random text', () => {
+  const alphabet = '0123456789abcdef.:'
+  let seed = 7
+  const next = (n: number) => {
+    seed = (seed * 1103515245 + 12345) & 0x7fffffff
+    return seed % n
+  }
+  for (let i = 0; i < 20000; i++) {
+    const text = Array.from({ length: 2 + next(14) }, () => alphabet[next(alphabet.length)]).join('')
+    assert.equal(tryParseIp(text) !== undefined, isIPv4(text) || isIPv6(text), text)
+  }
+})
+
+test('bytes and numbers round-trip', () => {
+  for (const text of ['0.0.0.0', '255.255.255.255', '10.1.2.3', '::', 'ffff::1', '2001:db8::a:b']) {
+    const ip = parseIp(text)
+    assert.equal(fromBytes(toBytes(ip)), ip)
+    assert.equal(fromBigInt(toBigInt(ip), familyOf(ip)), ip)
+  }
+})
+
+test('orders by family, then as numbers', () => {
+  const sorted = ['::2', '10.0.0.10', '10.0.0.9', '::1'].map(parseIp).sort(compareIp)
+  assert.deepEqual(sorted, ['10.0.0.9', '10.0.0.10', '::1', '::2'])
+})
