@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+export type Verb = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS'
+/** The steps of CNI ADD, in order; `total` is the whole, waiting for an address included (in `lease`). */
+export type AddPhase = 'parse' | 'pod' | 'lease' | 'ledger' | 'kernel' | 'total'
+
+/** What the daemon tells about itself while it works. All callbacks are cheap and never throw; durations are milliseconds. */
+export interface Observer {
+  /** One verb answered; `code` is the CNI error code, 0 for success. */
+  verb(verb: Verb, code: number, ms: number): void
+  addPhase(phase: AddPhase, ms: number): void
+  /** A lease was made on this ENI, or refused because the pool was dry (`eniId` empty). */
+  leased(eniId: string, outcome: 'ok' | 'dry'): void
+  /** An address was leased before its cooling was over because a pod waited and nothing else was idle. */
+  coolingWaived(): void
+  /** One comparison of held leases with the kernel; `kinds` are the kinds of the operations that closed the difference. */
+  repair(result: 'clean' | 'repaired' | 'failed', kinds: readonly string[]): void
+}
+
+export const noObserver: Observer = {
+  verb: () => {},
+  addPhase: () => {},
+  leased: () => {},
+  coolingWaived: () => {},
+  repair: () => {},
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Cooling, Lease, ReleaseAnswer } from '#ipam/ledger.ts'
+import type { PoolView } from '#ipam/node-pool.ts'
+
+/** Who decides which address a pod gets: this daemon (`local`), or the controller by naming the pod in Node.status (`foreign`). */
+export interface Binding {
+  readonly mode: 'local' | 'foreign'
+  /** Which condition of the compatibility rule decided. */
+  readonly reason: string
+}
+
+/** One ADD in progress. */
+export interface Waiting {
+  readonly namespace: string
+  readonly name: string
+  readonly containerId: string
+  /** pod, lease or kernel. */
+  readonly step: string
+  /** Wall-clock milliseconds. */
+  readonly since: number
+  /** What is missing, for people. */
+  readonly reason: string
+}
+
+export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string }
+
+/** What a pod has or waits for: the decisive fact first. */
+export interface Why {
+  readonly pod: string
+  readonly state: 'leased' | 'waiting' | 'unknown'
+  readonly findings: readonly string[]
+}
+
+/** The daemon at this instant, for metrics, gRPC, the debug socket and the CLI. Every call reads memory only. */
+export interface DaemonState {
+  readonly nodeName: string
+  leases(): readonly Lease[]
+  cooling(): readonly Cooling[]
+  releases(): readonly ReleaseAnswer[]
+  pool(): PoolView
+  binding(): Binding
+  waiting(): readonly Waiting[]
+  readiness(): Readiness
+  /** What the last comparison with the kernel, the last watch event and the last report were: names to texts. */
+  trace(): Readonly<Record<string, string>>
+  why(namespace: string, name: string): Why
+}
