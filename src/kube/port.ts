@@ -72,7 +72,13 @@ export interface Watch {
 
 export interface EventInput {
   /** The object that the event is about. */
-  readonly about: { readonly apiVersion: string; readonly kind: string; readonly name: string; readonly namespace?: string; readonly uid?: string }
+  readonly about: {
+    readonly apiVersion: string
+    readonly kind: string
+    readonly name: string
+    readonly namespace?: string
+    readonly uid?: string
+  }
   readonly type: 'Normal' | 'Warning'
   readonly reason: string
   readonly message: string
@@ -80,7 +86,16 @@ export interface EventInput {
   readonly action: string
 }
 
-export type KubeCode = 'not-found' | 'already-exists' | 'conflict' | 'forbidden' | 'unauthorized' | 'invalid' | 'throttled' | 'unavailable' | 'bad-object'
+export type KubeCode =
+  | 'not-found'
+  | 'already-exists'
+  | 'conflict'
+  | 'forbidden'
+  | 'unauthorized'
+  | 'invalid'
+  | 'throttled'
+  | 'unavailable'
+  | 'bad-object'
 
 /** The API server as meaning. Failures are AppError<KubeCode>; `unavailable` covers refused, reset and timed-out connections. */
 export interface Kube {
