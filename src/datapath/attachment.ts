@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Brand } from '#lib/brand.ts'
+import type { IfName, NetnsPath } from '#kernel/names.ts'
 import type { Cidr } from '#net/cidr.ts'
 import type { Ipv4, Ipv6 } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
 
-/** Absolute path of a network namespace file, as the runtime gives it in CNI_NETNS. */
-export type NetnsPath = Brand<string, 'NetnsPath'>
-/** A Linux interface name: 1–15 bytes, no slash, no white space. */
-export type IfName = Brand<string, 'IfName'>
+export type { IfName, NetnsPath }
 
 /** One family of a pod's attachment. `gateway` is the vSwitch's (third-last address), `subnet` the vSwitch's CIDR. */
 export interface AddressV4 {

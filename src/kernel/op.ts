@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { IfName, Netns } from '#kernel/names.ts'
+import { unreachable } from '#lib/errors.ts'
+import { baseOf, type Cidr, familyOfCidr, prefixLength } from '#net/cidr.ts'
+import { familyOf, type Ip } from '#net/ip.ts'
+import type { Mac } from '#net/mac.ts'
+
+/** The kernel's number of the routing table that `ip route` means without a name. */
+export const mainTable = 254
+
+interface At {
+  readonly ns: Netns
+}
+
+/** Both ends in one step; the peer is born in its own namespace, which saves the 10–20 ms that moving a device costs. */
+export interface VethAdd extends At {
+  readonly op: 'veth-add'
+  readonly dev: IfName
+  readonly mac: Mac
+  readonly mtu: number
+  readonly peer: { readonly ns: Netns; readonly dev: IfName; readonly mac: Mac; readonly mtu: number }
+}
+/** Changes what is present in `set`, nothing else. `alias` is the device's free text (`ip link set alias`). */
+export interface LinkSet extends At {
+  readonly op: 'link-set'
+  readonly dev: IfName
+  readonly set: { readonly up?: boolean; readonly mtu?: number; readonly alias?: string }
+}
+export interface LinkDel extends At {
+  readonly op: 'link-del'
+  readonly dev: IfName
+}
+/** `nodad`: an IPv6 address is usable at once, without duplicate address detection. */
+export interface AddrOp extends At {
+  readonly op: 'addr-add' | 'addr-del'
+  readonly dev: IfName
+  readonly address: Ip
+  readonly prefix: number
+  readonly nodad?: boolean
+}
+/** A unicast route. `dst` 0.0.0.0/0 or ::/0 is the default route. `onlink`: the gateway is reachable although no route says so. */
+export interface RouteOp extends At {
+  readonly op: 'route-replace' | 'route-del'
+  readonly table: number
+  readonly dst: Cidr
+  readonly dev: IfName
+  readonly via?: Ip
+  readonly scope: 'global' | 'link'
+  readonly onlink?: boolean
+}
+/** Exactly one of `from` and `to` is used by the datapath. */
+export interface RuleOp extends At {
+  readonly op: 'rule-add' | 'rule-del'
+  readonly priority: number
+  readonly from?: Cidr
+  readonly to?: Cidr
+  readonly table: number
+}
+/** A permanent neighbour. */
+export interface NeighOp extends At {
+  readonly op: 'neigh-replace' | 'neigh-del'
+  readonly dev: IfName
+  readonly ip: Ip
+  readonly mac: Mac
+}
+/** `key` is the path below /proc/sys, with slashes, since device names may have dots: `net/ipv4/conf/eth0.5/forwarding`. */
+export interface SysctlSet extends At {
+  readonly op: 'sysctl-set'
+  readonly key: string
+  readonly value: string
+}
+/** A token bucket at the root of a device. Rate in bytes per second; burst and limit in bytes. */
+export interface TbfReplace extends At {
+  readonly op: 'tbf-replace'
+  readonly dev: IfName
+  readonly rate: number
+  readonly burst: number
+  readonly limit: number
+}
+/** Removes the root qdisc, so that the kernel's default comes back. */
+export interface QdiscDel extends At {
+  readonly op: 'qdisc-del'
+  readonly dev: IfName
+}
+
+/** One change of the kernel's network state. A value: planned, compared, logged, sent to the worker, printed by dry runs. */
+export type KernelOp = VethAdd | LinkSet | LinkDel | AddrOp | RouteOp | RuleOp | NeighOp | SysctlSet | TbfReplace | QdiscDel
+
+/**
+ * The operation as the command line that does the same: iproute2, tc and sysctl words, with `nsenter` for a namespace
+ * other than the host's. `ip link add cali0 address … mtu 1500 type veth peer name eth0 …`.
+ */
+export function formatOp(op: KernelOp): string {
+  return op.ns === 'host' ? command(op) : `nsenter --net=${op.ns} ${command(op)}`
+}
+
+function command(op: KernelOp): string {
+  switch (op.op) {
+    case 'veth-add': {
+      const netns = op.peer.ns === 'host' ? '' : ` netns ${op.peer.ns}`
+      return `ip link add ${op.dev} address ${op.mac} mtu ${op.mtu} type veth peer name ${op.peer.dev} address ${op.peer.mac} mtu ${op.peer.mtu}${netns}`
+    }
+    case 'link-set':
+      return words('ip link set', op.dev, upDown(op.set.up), pair('mtu', op.set.mtu), pair('alias', op.set.alias))
+    case 'link-del':
+      return `ip link del ${op.dev}`
+    case 'addr-add':
+    case 'addr-del': {
+      const add = op.op === 'addr-add'
+      return words(`ip addr ${add ? 'add' : 'del'}`, `${op.address}/${op.prefix}`, `dev ${op.dev}`, add && op.nodad ? 'nodad' : '')
+    }
+    case 'route-replace':
+    case 'route-del':
+      return route(op)
+    case 'rule-add':
+    case 'rule-del': {
+      const ip = familyOfCidr(op.from ?? op.to ?? ('0.0.0.0/0' as Cidr)) === 6 ? 'ip -6' : 'ip'
+      const verb = op.op === 'rule-add' ? 'add' : 'del'
+      return words(`${ip} rule ${verb} priority ${op.priority}`, pair('from', op.from), pair('to', op.to), `lookup ${tableName(op.table)}`)
+    }
+    case 'neigh-replace':
+      return `${familyOf(op.ip) === 6 ? 'ip -6' : 'ip'} neigh replace ${op.ip} lladdr ${op.mac} dev ${op.dev} nud permanent`
+    case 'neigh-del':
+      return `${familyOf(op.ip) === 6 ? 'ip -6' : 'ip'} neigh del ${op.ip} dev ${op.dev}`
+    case 'sysctl-set':
+      return `sysctl -w ${sysctlName(op.key)}=${op.value}`
+    case 'tbf-replace':
+      return `tc qdisc replace dev ${op.dev} root handle 1: tbf rate ${op.rate}bps burst ${op.burst} limit ${op.limit}`
+    case 'qdisc-del':
+      return `tc qdisc del dev ${op.dev} root`
+    default:
+      return unreachable(op)
+  }
+}
+
+function route(op: RouteOp): string {
+  const dst = prefixLength(op.dst) === 0 ? 'default' : op.dst
+  return words(
+    `${familyOf(baseOf(op.dst)) === 6 ? 'ip -6' : 'ip'} route ${op.op === 'route-replace' ? 'replace' : 'del'} ${dst}`,
+    pair('via', op.via),
+    `dev ${op.dev}`,
+    op.table === mainTable ? '' : `table ${op.table}`,
+    op.scope === 'link' && op.via === undefined ? 'scope link' : '',
+    op.onlink ? 'onlink' : '',
+  )
+}
+
+function upDown(up: boolean | undefined): string {
+  return up === undefined ? '' : up ? 'up' : 'down'
+}
+
+function pair(word: string, value: string | number | undefined): string {
+  return value === undefined ? '' : `${word} ${value}`
+}
+
+function words(...parts: readonly string[]): string {
+  return parts.filter(p => p !== '').join(' ')
+}
+
+function tableName(table: number): string {
+  return table === mainTable ? 'main' : table === 255 ? 'local' : String(table)
+}
+
+/** sysctl(8) swaps the two separators: a dot inside a name is written as a slash. */
+function sysctlName(key: string): string {
+  return key.replace(/[./]/g, c => (c === '/' ? '.' : '/'))
+}

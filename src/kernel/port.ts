@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { IfName } from '#kernel/names.ts'
+import { formatOp, type KernelOp } from '#kernel/op.ts'
+import type { NsQuery, Observed } from '#kernel/state.ts'
+import { AppError } from '#lib/errors.ts'
+import type { Cidr } from '#net/cidr.ts'
+
+/**
+ * `kernel-refused`: the kernel said no (see errno). `netns-gone`: the namespace file is missing or dead.
+ * `kernel-worker`: the netlink thread died; the next call starts a new one, and what was under way must be observed again.
+ */
+export type KernelCode = 'kernel-refused' | 'netns-gone' | 'kernel-worker'
+
+/** A failed call. Keeps the errno's name, the kernel's own explanation (extended ack) and the operation in `ip` words. */
+export class KernelError extends AppError<KernelCode> {
+  /** `EEXIST`, `ENODEV`, …; '' when no system call failed. */
+  readonly errno: string
+  readonly explanation: string
+  readonly op: KernelOp | undefined
+
+  constructor(code: KernelCode, what: string, details: { errno?: string; explanation?: string; op?: KernelOp } = {}) {
+    const { errno = '', explanation = '', op } = details
+    const why = [errno, explanation].filter(s => s !== '').join(', ')
+    super(code, `${op === undefined ? what : formatOp(op)}${why === '' ? '' : `: ${why}`}${op === undefined ? '' : ` (${what})`}`)
+    this.name = 'KernelError'
+    this.errno = errno
+    this.explanation = explanation
+    this.op = op
+  }
+}
+
+/** What `apply` did. It stops at the first failure: `done` were performed, in order, and nothing after `failed` was tried. */
+export interface ApplyResult {
+  readonly done: readonly KernelOp[]
+  readonly failed?: KernelError
+}
+
+/** A device to delete. With `owner`, only a device whose alias is empty or equal to it is deleted: a namesake of a newer sandbox is spared. */
+export interface Doomed {
+  readonly name: IfName
+  readonly owner?: string
+}
+
+/** A change in the host namespace that was not made through this Kernel. `lost` = the queue overflowed: anything may have changed. */
+export type KernelEvent =
+  | { readonly kind: 'link'; readonly name: IfName; readonly index: number; readonly gone: boolean }
+  | { readonly kind: 'addr'; readonly ifIndex: number }
+  | { readonly kind: 'route'; readonly table: number; readonly ifIndex: number | undefined }
+  | { readonly kind: 'rule'; readonly priority: number; readonly prefix: Cidr | undefined }
+  | { readonly kind: 'lost' }
+
+/**
+ * The network side of the Linux kernel. Two threads stand behind it: one for quick work in the order of the calls, one for
+ * device deletions, which block for milliseconds each. No call blocks the caller's event loop.
+ */
+export interface Kernel {
+  /** Looks at several namespaces in one go; answers in the order of the queries. Throws KernelError. */
+  observe(queries: readonly NsQuery[]): Promise<readonly Observed[]>
+  /**
+   * Performs the operations in order, in one round trip. Idempotent where the kernel allows: removing what is absent and
+   * adding an equal address or rule succeed. A list with a `link-del` runs on the slow thread.
+   */
+  apply(ops: readonly KernelOp[]): Promise<ApplyResult>
+  /** Deletes host devices in batches; `gone` are proven absent afterwards (or owned by somebody else now). */
+  reapLinks(doomed: readonly Doomed[]): Promise<{ readonly gone: readonly IfName[]; readonly remaining: readonly IfName[] }>
+  /** Reports changes made by others in the host namespace, at most some hundred milliseconds late. Returns the unsubscriber. */
+  monitor(callback: (events: readonly KernelEvent[]) => void): () => void
+  close(): Promise<void>
+}

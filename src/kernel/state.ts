@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IfName, Netns } from '#kernel/names.ts'
+import type { Cidr } from '#net/cidr.ts'
+import type { Family, Ip } from '#net/ip.ts'
+import type { Mac } from '#net/mac.ts'
+
+/** One device as the kernel shows it. */
+export interface LinkState {
+  readonly name: IfName
+  readonly index: number
+  readonly mac?: Mac
+  readonly mtu: number
+  readonly up: boolean
+  readonly alias?: string
+  readonly kind?: string
+  /** Index of the other end of a veth (or of the parent device), in the namespace `peerNsid` names; no `peerNsid` = in this one. */
+  readonly peerIndex?: number
+  readonly peerNsid?: number
+  readonly qdisc?: string
+}
+
+export interface AddrState {
+  readonly ifIndex: number
+  readonly address: Ip
+  readonly prefix: number
+  /** `global` is what `ip addr` calls scope global. */
+  readonly scope: 'global' | 'link' | 'host' | 'other'
+  readonly secondary: boolean
+}
+
+/** A unicast route with one next hop (others are not reported). */
+export interface RouteState {
+  readonly table: number
+  readonly dst: Cidr
+  readonly ifIndex: number
+  readonly via?: Ip
+  readonly prefSrc?: Ip
+  readonly scope: 'global' | 'link' | 'other'
+  readonly onlink: boolean
+  readonly priority: number
+}
+
+/** A rule that selects by source and destination prefix only and looks up a table; rules with any other selector are not reported. */
+export interface RuleState {
+  readonly family: Family
+  readonly priority: number
+  readonly from?: Cidr
+  readonly to?: Cidr
+  readonly table: number
+}
+
+export interface NeighState {
+  readonly ifIndex: number
+  readonly ip: Ip
+  readonly mac?: Mac
+  readonly permanent: boolean
+}
+
+/** A token bucket at the root of a device. */
+export interface TbfState {
+  readonly ifIndex: number
+  readonly rate: number
+  readonly limit: number
+}
+
+/** What to look at in one namespace. What is not asked for is not read; each part costs as much as it returns. */
+export interface NsQuery {
+  readonly ns: Netns
+  /** Devices by name (absent ones are simply not in the answer), or every device. */
+  readonly links: readonly IfName[] | 'all'
+  /** Addresses of the devices found. */
+  readonly addrs?: boolean
+  /** Permanent and learned neighbours of the devices found. */
+  readonly neighs?: boolean
+  /** Root token buckets of the devices found. */
+  readonly tbfs?: boolean
+  /** Routes of these tables; with `dst`, only those for exactly these prefixes. Both families unless `families` says otherwise. */
+  readonly routes?: { readonly tables: readonly number[]; readonly dst?: readonly Cidr[] }
+  /** Rules with one of these priorities; with `prefixes`, only those whose `from` or `to` is one of them. */
+  readonly rules?: { readonly priorities: readonly number[]; readonly prefixes?: readonly Cidr[] }
+  /** Paths below /proc/sys. */
+  readonly sysctls?: readonly string[]
+  readonly families: readonly Family[]
+  /** Asks which number (nsid) this namespace gives to these others, to recognise the far end of a veth. */
+  readonly nsids?: readonly Netns[]
+}
+
+/** The answer to one NsQuery. Every list is empty when its part was not asked for. */
+export interface NsState {
+  readonly ns: Netns
+  readonly links: readonly LinkState[]
+  readonly addrs: readonly AddrState[]
+  readonly neighs: readonly NeighState[]
+  readonly tbfs: readonly TbfState[]
+  readonly routes: readonly RouteState[]
+  readonly rules: readonly RuleState[]
+  /** Trimmed contents; a key that does not exist is missing here. */
+  readonly sysctls: Readonly<Record<string, string>>
+  readonly nsids: Readonly<Record<string, number>>
+}
+
+/** Undefined when the namespace does not exist (any more). */
+export type Observed = NsState | undefined
