@@ -103,6 +103,7 @@ const intent = Type.Object({
   token: text,
   kind: Type.Enum(['create-eni', 'assign-ips']),
   eniID: Type.Optional(text),
+  eniType: Type.Optional(eniType),
   vSwitchID: text,
   ipv4Count: count,
   ipv6Count: count,
