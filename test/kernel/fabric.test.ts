@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Fabric, inside } from '../../sim/fabric/fabric.ts'
+import { must, run } from '../../sim/fabric/run.ts'
+import type { EniView, FabricView } from '../../sim/model/view.ts'
+
+/*
+ *   a (i-a)  eth0 10.0.0.1, fd00:5::1   eth1 10.0.1.11 10.0.1.12   ─┐            ┌─ internet 203.0.113.254
+ *                                                                   ├─ fabric ───┤  (SNAT 203.0.113.1,
+ *   b (i-b)  eth0 10.0.0.2, fd00:5::2   eth1 10.0.1.21 10.0.1.22   ─┘            └─  EIP  203.0.113.2 → 10.0.0.2)
+ */
+const id = `fabt-${process.pid}`
+const names = { fabric: `${id}-fabric`, internet: `${id}-internet` }
+const machines = { a: `${id}-a`, b: `${id}-b` }
+const children: ChildProcess[] = []
+const complaints: string[] = []
+
+const eni = (n: number, instanceId: string, type: EniView['type'], vSwitchId: string, ipv4: string[], ipv6: string[] = []): EniView => ({
+  id: `eni-${n}`,
+  mac: `00:16:3e:00:01:0${n}`,
+  vSwitchId,
+  type,
+  instanceId,
+  ipv4,
+  ipv6,
+  prefixes: [],
+  securityGroupIds: ['sg-nodes'],
+  sourceDestCheck: true,
+  mtu: 1500,
+})
+const enis = [
+  eni(1, 'i-a', 'Primary', 'vsw-0', ['10.0.0.1'], ['fd00:5::1']),
+  eni(2, 'i-b', 'Primary', 'vsw-0', ['10.0.0.2'], ['fd00:5::2']),
+  eni(3, 'i-a', 'Secondary', 'vsw-1', ['10.0.1.11', '10.0.1.12']),
+  { ...eni(4, 'i-b', 'Secondary', 'vsw-1', ['10.0.1.21', '10.0.1.22']), securityGroupIds: ['sg-closed'] },
+]
+const web = {
+  direction: 'ingress',
+  policy: 'accept',
+  priority: 1,
+  protocol: 'tcp',
+  ports: [80, 80],
+  peer: { groupId: 'sg-nodes' },
+} as const
+const initial: FabricView = {
+  vSwitches: [
+    { id: 'vsw-0', zoneId: 'z', cidr4: '10.0.0.0/24', cidr6: 'fd00:5::/64' },
+    { id: 'vsw-1', zoneId: 'z', cidr4: '10.0.1.0/24' },
+  ],
+  instances: [
+    { id: 'i-a', running: true },
+    { id: 'i-b', running: true },
+  ],
+  enis,
+  securityGroups: [
+    { id: 'sg-nodes', intraGroup: true, rules: [{ ...web, peer: { cidr: '203.0.113.0/24' } }] },
+    { id: 'sg-closed', intraGroup: false, rules: [web] },
+  ],
+  eips: [{ public4: '203.0.113.2', private4: '10.0.0.2' }],
+}
+const withEni = (changed: EniView): FabricView => ({ ...initial, enis: enis.map(e => (e.id === changed.id ? changed : e)) })
+
+let fabric: Fabric
+let started = false
+
+before(async () => {
+  fabric = await Fabric.create(names, text => complaints.push(text))
+  started = true
+  for (const netns of Object.values(machines)) await must(['ip', 'netns', 'add', netns])
+  await fabric.place('i-a', { netns: machines.a, configurePrimary: true })
+  await fabric.place('i-b', { netns: machines.b, configurePrimary: true })
+  await fabric.show(initial)
+  await secondaryAddresses(machines.a, '10.0.1.11', '10.0.1.12')
+  await secondaryAddresses(machines.b, '10.0.1.21', '10.0.1.22')
+  await Promise.all([listen(machines.a, 80), listen(machines.b, 80), listen(machines.b, 81), listen(names.internet, 80)])
+})
+
+after(async () => {
+  const ended = children.map(child => new Promise(resolve => child.once('exit', resolve)))
+  for (const child of children) child.kill('SIGKILL')
+  await Promise.all(ended)
+  for (const netns of Object.values(machines)) await run(['ip', 'netns', 'del', netns])
+  if (started) await fabric.close()
+  const left = await must(['ip', 'netns', 'list'])
+  assert.ok(!left.includes(id), `namespaces left behind:\n${left}`)
+})
+
+/** What a machine does with a second ENI: up, addresses, and its own routing table for what leaves from there. */
+async function secondaryAddresses(netns: string, ...addresses: string[]): Promise<void> {
+  const lines = [
+    'link set dev eth1 up',
+    'route add 10.0.1.253/32 dev eth1 table 1001',
+    'route add default via 10.0.1.253 dev eth1 table 1001',
+  ]
+  const own = addresses.flatMap(ip => [`address add ${ip}/32 dev eth1`, `rule add from ${ip} lookup 1001 priority 2048`])
+  await must(['ip', '-n', netns, '-batch', '-'], `${[...lines, ...own].join('\n')}\n`)
+}
+
+/** An HTTP server that answers with the client's address. */
+async function listen(netns: string, port: number): Promise<void> {
+  const [file = '', ...args] = inside(netns, [process.execPath, 'sim/fabric/internet-host.ts', String(port)])
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  children.push(child)
+  await new Promise((resolve, reject) => {
+    child.stdout.once('data', resolve)
+    child.once('exit', code => reject(new Error(`server in ${netns} ended with ${code}`)))
+  })
+}
+
+/** GET with a chosen source address: what the server saw, or `refused` when nothing came back. */
+async function get(netns: string, url: string, source?: string): Promise<string> {
+  const script = `
+    const { get } = await import('node:http')
+    const request = get(process.argv[1], { localAddress: process.argv[2], timeout: 1200 }, r => r.on('data', d => process.stdout.write(d)))
+    request.on('timeout', () => request.destroy(new Error('timeout')))
+    request.on('error', e => process.stdout.write('refused'))`
+  const argv = [process.execPath, '--input-type=module', '-e', script, url, ...(source === undefined ? [] : [source])]
+  const ran = await run(inside(netns, argv))
+  return ran.stdout.trim()
+}
+
+test('machines reach each other on primary addresses, both families, with their own source', async () => {
+  assert.equal(await get(machines.a, 'http://10.0.0.2/'), '10.0.0.1')
+  assert.equal(await get(machines.a, 'http://[fd00:5::2]/'), 'fd00:5::1')
+  assert.deepEqual(complaints, [])
+})
+
+test('every next hop of the fabric is a permanent neighbour: it never asks a machine where an address is', async () => {
+  for (const family of ['-4', '-6']) {
+    const routes = JSON.parse(await must(['ip', family, '-n', names.fabric, '-j', 'route', 'show'])) as { gateway?: string; dev?: string }[]
+    const neighbours = JSON.parse(await must(['ip', family, '-n', names.fabric, '-j', 'neigh', 'show', 'nud', 'permanent'])) as {
+      dst: string
+      dev: string
+    }[]
+    const permanent = new Set(neighbours.map(n => `${n.dst} ${n.dev}`))
+    const hops = routes.filter(r => r.gateway !== undefined).map(r => `${r.gateway} ${r.dev}`)
+    assert.ok(hops.length >= 3)
+    assert.deepEqual(
+      hops.filter(h => !permanent.has(h)),
+      [],
+    )
+  }
+})
+
+test('a security group accepts what its rules name and refuses the rest', async () => {
+  assert.equal(await get(machines.a, 'http://10.0.1.21/', '10.0.1.11'), '10.0.1.11')
+  assert.equal(await get(machines.a, 'http://10.0.1.22/', '10.0.1.12'), '10.0.1.12')
+  assert.equal(await get(machines.a, 'http://10.0.1.21:81/', '10.0.1.11'), 'refused')
+  assert.equal(await get(machines.b, 'http://10.0.1.11/', '10.0.1.21'), 'refused', 'sg-closed is not a member of sg-nodes')
+})
+
+test('a new rule opens a port without touching other rules', async () => {
+  const open = { ...web, ports: [80, 81] as const }
+  await fabric.show({ ...initial, securityGroups: initial.securityGroups.map(g => (g.id === 'sg-closed' ? { ...g, rules: [open] } : g)) })
+  assert.equal(await get(machines.a, 'http://10.0.1.21:81/', '10.0.1.11'), '10.0.1.11')
+  await fabric.show(initial)
+  assert.equal(await get(machines.a, 'http://10.0.1.21:81/', '10.0.1.11'), 'refused')
+})
+
+test('a source that the ENI does not own is dropped while the check is on', async () => {
+  await must(['ip', '-n', machines.a, 'address', 'add', '10.0.1.77/32', 'dev', 'eth1'])
+  await must(['ip', '-n', machines.a, 'rule', 'add', 'from', '10.0.1.77', 'lookup', '1001', 'priority', '2048'])
+  const ping = inside(machines.a, [process.execPath, 'test/kernel/udp-send.ts', '10.0.1.77', '10.0.0.2', '9999'])
+  const drops = async () =>
+    /iifname @checked meta nfproto ipv4 .* counter packets (\d+)/.exec(
+      await must(inside(names.fabric, ['nft', 'list', 'chain', 'inet', 'fabric', 'source'])),
+    )?.[1]
+  const first = Number(await drops())
+  await must(ping)
+  assert.equal(Number(await drops()), first + 1)
+  await fabric.show(withEni({ ...eni(3, 'i-a', 'Secondary', 'vsw-1', ['10.0.1.11', '10.0.1.12']), sourceDestCheck: false }))
+  await must(ping)
+  assert.equal(Number(await drops()), first + 1, 'not checked any more')
+  await fabric.show(initial)
+})
+
+test('the internet sees the shared SNAT address, or the elastic one', async () => {
+  assert.equal(await get(machines.a, 'http://203.0.113.254/'), '203.0.113.1')
+  assert.equal(await get(machines.a, 'http://203.0.113.254/', '10.0.1.12'), '203.0.113.1')
+  assert.equal(await get(machines.b, 'http://203.0.113.254/'), '203.0.113.2')
+  assert.equal(await get(names.internet, 'http://203.0.113.2/'), '203.0.113.254')
+  assert.equal(await get(machines.a, 'http://203.0.113.2/'), '203.0.113.1', 'an elastic address of the own VPC, by the internet')
+})
+
+test('an address moves to another ENI, and a detached ENI vanishes and comes back as the same device', async () => {
+  await fabric.show({ ...initial, enis: enis.map(e => (e.id === 'eni-3' ? { ...e, ipv4: ['10.0.1.11'] } : e)) })
+  assert.equal(await get(machines.a, 'http://203.0.113.254/', '10.0.1.12'), 'refused')
+  const { instanceId: _, ...detached } = eni(3, 'i-a', 'Secondary', 'vsw-1', ['10.0.1.11', '10.0.1.12'])
+  await fabric.show(withEni(detached))
+  assert.doesNotMatch(await must(['ip', '-n', machines.a, '-brief', 'link']), /eth1/)
+  await fabric.show(initial)
+  const link = JSON.parse(await must(['ip', '-n', machines.a, '-j', 'addr', 'show', 'dev', 'eth1'])) as {
+    address: string
+    operstate: string
+    addr_info: unknown[]
+  }[]
+  assert.deepEqual(
+    link.map(l => [l.address, l.operstate, l.addr_info]),
+    [['00:16:3e:00:01:03', 'DOWN', []]],
+  )
+  await must(['ip', '-n', machines.a, 'rule', 'del', 'from', '10.0.1.11'])
+  await must(['ip', '-n', machines.a, 'rule', 'del', 'from', '10.0.1.12'])
+  await secondaryAddresses(machines.a, '10.0.1.11', '10.0.1.12')
+  assert.equal(await get(machines.a, 'http://203.0.113.254/', '10.0.1.12'), '203.0.113.1')
+  assert.deepEqual(complaints, [])
+})
+
+test('a device that someone deleted is made again with the next change', async () => {
+  await must(['ip', '-n', names.fabric, 'link', 'del', 'dev', 'e00163e000104'])
+  await fabric.show({ ...initial, enis: enis.map(e => (e.id === 'eni-4' ? { ...e, ipv4: [...e.ipv4, '10.0.1.23'] } : e)) })
+  const deadline = Date.now() + 5000
+  while (!(await must(['ip', '-n', machines.b, '-brief', 'link'])).includes('eth1') && Date.now() < deadline) await sleep(20)
+  assert.match(await must(['ip', '-n', names.fabric, 'route', 'show', '10.0.1.23']), /e00163e000104/)
+  assert.equal(await get(machines.a, 'http://10.0.0.2/'), '10.0.0.1')
+})
