@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { metricsObserver } from '#daemon/expose/observer.ts'
+import { introspection, refreshGauges, snapshotOf } from '#daemon/expose/snapshot.ts'
+import type { DaemonState } from '#daemon/state.ts'
+import type { IfName, NetnsPath } from '#datapath/attachment.ts'
+import type { Lease } from '#ipam/ledger.ts'
+import { daemonMetrics } from '#lib/metrics.ts'
+import { parseCidr } from '#net/cidr.ts'
+import { parseIp, parseIpv4 } from '#net/ip.ts'
+import { parseMac } from '#net/mac.ts'
+
+const mac = parseMac('00:16:3e:00:00:01')
+const lease: Lease = {
+  containerId: 'c0',
+  state: 'dying',
+  podUid: 'u0',
+  podNamespace: 'default',
+  podName: 'web-0',
+  owner: 'cni',
+  since: 5,
+  attachment: {
+    kind: 'shared-eni',
+    containerId: 'c0',
+    netns: '/run/netns/a' as NetnsPath,
+    ifName: 'eth0' as IfName,
+    hostIfName: 'cali00000000000' as IfName,
+    mtu: 1500,
+    v4: { address: parseIpv4('192.0.2.17'), subnet: parseCidr('192.0.2.0/24'), gateway: parseIpv4('192.0.2.253') },
+    eni: { eniId: 'eni-1', mac },
+    defaultRoute: true,
+    extraRoutes: [],
+  },
+}
+const address = { family: 4, eniId: 'eni-1', reason: '', releasedAt: 0, status: 'Valid', primary: false } as const
+
+const state: DaemonState = {
+  nodeName: 'node-1',
+  leases: () => [lease],
+  cooling: () => [{ ip: parseIp('192.0.2.18'), since: 3 }],
+  releases: () => [],
+  pool: () => ({
+    enis: [
+      {
+        eniId: 'eni-1',
+        mac,
+        type: 'Secondary',
+        status: 'InUse',
+        usable: false,
+        reason: 'unschedulable',
+        addresses: [
+          { ...address, ip: parseIp('192.0.2.17'), state: 'leased' },
+          { ...address, ip: parseIp('192.0.2.18'), state: 'cooling' },
+        ],
+        conditions: [],
+      },
+    ],
+    counts: {
+      4: { idle: 0, leased: 1, cooling: 1, releasing: 0, barred: 0 },
+      6: { idle: 0, leased: 0, cooling: 0, releasing: 0, barred: 0 },
+    },
+  }),
+  binding: () => ({ mode: 'local', reason: 'annotated' }),
+  waiting: () => [],
+  readiness: () => ({ ready: true }),
+  trace: () => ({ report: 'never' }),
+  why: (namespace, name) => ({ pod: `${namespace}/${name}`, state: 'waiting', findings: ['no idle address'] }),
+}
+
+test('a leased address shows the state of its lease and its pod; others what the pool says', () => {
+  const s = snapshotOf(state, { name: 'node-1' })
+  assert.deepEqual(
+    s.enis[0]?.addresses.map(a => [a.ip, a.use, a.podId]),
+    [
+      ['192.0.2.17', 'dying', 'default/web-0'],
+      ['192.0.2.18', 'cooling', undefined],
+    ],
+  )
+  assert.deepEqual(s.enis[0]?.conditions, ['not used: unschedulable'])
+  assert.deepEqual(s.trace, { binding: 'local: annotated', report: 'never' })
+  assert.equal(s.leases[0]?.ipv4, '192.0.2.17')
+  assert.deepEqual(JSON.parse(JSON.stringify(s)), s, 'the snapshot is plain JSON')
+})
+
+test('why starts with the pod and its state', async () => {
+  assert.deepEqual(await introspection(state, {}).why('default', 'web-1'), ['default/web-1: waiting', 'no idle address'])
+})
+
+test('gauges follow the state, counters the observer', async () => {
+  const m = daemonMetrics()
+  refreshGauges(m, state)
+  const observer = metricsObserver(m)
+  observer.verb('ADD', 11, 7)
+  observer.addPhase('kernel', 2)
+  observer.repair('repaired', ['add-rule', 'add-rule'])
+  observer.coolingWaived()
+  const text = await m.registry.metrics()
+  for (const line of [
+    'terway_resource_pool_total_count{type="local",ipStack="ipv4"} 2',
+    'terway_resource_pool_idle_count{type="local",ipStack="ipv4"} 0',
+    'terway_eniip_factory_ip_count{name="local",eni="eni-1",max_ip=""} 2',
+    'terway_rpc_latency_sum{rpc_api="ADD",error="true"} 7',
+    'terway_cni_add_phase_seconds_sum{phase="kernel"} 0.002',
+    'terway_repair_operations_total{kind="add-rule"} 2',
+    'terway_cooling_waived_total 1',
+  ])
+    assert.ok(text.includes(`${line}\n`), line)
+})
