@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cooling, Lease, ReleaseAnswer } from '#ipam/ledger.ts'
 import type { PoolView } from '#ipam/node-pool.ts'
-
-/** Who decides which address a pod gets: this daemon (`local`), or the controller by naming the pod in Node.status (`foreign`). */
-export interface Binding {
-  readonly mode: 'local' | 'foreign'
-  /** Which condition of the compatibility rule decided. */
-  readonly reason: string
-}
+import type { Binding } from '#ipam/release.ts'
 
 /** One ADD in progress. */
 export interface Waiting {

@@ -48,7 +48,7 @@ function receive(socket: Socket, options: CniServerOptions): void {
   let size = 0
   socket.setTimeout(receiveTimeout, () => socket.destroy())
   socket.on('error', err => options.log.debug({ err }, 'a CNI client went away'))
-  socket.on('data', chunk => {
+  socket.on('data', (chunk: Buffer) => {
     size += chunk.length
     if (size > frameLimit) socket.destroy()
     else chunks.push(chunk)

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BookView } from '#ipam/book.ts'
+import type { Lease } from '#ipam/ledger.ts'
+import type { AddressState, Counts, PoolAddress, PoolEni, PoolView } from '#ipam/node-pool.ts'
+import { compareIp, type Family } from '#net/ip.ts'
+
+export interface Wanted {
+  readonly containerId: string
+  readonly podUid: string
+  /** namespace/name */
+  readonly podId: string
+  readonly families: readonly Family[]
+  /** local: any idle address. foreign: only addresses that Node.status binds to this pod (Terway's protocol). */
+  readonly binding: 'local' | 'foreign'
+}
+
+export type Choice =
+  /** This container's lease already exists. */
+  | { readonly kind: 'existing'; readonly lease: Lease }
+  /** The container id belongs to another pod, or its network is being taken down. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly waitHelps: boolean }
+  | { readonly kind: 'chosen'; readonly eni: PoolEni; readonly addresses: readonly PoolAddress[]; readonly waived: boolean }
+  | { readonly kind: 'dry'; readonly missing: readonly string[] }
+
+/**
+ * Which addresses a pod's sandbox gets. A repeated call for one container finds its first lease; all families come from one
+ * ENI; the address released longest ago goes first, and among equals the ENI with most leases, so that other ENIs empty and
+ * can be given back. Addresses that still cool are used only when nothing is idle (docs/addresses.md).
+ */
+export function acquire(want: Wanted, pool: PoolView, book: BookView): Choice {
+  const lease = book.lease(want.containerId)
+  if (lease !== undefined) return existing(want, lease)
+  const rested = candidates(want, pool, ['idle'])
+  const best = pick(rested)
+  if (best !== undefined) return { kind: 'chosen', ...best, waived: false }
+  const resting = pick(candidates(want, pool, ['idle', 'cooling']))
+  if (resting !== undefined) return { kind: 'chosen', ...resting, waived: want.binding === 'local' }
+  return { kind: 'dry', missing: missing(want, pool) }
+}
+
+function existing(want: Wanted, lease: Lease): Choice {
+  const owner = `${lease.podNamespace}/${lease.podName}`
+  if (owner !== want.podId || lease.podUid !== want.podUid) {
+    return { kind: 'refused', reason: `container ${want.containerId} is the sandbox of ${owner} (${lease.podUid})`, waitHelps: false }
+  }
+  if (lease.state === 'dying') {
+    return { kind: 'refused', reason: `the network of container ${want.containerId} is being taken down`, waitHelps: true }
+  }
+  return { kind: 'existing', lease }
+}
+
+interface Candidate {
+  readonly eni: PoolEni
+  readonly addresses: readonly PoolAddress[]
+}
+
+/** The best set of addresses of each ENI that can serve all families. */
+function candidates(want: Wanted, pool: PoolView, states: readonly AddressState[]): readonly Candidate[] {
+  return pool.enis.flatMap(eni => {
+    if (!eni.usable) return []
+    const addresses = want.families.flatMap(family => {
+      if ((family === 4 ? eni.subnet4 : eni.subnet6) === undefined) return []
+      const free = eni.addresses.filter(a => a.family === family && fits(a, want, states))
+      return free.sort(byRelease).slice(0, 1)
+    })
+    return addresses.length === want.families.length ? [{ eni, addresses }] : []
+  })
+}
+
+function fits(a: PoolAddress, want: Wanted, states: readonly AddressState[]): boolean {
+  const mine = a.podId === want.podId && (a.podUid === undefined || a.podUid === want.podUid)
+  const free = states.includes(a.state) || (a.reserved === true && mine)
+  return want.binding === 'foreign' ? free && mine : free
+}
+
+function pick(found: readonly Candidate[]): Candidate | undefined {
+  return [...found].sort((a, b) => newest(a) - newest(b) || leased(b.eni) - leased(a.eni) || (a.eni.eniId < b.eni.eniId ? -1 : 1))[0]
+}
+
+function byRelease(a: PoolAddress, b: PoolAddress): number {
+  return a.releasedAt - b.releasedAt || compareIp(a.ip, b.ip)
+}
+
+/** A set has rested as long as the one of its addresses that was released last. */
+function newest(c: Candidate): number {
+  return Math.max(...c.addresses.map(a => a.releasedAt))
+}
+
+function leased(eni: PoolEni): number {
+  return eni.addresses.filter(a => a.state === 'leased').length
+}
+
+/** What would have to change for this pod to be served, most telling first. */
+function missing(want: Wanted, pool: PoolView): readonly string[] {
+  if (pool.enis.length === 0) return ['Node.status lists no ENI of this node yet']
+  const bound =
+    want.binding === 'foreign' ? [`Node.status binds no address to ${want.podId}, and the controller decides (foreign binding)`] : []
+  const counts = want.families.map(f => `IPv${f}: ${describe(pool.counts[f])}`)
+  const unusable = pool.enis.filter(e => !e.usable).map(e => `ENI ${e.eniId} ${e.reason}`)
+  const conditions = pool.enis.flatMap(e => e.conditions.map(c => `ENI ${e.eniId}: ${c}`))
+  return [...bound, ...counts, ...conditions, ...unusable]
+}
+
+function describe(counts: Counts): string {
+  const some = Object.entries(counts).filter(([, n]) => n > 0)
+  return some.length === 0 ? 'no address on this node' : `no idle address (${some.map(([state, n]) => `${n} ${state}`).join(', ')})`
+}

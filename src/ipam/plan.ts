@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { VSwitch } from '#cloud/port.ts'
+import type { Priority } from '#cloud/throttle.ts'
+import { type Pool, type PoolEni, podsOf, podsServed, serves, sum } from '#ipam/pool.ts'
+import { surplusMarks } from '#ipam/surplus.ts'
+
+/**
+ * What to do with one node's addresses, most urgent first. `record` actions only change the Node CR; the others are one cloud
+ * call each (assign: one per family).
+ */
+export type CloudAction =
+  /** Record: the cloud reports the ENI attached. */
+  | { readonly do: 'settle'; readonly eniId: string }
+  /** Record: ask the daemon to give addresses back; `whole`: the ENI with all of them. */
+  | { readonly do: 'mark-release'; readonly eniId: string; readonly addresses: readonly string[]; readonly whole: boolean }
+  /** Record: the daemon refused; a refusal on an ENI under removal cancels the removal. */
+  | { readonly do: 'unmark'; readonly eniId: string; readonly addresses: readonly string[]; readonly keepEni: boolean }
+  /** Record: forget addresses that are ours no more, or a primary address that was barred for a removal that did not happen. */
+  | { readonly do: 'forget-addresses'; readonly eniId: string; readonly addresses: readonly string[] }
+  /** Record: the ENI does not exist any more. */
+  | { readonly do: 'forget-eni'; readonly eniId: string }
+  | { readonly do: 'attach'; readonly eniId: string; readonly priority: Priority }
+  | {
+      readonly do: 'assign'
+      readonly eniId: string
+      readonly vSwitchId: string
+      readonly ipv4: number
+      readonly ipv6: number
+      readonly priority: Priority
+    }
+  | {
+      readonly do: 'create-eni'
+      readonly vSwitchId: string
+      readonly type: 'Secondary' | 'Trunk'
+      readonly ipv4: number
+      readonly ipv6: number
+      readonly priority: Priority
+    }
+  | { readonly do: 'unassign'; readonly eniId: string; readonly ipv4: readonly string[]; readonly ipv6: readonly string[] }
+  | { readonly do: 'detach'; readonly eniId: string }
+  | { readonly do: 'delete-eni'; readonly eniId: string }
+
+export interface Demand {
+  /** Pods scheduled to the node without an address. */
+  readonly waiting: number
+  readonly min: number
+  readonly max: number
+  /** Addresses of a one-time warm-up that are still to be obtained. */
+  readonly warmUpRemaining: number
+  /** The pool period has passed: surplus may be given back. */
+  readonly adjust: boolean
+  /** Idle addresses to give back beyond the surplus (idle reclaim), never below min. */
+  readonly reclaimExtra: number
+}
+
+export interface PlanInput {
+  readonly pool: Pool
+  readonly demand: Demand
+  /** Usable vSwitches of the node's zone in order of preference, with free counts; blocked ones have 0. */
+  readonly vSwitches: readonly Pick<VSwitch, 'id' | 'availableIpCount' | 'cidr6'>[]
+}
+
+export interface Plan {
+  readonly actions: readonly CloudAction[]
+  /** Pods' worth of addresses that nothing can provide now, and why. */
+  readonly unmet: number
+  readonly reasons: readonly string[]
+}
+
+/** Addresses in one assign or unassign call. */
+export const batch = 10
+
+export function plan(input: PlanInput): Plan {
+  const growth = grow(input)
+  const marks = growth.actions.length === 0 && growth.unmet === 0 ? surplusMarks(input) : []
+  return {
+    actions: [...transitions(input.pool), ...growth.actions, ...releases(input.pool), ...marks],
+    unmet: growth.unmet,
+    reasons: growth.reasons,
+  }
+}
+
+/** Pods' worth of addresses that are on their way: intents, and ENIs not yet attached. */
+export function underway(pool: Pool): number {
+  const attaching = pool.enis.filter(e => (e.status === 'Available' || e.status === 'Attaching') && e.plain)
+  return (
+    sum(pool.intents.map(i => podsServed(pool.stack, i.ipv4Count, i.ipv6Count))) + sum(attaching.map(e => podsOf(pool.stack, e, 'idle')))
+  )
+}
+
+export function idle(pool: Pool): number {
+  return sum(pool.enis.filter(serves).map(e => podsOf(pool.stack, e, 'idle')))
+}
+
+/** ENIs between creation and use. */
+function transitions(pool: Pool): readonly CloudAction[] {
+  return pool.enis.flatMap((e): readonly CloudAction[] => {
+    if (e.status !== 'Available' && e.status !== 'Attaching') return []
+    if (e.seen === 'InUse') return [{ do: 'settle', eniId: e.id }]
+    return e.seen === 'Available' ? [{ do: 'attach', eniId: e.id, priority: 'pod' }] : []
+  })
+}
+
+/** Rule 4 of docs/addresses.md: demand is counted once. Existing ENIs are filled before new ones are created. */
+function grow({ pool, demand, vSwitches }: PlanInput): Plan {
+  const coming = idle(pool) + underway(pool)
+  const wanted = Math.max(0, demand.waiting + demand.min - coming, demand.warmUpRemaining - underway(pool))
+  const urgent = Math.max(0, demand.waiting - coming)
+  const free = new Map(vSwitches.map(v => [v.id, v.availableIpCount]))
+  const actions: CloudAction[] = []
+  let left = wanted
+  const take = (n: number): Priority => {
+    const priority = wanted - left < urgent ? 'pod' : 'warm'
+    left -= n
+    return priority
+  }
+  const busy = new Set(pool.intents.map(i => i.eniID))
+  for (const e of pool.enis.filter(e => serves(e) && !busy.has(e.id)).sort(fillOrder)) {
+    const room = roomOn(pool, e, free.get(e.vSwitchId) ?? 0)
+    for (const n of batches(Math.min(left, room.pods))) {
+      const add = addressesFor(pool, e, n)
+      free.set(e.vSwitchId, (free.get(e.vSwitchId) ?? 0) - add.ipv4)
+      actions.push({ do: 'assign', eniId: e.id, vSwitchId: e.vSwitchId, ...add, priority: take(n) })
+    }
+  }
+  const created = create(pool, vSwitches, free, left)
+  for (const c of created.enis) actions.push({ ...c, priority: take(podsServed(pool.stack, c.ipv4, c.ipv6)) })
+  return { actions, unmet: Math.max(0, left), reasons: left > 0 ? created.reasons : [] }
+}
+
+/** Trunks first, then the fullest: what is nearly full becomes full, what is nearly empty can be removed. Ids break ties. */
+function fillOrder(a: PoolEni, b: PoolEni): number {
+  return Number(b.trunk) - Number(a.trunk) || b.addresses.length - a.addresses.length || (a.id < b.id ? -1 : 1)
+}
+
+/** Pods' worth of addresses that the ENI can still take. */
+function roomOn(pool: Pool, e: PoolEni, vSwitchFree: number): { readonly pods: number } {
+  const count = (family: 4 | 6) => e.addresses.filter(a => a.family === family).length
+  const spare = (family: 4 | 6) => imbalance(e, family)
+  const v4 = Math.min(pool.capacity4 - count(4), vSwitchFree) + spare(4)
+  const v6 = pool.capacity6 - count(6) + spare(6)
+  return {
+    pods: Math.max(
+      0,
+      pool.stack === 'dual' ? Math.min(v4, v6) - Math.min(spare(4), spare(6)) : podsServed(pool.stack, v4 - spare(4), v6 - spare(6)),
+    ),
+  }
+}
+
+/** Idle addresses of this family without a partner of the other: half of a pair whose other half failed or was given back. */
+function imbalance(e: PoolEni, family: 4 | 6): number {
+  const of = (f: 4 | 6) => e.addresses.filter(a => a.family === f && a.state === 'idle').length
+  return Math.max(0, of(family) - of(family === 4 ? 6 : 4))
+}
+
+function addressesFor(pool: Pool, e: PoolEni, pods: number): { readonly ipv4: number; readonly ipv6: number } {
+  if (pool.stack === 'ipv4') return { ipv4: pods, ipv6: 0 }
+  if (pool.stack === 'ipv6') return { ipv4: 0, ipv6: pods }
+  return { ipv4: Math.max(0, pods - imbalance(e, 4)), ipv6: Math.max(0, pods - imbalance(e, 6)) }
+}
+
+interface NewEni {
+  readonly do: 'create-eni'
+  readonly vSwitchId: string
+  readonly type: 'Secondary' | 'Trunk'
+  readonly ipv4: number
+  readonly ipv6: number
+}
+
+function create(
+  pool: Pool,
+  vSwitches: PlanInput['vSwitches'],
+  free: Map<string, number>,
+  wanted: number,
+): { readonly enis: readonly NewEni[]; readonly reasons: readonly string[] } {
+  const enis: NewEni[] = []
+  const creating = pool.intents.filter(i => i.kind === 'create-eni')
+  let slots = pool.maxEnis - pool.enis.length - creating.length
+  let trunks = pool.trunks - pool.enis.filter(e => e.trunk).length - creating.filter(i => i.eniType === 'Trunk').length
+  const perEni = podsServed(pool.stack, pool.capacity4, pool.capacity6)
+  if (perEni === 0) return { enis, reasons: [`the instance type has no ${pool.stack} addresses on secondary ENIs`] }
+  let left = wanted
+  while (left > 0) {
+    if (slots <= 0) return { enis, reasons: [`all ${pool.maxEnis} ENIs of the instance are in use and full`] }
+    const v = vSwitches.find(v => (free.get(v.id) ?? 0) > 0 && (pool.stack === 'ipv4' || v.cidr6 !== undefined))
+    if (v === undefined) {
+      const named = vSwitches.map(v => v.id).join(', ')
+      return { enis, reasons: [named === '' ? 'no vSwitch is configured for the zone' : `no free address in vSwitches ${named}`] }
+    }
+    const available = free.get(v.id) ?? 0
+    const pods = Math.min(left, perEni, pool.stack === 'ipv6' ? perEni : available)
+    const ipv4 = pool.stack === 'ipv6' ? 1 : pods
+    enis.push({ do: 'create-eni', vSwitchId: v.id, type: trunks > 0 ? 'Trunk' : 'Secondary', ipv4, ipv6: pool.stack === 'ipv4' ? 0 : pods })
+    free.set(v.id, available - ipv4)
+    trunks -= 1
+    slots -= 1
+    left -= pods
+  }
+  return { enis, reasons: [] }
+}
+
+/** What the daemon's answers allow, and what is left of earlier removals. */
+function releases(pool: Pool): readonly CloudAction[] {
+  return pool.enis.flatMap(e => (e.status === 'Deleting' || e.status === 'Detaching' ? removal(pool, e) : singles(pool, e)))
+}
+
+function singles(pool: Pool, e: PoolEni): readonly CloudAction[] {
+  if (e.status !== 'InUse') return []
+  const actions: CloudAction[] = []
+  const ips = (state: string, primary?: boolean) =>
+    e.addresses.filter(a => a.state === state && (primary === undefined || a.primary === primary))
+  const refused = ips('refused').map(a => a.ip)
+  if (refused.length > 0) actions.push({ do: 'unmark', eniId: e.id, addresses: refused, keepEni: true })
+  const ask = [...ips('invalid'), ...(pool.binding === 'local' ? ips('unasked') : [])].map(a => a.ip)
+  if (ask.length > 0) actions.push({ do: 'mark-release', eniId: e.id, addresses: ask, whole: false })
+  // A primary address never leaves without its ENI: forgotten, it is found again and offered anew (rule 3).
+  const primary = [...ips('acked', true), ...(pool.binding === 'central' ? ips('unasked', true) : [])].map(a => a.ip)
+  if (primary.length > 0) actions.push({ do: 'forget-addresses', eniId: e.id, addresses: primary })
+  const gone = [...ips('acked', false), ...(pool.binding === 'central' ? ips('unasked', false) : [])]
+  for (const part of chunks(gone, batch)) {
+    const of = (family: 4 | 6) => part.filter(a => a.family === family).map(a => a.ip)
+    actions.push({ do: 'unassign', eniId: e.id, ipv4: of(4), ipv6: of(6) })
+  }
+  return actions
+}
+
+/** One refusal cancels; an ENI leaves the instance only when every address was acknowledged with its present mark. */
+function removal(pool: Pool, e: PoolEni): readonly CloudAction[] {
+  const refused = e.addresses.filter(a => a.state === 'refused' || a.state === 'held')
+  if (refused.length > 0) return [{ do: 'unmark', eniId: e.id, addresses: refused.map(a => a.ip), keepEni: true }]
+  const ask = e.addresses.filter(a => pool.binding === 'local' && ['unasked', 'idle', 'invalid'].includes(a.state)).map(a => a.ip)
+  if (ask.length > 0) return [{ do: 'mark-release', eniId: e.id, addresses: ask, whole: true }]
+  if (e.addresses.some(a => a.state === 'marked')) return []
+  if (e.seen === 'InUse') return [{ do: 'detach', eniId: e.id }]
+  if (e.seen === 'Available') return [{ do: 'delete-eni', eniId: e.id }]
+  return e.seen === 'absent' ? [{ do: 'forget-eni', eniId: e.id }] : []
+}
+
+function batches(n: number): readonly number[] {
+  return Array.from({ length: Math.max(0, Math.ceil(n / batch)) }, (_, i) => Math.min(batch, n - i * batch))
+}
+
+function chunks<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { EniStatus } from '#cloud/port.ts'
+import type { Intent, Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
+import type { NodeRuntime, RuntimePod } from '#kube/crd/node-runtime.ts'
+
+/** `local`: the daemon binds and answers release marks. `central`: a daemon of Terway; the controller binds in the Node CR. */
+export type Binding = 'local' | 'central'
+export type Stack = 'ipv4' | 'ipv6' | 'dual'
+
+/**
+ * idle: a pod may take it. held: a pod has it. marked: Deleting, no answer to the present mark yet. acked / refused: the
+ * daemon's answer to the present mark. unasked: Deleting without a mark, left by Terway's controller. invalid: vanished in the cloud.
+ */
+export type AddressState = 'idle' | 'held' | 'marked' | 'acked' | 'refused' | 'unasked' | 'invalid'
+
+export interface PoolAddress {
+  readonly ip: string
+  readonly family: 4 | 6
+  readonly primary: boolean
+  readonly state: AddressState
+}
+
+export interface PoolEni {
+  readonly id: string
+  /** As Node.status has it. */
+  readonly status: string
+  /** What the cloud said in this round; `absent` = asked for and not there; undefined = not asked. */
+  readonly seen: EniStatus | 'absent' | undefined
+  readonly trunk: boolean
+  /** Plain pods may use it: not unschedulable, not high-performance. */
+  readonly plain: boolean
+  readonly vSwitchId: string
+  readonly addresses: readonly PoolAddress[]
+}
+
+/** Everything the planner knows of one node's addresses. A value. */
+export interface Pool {
+  readonly binding: Binding
+  readonly stack: Stack
+  readonly enis: readonly PoolEni[]
+  readonly intents: readonly Intent[]
+  /** Addresses per ENI. */
+  readonly capacity4: number
+  readonly capacity6: number
+  /** ENIs besides the primary one, all kinds together, and how many of them are to be trunks. */
+  readonly maxEnis: number
+  readonly trunks: number
+}
+
+export interface PoolFacts {
+  readonly node: NodeCr
+  readonly runtime: NodeRuntime | undefined
+  readonly binding: Binding
+  /** UIDs of the pods on this node that exist in the API. */
+  readonly podUids: ReadonlySet<string>
+  readonly seen: ReadonlyMap<string, EniStatus | 'absent'>
+}
+
+export function poolOf(facts: PoolFacts): Pool {
+  const { spec, status } = facts.node
+  const cap = spec.nodeCap ?? {}
+  const v4 = spec.eni?.enableIPv4 ?? true
+  const v6 = spec.eni?.enableIPv6 ?? false
+  const heldIps = heldByRuntime(facts.runtime)
+  const flavor = spec.flavor ?? []
+  const trunks = sum(flavor.filter(f => f.networkInterfaceType === 'Trunk').map(f => f.count))
+  const planned = sum(flavor.filter(f => f.networkInterfaceTrafficMode === 'Standard').map(f => f.count))
+  const adapters = Math.max(0, (cap.adapters ?? 0) - 1)
+  return {
+    binding: facts.binding,
+    stack: v4 && v6 ? 'dual' : v6 ? 'ipv6' : 'ipv4',
+    enis: Object.values(status?.networkInterfaces ?? {})
+      .filter(nic => nic.networkInterfaceType !== 'Primary')
+      .map(nic => eniOf(nic, facts, heldIps)),
+    intents: Object.values(status?.intents ?? {}),
+    capacity4: cap.ipv4PerAdapter ?? 0,
+    capacity6: cap.ipv6PerAdapter ?? 0,
+    maxEnis: flavor.length > 0 ? Math.min(planned, adapters) : adapters,
+    trunks,
+  }
+}
+
+function eniOf(nic: Nic, facts: PoolFacts, heldIps: ReadonlySet<string>): PoolEni {
+  const address = (family: 4 | 6) => (a: NicIp) => ({ ip: a.ip, family, primary: a.primary, state: stateOf(a, facts, heldIps) })
+  return {
+    id: nic.id,
+    status: nic.status,
+    seen: facts.seen.get(nic.id),
+    trunk: nic.networkInterfaceType === 'Trunk',
+    plain: nic.unschedulable !== true && nic.networkInterfaceTrafficMode !== 'HighPerformance',
+    vSwitchId: nic.vSwitchID ?? '',
+    addresses: [...Object.values(nic.ipv4 ?? {}).map(address(4)), ...Object.values(nic.ipv6 ?? {}).map(address(6))],
+  }
+}
+
+function stateOf(a: NicIp, facts: PoolFacts, heldIps: ReadonlySet<string>): AddressState {
+  if (a.status === 'Deleting') {
+    if (a.releaseNonce === undefined) return 'unasked'
+    const answer = facts.runtime?.status?.releases?.[a.ip]
+    return answer?.nonce === a.releaseNonce ? answer.answer : 'marked'
+  }
+  if (heldIps.has(a.ip)) return 'held'
+  if (a.podUID !== undefined && a.podUID !== '' && boundInCr(a.podUID, facts)) return 'held'
+  if (facts.binding === 'central' && a.podID !== undefined && a.podID !== '') return 'held'
+  return a.status === 'Invalid' ? 'invalid' : 'idle'
+}
+
+/**
+ * Central: a binding stands until the controller clears it. Local: what an earlier central binding, or our own mirror, says
+ * counts while the pod exists and its sandbox is not reported gone.
+ */
+function boundInCr(podUid: string, facts: PoolFacts): boolean {
+  if (facts.binding === 'central') return true
+  const pod = facts.runtime?.status?.pods?.[podUid]
+  return facts.podUids.has(podUid) && (pod === undefined || isLive(pod))
+}
+
+/** Addresses that live pods of NodeRuntime hold. */
+export function heldByRuntime(runtime: NodeRuntime | undefined): ReadonlySet<string> {
+  const held = new Set<string>()
+  for (const pod of Object.values(runtime?.status?.pods ?? {})) {
+    if (!isLive(pod)) continue
+    if (pod.ipv4 !== undefined) held.add(pod.ipv4)
+    if (pod.ipv6 !== undefined) held.add(pod.ipv6)
+  }
+  return held
+}
+
+/** Whether the newest entry of a pod's report is not `deleted`. At equal times `deleted` wins: it cannot come first. */
+export function isLive(pod: RuntimePod): boolean {
+  const at = (state: string) => Date.parse(pod.status[state]?.lastUpdateTime ?? '')
+  const deleted = at('deleted')
+  return Number.isNaN(deleted) || at('initial') > deleted
+}
+
+/** InUse in our record: its idle addresses may be leased. An ENI under removal, or on its way, serves nobody. */
+export function serves(eni: PoolEni): boolean {
+  return eni.status === 'InUse' && eni.plain
+}
+
+/** How many pods the given addresses could serve: in dual stack each pod takes a pair. */
+export function podsServed(stack: Stack, v4: number, v6: number): number {
+  return stack === 'dual' ? Math.min(v4, v6) : stack === 'ipv6' ? v6 : v4
+}
+
+/** Pods that the ENI's addresses in one of the states could serve. */
+export function podsOf(stack: Stack, eni: PoolEni, ...states: readonly AddressState[]): number {
+  const of = (family: 4 | 6) => eni.addresses.filter(a => a.family === family && states.includes(a.state)).length
+  return podsServed(stack, of(4), of(6))
+}
+
+export function sum(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0)
+}

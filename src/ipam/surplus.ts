@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CloudAction, PlanInput } from '#ipam/plan.ts'
+import { type Pool, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
+
+/**
+ * Rule 5 of docs/addresses.md: only what exceeds the pool's maximum is given back, never so much that fewer than the minimum
+ * stay idle. Nothing is marked while something is on its way: the picture would be half of the truth.
+ */
+export function surplusMarks({ pool, demand }: PlanInput): readonly CloudAction[] {
+  if (!demand.adjust || demand.warmUpRemaining > 0 || pool.intents.length > 0) return []
+  if (pool.enis.some(e => e.status === 'Available' || e.status === 'Attaching')) return []
+  const candidates = pool.enis.filter(serves).sort(smallestFirst)
+  const spare = sum(candidates.map(e => podsOf(pool.stack, e, 'idle'))) - demand.waiting
+  // Idle reclaim goes below the maximum; nothing goes below the minimum.
+  let may = spare - demand.min
+  let surplus = Math.min(may, Math.max(0, spare - demand.max) + demand.reclaimExtra)
+  const actions: CloudAction[] = []
+  for (const e of candidates) {
+    if (surplus <= 0) break
+    const pods = podsOf(pool.stack, e, 'idle')
+    if (removable(e) && pods <= may) {
+      actions.push({ do: 'mark-release', eniId: e.id, addresses: e.addresses.map(a => a.ip), whole: true })
+      may -= pods
+      surplus -= pods
+      continue
+    }
+    const victims = singles(pool, e, surplus)
+    if (victims.length === 0) continue
+    const released = pool.stack === 'dual' ? victims.length / 2 : victims.length
+    actions.push({ do: 'mark-release', eniId: e.id, addresses: victims, whole: false })
+    surplus -= released
+    may -= released
+  }
+  return actions
+}
+
+/** A trunk stays while the node lives: its members need it. */
+function removable(e: PoolEni): boolean {
+  return !e.trunk && e.addresses.every(a => a.state === 'idle')
+}
+
+/** Idle addresses for at most `pods` pods, never the primary one (it leaves with its ENI); in dual stack as pairs. */
+function singles(pool: Pool, e: PoolEni, pods: number): readonly string[] {
+  const idle = (family: 4 | 6) => e.addresses.filter(a => a.family === family && a.state === 'idle' && !a.primary).map(a => a.ip)
+  if (pool.stack === 'ipv4') return idle(4).slice(0, pods)
+  if (pool.stack === 'ipv6') return idle(6).slice(0, pods)
+  const pairs = Math.min(pods, idle(4).length, idle(6).length)
+  return [...idle(4).slice(0, pairs), ...idle(6).slice(0, pairs)]
+}
+
+/** ENIs that can empty soonest are emptied first; ids break ties. */
+function smallestFirst(a: PoolEni, b: PoolEni): number {
+  return a.addresses.length - b.addresses.length || (a.id < b.id ? -1 : 1)
+}
