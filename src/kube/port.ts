@@ -62,6 +62,11 @@ export interface WatchHandler<T> {
   deleted(item: T): void
   /** The connection was lost or refused; the watch goes on by itself. For logs and metrics. */
   interrupted?(reason: unknown): void
+  /**
+   * An object exists but `parse` refused it (`bad-object`). It is left out of `replaced` (which follows) and of `applied`: what was known of
+   * it before stays the best knowledge, so do not take it for gone. Without this method the reason goes to `interrupted`.
+   */
+  unreadable?(name: string, namespace: string | undefined, reason: unknown): void
 }
 
 export interface Watch {
@@ -106,7 +111,7 @@ export interface Kube {
   /** Optimistic: with metadata.resourceVersion set, `conflict` when it is not the present one. */
   replace<T extends KubeObject>(r: Resource<T>, object: T, subresource?: 'status'): Promise<T>
   patch<T extends KubeObject>(r: Resource<T>, name: string, patch: Patch, namespace?: string): Promise<T>
-  /** Succeeds also when it does not exist. */
+  /** Succeeds also when it does not exist. With `uid`: `conflict` when the present object has another one. */
   delete<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string, uid?: string): Promise<void>
   watch<T extends KubeObject>(r: Resource<T>, s: Selector, handler: WatchHandler<T>): Watch
   /** Best effort: never throws, at most one identical event a minute. */
