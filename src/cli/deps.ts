@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Metadata } from '#cloud/metadata.ts'
+import type { TerwayClient } from '#rpc/grpc/client.ts'
+
+/** What a command reaches outside itself through; a test gives its own. */
+export interface CliDeps {
+  /** Prints one line. */
+  readonly out: (line: string) => void
+  /** Opens the daemon's gRPC socket; the command closes it. */
+  readonly connect: (socket: string) => TerwayClient
+  readonly metadata: () => Metadata
+  /** Where the API server says that the pod is; undefined when it has no such pod. Throws when no API server can be asked. */
+  readonly findPod: (namespace: string, name: string) => Promise<PodPlace | undefined>
+}
+
+export interface PodPlace {
+  /** Undefined until the pod is scheduled. */
+  readonly nodeName?: string
+  readonly phase: string
+  readonly hostNetwork: boolean
+}
+
+/** Runs `fn` with a connection that is closed afterwards. */
+export async function withDaemon<T>(deps: CliDeps, socket: string, fn: (daemon: TerwayClient) => Promise<T>): Promise<T> {
+  const daemon = deps.connect(socket)
+  try {
+    return await fn(daemon)
+  } finally {
+    daemon.close()
+  }
+}

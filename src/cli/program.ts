@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Command } from 'commander'
+import type { CliDeps } from '#cli/deps.ts'
+import { execute } from '#cli/execute.ts'
+import { list } from '#cli/list.ts'
+import { mapping } from '#cli/mapping.ts'
+import { metadata } from '#cli/metadata.ts'
+import { show } from '#cli/show.ts'
+import { why } from '#cli/why.ts'
+import { defaultSocket } from '#rpc/grpc/definition.ts'
+
+/** The commands of terway-cli. Each action only picks its arguments; the command's own file does the work. */
+export function makeProgram(deps: CliDeps): Command {
+  const program = new Command('terway-cli')
+    .description("Shows what this node's terwayd knows")
+    .option('-s, --socket <path>', "the daemon's gRPC socket", defaultSocket)
+  const socket = () => program.opts<{ socket: string }>().socket
+
+  program
+    .command('list [type]')
+    .description('types of traced resources, or the names of one type')
+    .action((type?: string) => list(deps, socket(), type))
+  program
+    .command('show <type> [name]')
+    .description('configuration and trace of a resource')
+    .action((type: string, name?: string) => show(deps, socket(), type, name))
+  program
+    .command('mapping')
+    .description('ENIs with their addresses and pods')
+    .action(() => mapping(deps, socket()))
+  program
+    .command('execute <type> <name> <command> [args...]')
+    .description('run a command of a resource: mapping, resdb, why')
+    .action((type: string, name: string, command: string, args: string[]) => execute(deps, socket(), { type, name, command, args }))
+  program
+    .command('metadata')
+    .description("this instance's ENIs as the cloud's metadata service shows them")
+    .action(() => metadata(deps))
+  program
+    .command('why <namespace/pod>')
+    .description('why a pod has, or has not, got an address')
+    .action((pod: string) => why(deps, socket(), pod))
+  return program
+}
