@@ -116,12 +116,12 @@ function grow({ pool, demand, vSwitches }: PlanInput): Plan {
   }
   const busy = new Set(pool.intents.map(i => i.eniID))
   for (const e of pool.enis.filter(e => serves(e) && !busy.has(e.id)).sort(fillOrder)) {
-    const room = roomOn(pool, e, free.get(e.vSwitchId) ?? 0)
-    for (const n of batches(Math.min(left, room.pods))) {
-      const add = addressesFor(pool, e, n)
-      free.set(e.vSwitchId, (free.get(e.vSwitchId) ?? 0) - add.ipv4)
-      actions.push({ do: 'assign', eniId: e.id, vSwitchId: e.vSwitchId, ...add, priority: take(n) })
-    }
+    const pods = Math.min(left, roomOn(pool, e, free.get(e.vSwitchId) ?? 0))
+    if (pods <= 0) continue
+    const add = addressesFor(pool, e, pods)
+    const priority = take(pods)
+    free.set(e.vSwitchId, (free.get(e.vSwitchId) ?? 0) - add.ipv4)
+    for (const call of calls(add)) actions.push({ do: 'assign', eniId: e.id, vSwitchId: e.vSwitchId, ...call, priority })
   }
   const created = create(pool, vSwitches, free, left)
   for (const c of created.enis) actions.push({ ...c, priority: take(podsServed(pool.stack, c.ipv4, c.ipv6)) })
@@ -133,18 +133,12 @@ function fillOrder(a: PoolEni, b: PoolEni): number {
   return Number(b.trunk) - Number(a.trunk) || b.addresses.length - a.addresses.length || (a.id < b.id ? -1 : 1)
 }
 
-/** Pods' worth of addresses that the ENI can still take. */
-function roomOn(pool: Pool, e: PoolEni, vSwitchFree: number): { readonly pods: number } {
+/** Pods' worth of addresses that the ENI can still take; in dual stack the lone half of a pair needs only its partner. */
+function roomOn(pool: Pool, e: PoolEni, vSwitchFree: number): number {
   const count = (family: 4 | 6) => e.addresses.filter(a => a.family === family).length
-  const spare = (family: 4 | 6) => imbalance(e, family)
-  const v4 = Math.min(pool.capacity4 - count(4), vSwitchFree) + spare(4)
-  const v6 = pool.capacity6 - count(6) + spare(6)
-  return {
-    pods: Math.max(
-      0,
-      pool.stack === 'dual' ? Math.min(v4, v6) - Math.min(spare(4), spare(6)) : podsServed(pool.stack, v4 - spare(4), v6 - spare(6)),
-    ),
-  }
+  const v4 = Math.min(pool.capacity4 - count(4), vSwitchFree)
+  const v6 = pool.capacity6 - count(6)
+  return pool.stack === 'dual' ? Math.min(v4 + imbalance(e, 4), v6 + imbalance(e, 6)) : podsServed(pool.stack, v4, v6)
 }
 
 /** Idle addresses of this family without a partner of the other: half of a pair whose other half failed or was given back. */
@@ -236,8 +230,11 @@ function removal(pool: Pool, e: PoolEni): readonly CloudAction[] {
   return e.seen === 'absent' ? [{ do: 'forget-eni', eniId: e.id }] : []
 }
 
-function batches(n: number): readonly number[] {
-  return Array.from({ length: Math.max(0, Math.ceil(n / batch)) }, (_, i) => Math.min(batch, n - i * batch))
+/** Splits into calls of at most `batch` addresses per family. */
+function calls(total: { readonly ipv4: number; readonly ipv6: number }): readonly { readonly ipv4: number; readonly ipv6: number }[] {
+  const part = (n: number, i: number) => Math.max(0, Math.min(batch, n - i * batch))
+  const count = Math.ceil(Math.max(total.ipv4, total.ipv6) / batch)
+  return Array.from({ length: count }, (_, i) => ({ ipv4: part(total.ipv4, i), ipv6: part(total.ipv6, i) }))
 }
 
 function chunks<T>(items: readonly T[], size: number): readonly (readonly T[])[] {

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type CloudAction, type Demand, idle, type PlanInput, plan, underway } from '#ipam/plan.ts'
+import { type AddressState, type Pool, type PoolAddress, type PoolEni, podsOf, type Stack, serves, sum } from '#ipam/pool.ts'
+
+/** Mulberry32: a small seeded generator, so that a failing case can be replayed. */
+function random(seed: number): () => number {
+  let a = seed
+  return () => {
+    a = (a + 0x6d2b79f5) | 0
+    let t = Math.imul(a ^ (a >>> 15), 1 | a)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+const quiet: Demand = { waiting: 0, min: 0, max: 5, warmUpRemaining: 0, adjust: true, reclaimExtra: 0 }
+const vsw = (id: string, availableIpCount: number, cidr6 = false): PlanInput['vSwitches'][number] => ({
+  id,
+  availableIpCount,
+  ...(cidr6 ? { cidr6: '2001:db8::/64' as never } : {}),
+})
+
+function eni(id: string, states: string, extra: Partial<PoolEni> = {}): PoolEni {
+  const names: Readonly<Record<string, AddressState>> = {
+    i: 'idle',
+    h: 'held',
+    m: 'marked',
+    a: 'acked',
+    r: 'refused',
+    x: 'invalid',
+    u: 'unasked',
+  }
+  const addresses = [...states].map((c, n): PoolAddress => ({ ip: `${id}-${n}`, family: 4, primary: n === 0, state: names[c] ?? 'idle' }))
+  return { id, status: 'InUse', seen: undefined, trunk: false, plain: true, vSwitchId: 'vsw-a', addresses, ...extra }
+}
+
+function poolWith(enis: readonly PoolEni[], extra: Partial<Pool> = {}): Pool {
+  return { binding: 'local', stack: 'ipv4', enis, intents: [], capacity4: 10, capacity6: 10, maxEnis: 3, trunks: 0, ...extra }
+}
+
+const run = (pool: Pool, demand: Partial<Demand> = {}, vSwitches = [vsw('vsw-a', 100), vsw('vsw-b', 50)]) =>
+  plan({ pool, demand: { ...quiet, ...demand }, vSwitches })
+
+test('existing ENIs are filled in calls of ten before a new one is created with all its addresses', () => {
+  const p = run(poolWith([eni('eni-1', 'hhhhh')]), { waiting: 8 })
+  assert.deepEqual(p.actions, [
+    { do: 'assign', eniId: 'eni-1', vSwitchId: 'vsw-a', ipv4: 5, ipv6: 0, priority: 'pod' },
+    { do: 'create-eni', vSwitchId: 'vsw-a', type: 'Secondary', ipv4: 3, ipv6: 0, priority: 'pod' },
+  ])
+})
+
+test('demand is counted once: waiting pods take idle addresses, and what is under way counts', () => {
+  const attaching = eni('eni-2', 'iii', { status: 'Attaching', seen: 'Attaching' })
+  assert.deepEqual(run(poolWith([eni('eni-1', 'ihi'), attaching]), { waiting: 5 }).actions, [])
+  const [only, ...rest] = run(poolWith([eni('eni-1', 'ihi'), attaching]), { waiting: 5, min: 2 }).actions
+  assert.deepEqual([only, rest], [{ do: 'assign', eniId: 'eni-1', vSwitchId: 'vsw-a', ipv4: 2, ipv6: 0, priority: 'warm' }, []])
+})
+
+test('a dry vSwitch spills to the next one, on a new ENI', () => {
+  const p = run(poolWith([eni('eni-1', 'h')]), { waiting: 4 }, [vsw('vsw-a', 0), vsw('vsw-b', 50)])
+  assert.deepEqual(p.actions, [{ do: 'create-eni', vSwitchId: 'vsw-b', type: 'Secondary', ipv4: 4, ipv6: 0, priority: 'pod' }])
+})
+
+test('what cannot be provided is reported with its reason', () => {
+  const dry = run(poolWith([]), { waiting: 4 }, [vsw('vsw-a', 3)])
+  assert.deepEqual([dry.unmet, dry.reasons], [1, ['no free address in vSwitches vsw-a']])
+  const full = run(poolWith([eni('eni-1', 'hhhhhhhhhh')], { maxEnis: 1 }), { waiting: 2 })
+  assert.deepEqual([full.unmet, full.reasons], [2, ['all 1 ENIs of the instance are in use and full']])
+})
+
+test('dual stack: pairs on one ENI, and half a pair only needs its partner', () => {
+  const lone = eni('eni-1', 'i', { vSwitchId: 'vsw-6' })
+  const p = run(poolWith([lone], { stack: 'dual' }), { waiting: 3 }, [vsw('vsw-6', 9, true)])
+  assert.deepEqual(p.actions, [{ do: 'assign', eniId: 'eni-1', vSwitchId: 'vsw-6', ipv4: 2, ipv6: 3, priority: 'pod' }])
+  const created = run(poolWith([], { stack: 'dual' }), { waiting: 2 }, [vsw('vsw-4', 9), vsw('vsw-6', 9, true)])
+  assert.deepEqual(created.actions, [{ do: 'create-eni', vSwitchId: 'vsw-6', type: 'Secondary', ipv4: 2, ipv6: 2, priority: 'pod' }])
+})
+
+test('surplus: a whole ENI when the minimum stays, else single addresses but never the primary one', () => {
+  const whole = run(poolWith([eni('eni-1', 'hiiiii'), eni('eni-2', 'iii')]), { max: 3, min: 2 })
+  assert.deepEqual(whole.actions, [
+    { do: 'mark-release', eniId: 'eni-2', addresses: ['eni-2-0', 'eni-2-1', 'eni-2-2'], whole: true },
+    { do: 'mark-release', eniId: 'eni-1', addresses: ['eni-1-1', 'eni-1-2'], whole: false },
+  ])
+  const single = run(poolWith([eni('eni-1', 'iiihi')]), { max: 1, min: 1 })
+  assert.deepEqual(single.actions, [{ do: 'mark-release', eniId: 'eni-1', addresses: ['eni-1-1', 'eni-1-2', 'eni-1-4'], whole: false }])
+})
+
+test('an acked address is unassigned, a refused one comes back, a marked one waits', () => {
+  assert.deepEqual(run(poolWith([eni('eni-1', 'hamr')])).actions, [
+    { do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-3'], keepEni: true },
+    { do: 'unassign', eniId: 'eni-1', ipv4: ['eni-1-1'], ipv6: [] },
+  ])
+})
+
+test('an ENI leaves step by step, only when every address is acknowledged; one refusal cancels', () => {
+  const leaving = (states: string, seen: PoolEni['seen']) => run(poolWith([eni('eni-1', states, { status: 'Deleting', seen })])).actions
+  assert.deepEqual(leaving('aam', 'InUse'), [])
+  assert.deepEqual(leaving('aaa', 'InUse'), [{ do: 'detach', eniId: 'eni-1' }])
+  assert.deepEqual(leaving('aaa', 'Detaching'), [])
+  assert.deepEqual(leaving('aaa', 'Available'), [{ do: 'delete-eni', eniId: 'eni-1' }])
+  assert.deepEqual(leaving('aaa', 'absent'), [{ do: 'forget-eni', eniId: 'eni-1' }])
+  assert.deepEqual(leaving('ara', 'InUse'), [{ do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-1'], keepEni: true }])
+  assert.deepEqual(leaving('aiu', 'InUse'), [{ do: 'mark-release', eniId: 'eni-1', addresses: ['eni-1-1', 'eni-1-2'], whole: true }])
+})
+
+/** How many pods could be served at best: a naive count, address by address. */
+function ceiling(pool: Pool, free: ReadonlyMap<string, number>): number {
+  const left = new Map(free)
+  let pods = 0
+  for (const e of pool.enis.filter(serves)) {
+    for (let n = e.addresses.length; n < pool.capacity4 && (left.get(e.vSwitchId) ?? 0) > 0; n++) {
+      left.set(e.vSwitchId, (left.get(e.vSwitchId) ?? 0) - 1)
+      pods++
+    }
+  }
+  for (let slot = pool.enis.length + pool.intents.filter(i => i.kind === 'create-eni').length; slot < pool.maxEnis; slot++) {
+    const [id, n] = [...left].find(([, n]) => n > 0) ?? ['', 0]
+    left.set(id, n - Math.min(n, pool.capacity4))
+    pods += Math.min(n, pool.capacity4)
+  }
+  return pods
+}
+
+function randomPool(r: () => number): { readonly pool: Pool; readonly free: ReadonlyMap<string, number> } {
+  const states = 'iiiihhhhmarxu'
+  const enis = Array.from({ length: Math.floor(r() * 4) }, (_, n) => {
+    const size = 1 + Math.floor(r() * 10)
+    const text = Array.from({ length: size }, () => states[Math.floor(r() * states.length)]).join('')
+    const status = ['InUse', 'InUse', 'InUse', 'Attaching', 'Deleting'][Math.floor(r() * 5)] ?? 'InUse'
+    return eni(`eni-${n}`, status === 'Attaching' ? 'i'.repeat(size) : text, {
+      status,
+      vSwitchId: r() < 0.5 ? 'vsw-a' : 'vsw-b',
+      plain: r() < 0.9,
+    })
+  })
+  const free = new Map([
+    ['vsw-a', Math.floor(r() * 20)],
+    ['vsw-b', Math.floor(r() * 20)],
+  ])
+  return { pool: poolWith(enis, { maxEnis: 4 }), free }
+}
+
+const provided = (actions: readonly CloudAction[]) => sum(actions.map(a => (a.do === 'assign' || a.do === 'create-eni' ? a.ipv4 : 0)))
+
+test('property: 3000 random pools against a naive count', () => {
+  for (let seed = 1; seed <= 3000; seed++) {
+    const r = random(seed)
+    const { pool, free } = randomPool(r)
+    const min = Math.floor(r() * 6)
+    const demand: Demand = { ...quiet, waiting: Math.floor(r() * 12), min, max: min + Math.floor(r() * 6), adjust: true }
+    const { actions, unmet } = plan({ pool, demand, vSwitches: [...free].map(([id, n]) => vsw(id, n)) })
+    const wanted = Math.max(0, demand.waiting + demand.min - idle(pool) - underway(pool))
+    const at = `seed ${seed}: ${JSON.stringify({ actions, demand })}`
+    // Everything wanted that can be had, and nothing more. (ENIs that spill to a second vSwitch may have room left: at most one more slot is used.)
+    assert.ok(provided(actions) <= wanted, at)
+    assert.equal(provided(actions) + unmet, wanted, at)
+    assert.ok(provided(actions) <= ceiling(pool, free) && (unmet === 0 || provided(actions) >= 0), at)
+    if (unmet > 0) assert.equal(provided(actions), ceiling(pool, free), at)
+    for (const a of actions) {
+      if (a.do === 'assign') assert.ok(a.ipv4 >= 1 && a.ipv4 <= 10, at)
+      if (a.do === 'create-eni') {
+        const full = pool.enis.filter(serves).every(e => {
+          const added = sum(actions.map(x => (x.do === 'assign' && x.eniId === e.id ? x.ipv4 : 0)))
+          const spent = sum(actions.map(x => (x.do === 'assign' && x.vSwitchId === e.vSwitchId ? x.ipv4 : 0)))
+          return e.addresses.length + added >= pool.capacity4 || spent >= (free.get(e.vSwitchId) ?? 0)
+        })
+        assert.ok(full, `${at}: a new ENI while an old one has room`)
+      }
+      if (a.do === 'unassign') {
+        const of = pool.enis.find(e => e.id === a.eniId)
+        assert.ok(
+          a.ipv4.every(ip => of?.addresses.find(x => x.ip === ip)?.state === 'acked'),
+          at,
+        )
+      }
+    }
+    const marked = new Set(actions.flatMap(a => (a.do === 'mark-release' ? a.addresses : [])))
+    const lost = sum(pool.enis.filter(serves).map(e => e.addresses.filter(a => a.state === 'idle' && marked.has(a.ip)).length))
+    if (lost > 0) {
+      assert.ok(idle(pool) - lost >= demand.waiting + demand.min, `${at}: below the minimum`)
+      assert.ok(idle(pool) > demand.waiting + demand.max, `${at}: marks without surplus`)
+      assert.equal(provided(actions), 0, at)
+    }
+  }
+})
+
+test('property: the three stacks never plan more than an ENI holds', () => {
+  const stacks: readonly Stack[] = ['ipv4', 'ipv6', 'dual']
+  for (let seed = 1; seed <= 500; seed++) {
+    const r = random(seed)
+    const stack = stacks[seed % 3] ?? 'dual'
+    const addresses = [4, 6].flatMap(family =>
+      Array.from(
+        { length: family === 4 ? 1 + Math.floor(r() * 6) : Math.floor(r() * 6) },
+        (_, n): PoolAddress => ({
+          ip: `${family}-${n}`,
+          family: family === 4 ? 4 : 6,
+          primary: family === 4 && n === 0,
+          state: r() < 0.5 ? 'idle' : 'held',
+        }),
+      ),
+    )
+    const e = eni('eni-1', '', { addresses })
+    const pool = poolWith([e], { stack, capacity4: 6, capacity6: 6, maxEnis: 1 })
+    const demand = { ...quiet, waiting: Math.floor(r() * 8) }
+    const { actions, unmet } = plan({ pool, demand, vSwitches: [vsw('vsw-a', 100, true)] })
+    const has = (family: 4 | 6) => addresses.filter(a => a.family === family).length
+    const add4 = sum(actions.map(a => (a.do === 'assign' ? a.ipv4 : 0)))
+    const add6 = sum(actions.map(a => (a.do === 'assign' ? a.ipv6 : 0)))
+    assert.ok(has(4) + add4 <= 6 && has(6) + add6 <= 6, `seed ${seed}`)
+    const idleOf = (family: 4 | 6) => addresses.filter(a => a.family === family && a.state === 'idle').length
+    const after = stack === 'ipv4' ? idleOf(4) + add4 : stack === 'ipv6' ? idleOf(6) + add6 : Math.min(idleOf(4) + add4, idleOf(6) + add6)
+    assert.ok(after >= demand.waiting - unmet, `seed ${seed}: ${stack} ${JSON.stringify(actions)}`)
+    assert.ok(podsOf(stack, e, 'idle') >= demand.waiting || unmet > 0 || actions.length > 0, `seed ${seed}`)
+  }
+})
