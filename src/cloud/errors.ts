@@ -14,11 +14,11 @@ export class CloudError extends AppError<string> {
     action: string,
     code: string,
     detail: string,
-    options: { requestId?: string; httpStatus?: number; afterDoubt?: boolean; cause?: unknown } = {},
+    options: { requestId?: string; httpStatus?: number; afterDoubt?: boolean; class?: CloudErrorClass; cause?: unknown } = {},
   ) {
     super(code, `${action}: ${code}: ${detail}${options.requestId === undefined ? '' : ` (request ${options.requestId})`}`, options)
     this.name = 'CloudError'
-    this.class = classify(code, options.httpStatus)
+    this.class = options.class ?? classify(code, options.httpStatus)
     this.action = action
     this.requestId = options.requestId ?? ''
     this.afterDoubt = options.afterDoubt ?? false

@@ -65,6 +65,7 @@ export function governed(cloud: Cloud, execution: Execution): CloudFor {
 function doubtful(e: CloudError): CloudError {
   return new CloudError(e.action, e.code, 'after a try without answer', {
     afterDoubt: true,
+    class: e.class,
     cause: e,
     ...(e.requestId === '' ? {} : { requestId: e.requestId }),
   })
