@@ -7,7 +7,7 @@ import { components, keyOf } from './components.ts'
 
 /** Where everything lives that is built or downloaded once per machine: `$TERWAY_CACHE`, else `~/.cache/terway-ts`. */
 export function cacheDir(): string {
-  return process.env['TERWAY_CACHE'] || join(homedir(), '.cache', 'terway-ts')
+  return process.env.TERWAY_CACHE || join(homedir(), '.cache', 'terway-ts')
 }
 
 /** The path of `binDir()`, whether or not `make setup` has filled it yet. It changes with every version and recipe in components.ts. */
