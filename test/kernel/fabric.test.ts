@@ -216,3 +216,21 @@ test('a device that someone deleted is made again with the next change', async (
   assert.match(await must(['ip', '-n', names.fabric, 'route', 'show', '10.0.1.23']), /e00163e000104/)
   assert.equal(await get(machines.a, 'http://10.0.0.2/'), '10.0.0.1')
 })
+
+test('a new engine takes over the namespaces: devices stay, strays go', async () => {
+  const index = async () => JSON.parse(await must(['ip', '-n', machines.b, '-j', 'link', 'show', 'dev', 'eth0'])) as { ifindex: number }[]
+  const [had] = await index()
+  await must(['ip', '-n', names.fabric, 'link', 'add', 'e00163e0001ff', 'type', 'veth', 'peer', 'name', 'x'])
+  await must(['ip', '-n', names.fabric, 'route', 'add', '10.0.1.99/32', 'via', '169.254.0.1', 'dev', 'e00163e000103', 'onlink'])
+  const placed = new Map(
+    Object.entries({ 'i-a': machines.a, 'i-b': machines.b }).map(([i, netns]) => [i, { netns, configurePrimary: true }]),
+  )
+  fabric = await Fabric.adopt(names, initial, placed, text => complaints.push(text))
+  assert.equal((await index())[0]?.ifindex, had?.ifindex)
+  assert.doesNotMatch(await must(['ip', '-n', names.fabric, '-brief', 'link']), /e00163e0001ff/)
+  assert.equal(await must(['ip', '-n', names.fabric, 'route', 'show', '10.0.1.99']), '', 'nobody holds this address any more')
+  assert.equal(await get(machines.a, 'http://10.0.0.2/'), '10.0.0.1')
+  assert.equal(await get(machines.a, 'http://10.0.1.21:81/', '10.0.1.11'), 'refused')
+  assert.equal(await get(machines.b, 'http://203.0.113.254/'), '203.0.113.2')
+  assert.deepEqual(complaints, [])
+})
