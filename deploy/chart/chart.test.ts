@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import { makeConflist } from '#config/conflist.ts'
+import { parseEniConf } from '#config/eni-conf.ts'
+import { binPath } from '../../tools/bin.ts'
+
+const helm = join(binPath(), 'helm')
+const chart = join(import.meta.dirname, 'terway')
+const skip = existsSync(helm) ? false : "needs helm: run 'make setup'"
+
+interface Manifest {
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly namespace?: string }
+  readonly data?: Readonly<Record<string, string>>
+  readonly stringData?: Readonly<Record<string, string>>
+  readonly rules?: readonly { readonly apiGroups: string[]; readonly resources: string[]; readonly verbs: string[] }[]
+  readonly spec?: { readonly template: { readonly spec: PodSpec } }
+}
+interface PodSpec {
+  readonly hostNetwork: boolean
+  readonly hostPID?: boolean
+  readonly containers: readonly Container[]
+  readonly initContainers?: readonly Container[]
+  readonly volumes: readonly { readonly name: string; readonly hostPath?: { readonly path: string } }[]
+}
+interface Container {
+  readonly name: string
+  readonly image: string
+  readonly command: readonly string[]
+  readonly env?: readonly { readonly name: string; readonly value?: string }[]
+  readonly securityContext: {
+    readonly privileged?: boolean
+    readonly readOnlyRootFilesystem: boolean
+    readonly allowPrivilegeEscalation: boolean
+    readonly capabilities: { readonly drop: string[]; readonly add?: string[] }
+  }
+  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string; readonly mountPropagation?: string }[]
+  readonly readinessProbe?: { readonly httpGet: { readonly host?: string; readonly port: number; readonly path: string } }
+}
+
+const needed = [
+  'terwayControlplane.regionID=cn-lab',
+  'terwayControlplane.clusterID=c1',
+  'terwayControlplane.vpcID=vpc-1',
+  'terway.vSwitchIDs.zone-a[0]=vsw-1',
+]
+
+function args(values: readonly string[]): string[] {
+  const set = [...needed, ...values].flatMap(value => ['--set', value])
+  return ['template', 'terway', chart, '--namespace', 'kube-system', '--kube-version', '1.34.4', ...set]
+}
+
+function render(...values: string[]): Manifest[] {
+  const text = execFileSync(helm, args(values), { encoding: 'utf8', maxBuffer: 1 << 24 })
+  return parseAllDocuments(text)
+    .map(document => document.toJS() as Manifest | null)
+    .filter(m => m !== null)
+}
+
+function find(all: readonly Manifest[], kind: string, name: string): Manifest {
+  const found = all.find(m => m.kind === kind && m.metadata.name === name)
+  assert.ok(found, `${kind} ${name} is not in the chart`)
+  return found
+}
+
+function podOf(all: readonly Manifest[], kind: string, name: string): PodSpec {
+  const spec = find(all, kind, name).spec
+  assert.ok(spec)
+  return spec.template.spec
+}
+
+function only<T>(items: readonly T[] | undefined): T {
+  const [item] = items ?? []
+  assert.ok(item !== undefined && items?.length === 1)
+  return item
+}
+
+test('the daemon runs without privilege, with the three capabilities it needs and a read-only root', { skip }, () => {
+  const pod = podOf(render(), 'DaemonSet', 'terway-eniip')
+  const terway = only(pod.containers)
+  assert.equal(pod.hostNetwork, true)
+  assert.equal(pod.hostPID, undefined)
+  assert.deepEqual(terway.securityContext.capabilities, { drop: ['ALL'], add: ['NET_ADMIN', 'SYS_ADMIN', 'DAC_OVERRIDE'] })
+  for (const c of [terway, only(pod.initContainers)]) {
+    assert.equal(c.securityContext.privileged, undefined, c.name)
+    assert.equal(c.securityContext.readOnlyRootFilesystem, true, c.name)
+    assert.equal(c.securityContext.allowPrivilegeEscalation, false, c.name)
+  }
+  const propagated = terway.volumeMounts.filter(m => m.mountPropagation === 'HostToContainer').map(m => m.mountPath)
+  assert.deepEqual(propagated, ['/var/run/netns', '/run/netns'])
+  assert.deepEqual(
+    pod.volumes.flatMap(v => v.hostPath?.path ?? []),
+    ['/var/run/eni', '/var/run/netns', '/var/lib/cni/terway', '/etc/cni/net.d', '/opt/cni/bin', '/proc'],
+  )
+  assert.equal(terway.readinessProbe?.httpGet.host, '127.0.0.1')
+})
+
+test('the mounted configuration is what the daemon reads', { skip }, () => {
+  const config = find(render('terway.eniConf.max_pool_size=7', 'terway.securityGroupIDs[0]=sg-1'), 'ConfigMap', 'eni-config').data ?? {}
+  const { conf, unknownKeys } = parseEniConf(config.eni_conf ?? '')
+  assert.deepEqual(unknownKeys, [])
+  assert.equal(conf.maxPoolSize, 7)
+  assert.deepEqual(conf.vswitches, { 'zone-a': ['vsw-1'] })
+  assert.deepEqual(conf.securityGroups, ['sg-1'])
+  assert.equal(conf.serviceCidr4, '10.96.0.0/12')
+  const conflist = makeConflist({ conflist: undefined, conf: config['10-terway.conf'] })
+  assert.equal(JSON.parse(conflist).plugins[0].type, 'terway')
+})
+
+test('apiServer replaces the Service address for both; cloud endpoints reach the controller only', { skip }, () => {
+  const all = render('apiServer=10.0.0.1:6443', 'cloud.ecsEndpoint=100.100.0.5:80', 'cloud.scheme=HTTP', 'cloud.metadataEndpoint=http://m')
+  const env = (kind: string, name: string) =>
+    Object.fromEntries(only(podOf(all, kind, name).containers).env?.map(e => [e.name, e.value]) ?? [])
+  const controller = env('Deployment', 'terway-controlplane')
+  const daemon = env('DaemonSet', 'terway-eniip')
+  for (const one of [controller, daemon]) {
+    assert.equal(one.KUBERNETES_SERVICE_HOST, '10.0.0.1')
+    assert.equal(one.KUBERNETES_SERVICE_PORT, '6443')
+    assert.equal(one.ALIBABA_CLOUD_IMDS_ENDPOINT, 'http://m')
+  }
+  assert.equal(controller.ECS_ENDPOINT, '100.100.0.5:80')
+  assert.equal(controller.ALICLOUD_CLIENT_SCHEME, 'HTTP')
+  assert.equal(daemon.ECS_ENDPOINT, undefined)
+})
+
+test('a key pair is in a Secret only, mounted as a file; without one there is none', { skip }, () => {
+  const all = render('terwayControlplane.accessKey=AKID', 'terwayControlplane.accessSecret=s3cret')
+  const holders = all.filter(m => JSON.stringify(m).includes('s3cret'))
+  assert.deepEqual(
+    holders.map(m => `${m.kind}/${m.metadata.name}`),
+    ['Secret/terway-controlplane-credential'],
+  )
+  const command = only(podOf(all, 'Deployment', 'terway-controlplane').containers).command
+  assert.deepEqual(command.slice(-2), ['-credential', '/etc/credential/ctrl-secret.yaml'])
+  assert.equal(
+    render().some(m => m.kind === 'Secret'),
+    false,
+  )
+})
+
+test('no rule grants everything, and the daemon may write nothing but its CRs and events', { skip }, () => {
+  const all = render()
+  for (const m of all)
+    for (const rule of m.rules ?? []) assert.ok(![...rule.apiGroups, ...rule.resources, ...rule.verbs].includes('*'), m.metadata.name)
+  const writes = (find(all, 'ClusterRole', 'terway-pod-reader').rules ?? [])
+    .filter(rule => rule.verbs.some(verb => !['get', 'list', 'watch'].includes(verb)))
+    .flatMap(rule => rule.resources)
+  assert.deepEqual(writes, ['nodes', 'noderuntimes', 'noderuntimes/status', 'events'])
+  const readsOnly = find(all, 'Role', 'terway').rules?.every(rule => rule.verbs.every(verb => ['get', 'list', 'watch'].includes(verb)))
+  assert.equal(readsOnly, true)
+})
+
+const refused: readonly (readonly [string, RegExp])[] = [
+  ['centralizedIPAM=false', /centralizedIPAM: false is not supported yet/],
+  ['featureGates=X=true', /featureGates/],
+  ['terway.daemonMode=VPC', /terway.daemonMode: only ENIMultiIP/],
+  ['terway.enableDatapathV2=true', /terway.enableDatapathV2: not supported yet/],
+  ['terway.enableNetworkPolicy=true', /terway.enableNetworkPolicy: not supported yet/],
+  ['terway.networkPolicyProvider=none', /terway.networkPolicyProvider: ebpf or iptables/],
+  ['terway.ciliumArgs=--debug', /terway.ciliumArgs/],
+  ['terway.ipStack=dual', /terway.ipStack: only ipv4/],
+  ['terway.accessKey=a', /terway.accessKey: nodes hold no cloud credentials/],
+  ['terwayControlplane.accessKey=a', /accessKey and accessSecret: set both or none/],
+  ['terwayControlplane.credentialPath=/x', /credentialPath: not supported/],
+  ['terwayControlplane.enableTrunk=true', /enableTrunk: not supported yet/],
+  ['terwayControlplane.webhookFailurePolicy=Fail', /webhookFailurePolicy: there is no webhook yet/],
+  ['terwayControlplane.controllers[0]=pod-eni', /"pod-eni" is not supported yet/],
+  ['terwayControlplane.regionID=', /terwayControlplane.regionID is required/],
+  ['terwayMigrate.enabled=true', /terwayMigrate.enabled: not supported/],
+  ['apiServer=10.0.0.1', /apiServer must be host:port/],
+]
+for (const [value, message] of refused) {
+  test(`${value} is refused by name`, { skip }, () => {
+    const { status, stderr } = spawnSync(helm, args([value]), { encoding: 'utf8' })
+    assert.notEqual(status, 0)
+    assert.match(stderr, message)
+  })
+}

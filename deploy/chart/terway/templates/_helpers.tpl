@@ -1,0 +1,69 @@
+{{- define "terway.image" -}}
+{{- $i := .Values.terway.image -}}
+{{ $i.repository }}:{{ $i.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "terway.controlplaneImage" -}}
+{{- $i := .Values.terwayControlplane.image -}}
+{{- $d := .Values.terway.image -}}
+{{ $i.repository | default $d.repository }}:{{ $i.tag | default $d.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "terway.labels" -}}
+app.kubernetes.io/name: terway
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{/* The API server without a Service address: the network that would carry one is what is being installed. */}}
+{{- define "terway.apiServerEnv" -}}
+{{- with .Values.apiServer }}
+{{- $parts := regexFind "^.+:[0-9]+$" . | required "apiServer must be host:port" | splitList ":" }}
+- name: KUBERNETES_SERVICE_HOST
+  value: {{ initial $parts | join ":" | trimPrefix "[" | trimSuffix "]" | quote }}
+- name: KUBERNETES_SERVICE_PORT
+  value: {{ last $parts | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "terway.metadataEnv" -}}
+{{- with .Values.cloud.metadataEndpoint }}
+- name: ALIBABA_CLOUD_IMDS_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "terway.eniConf" -}}
+{{- $t := .Values.terway -}}
+{{- $conf := dict "version" "1" "max_pool_size" 5 "min_pool_size" 0 "vswitch_selection_policy" "ordered" "ipam_type" "crd" "ip_stack" $t.ipStack -}}
+{{- $_ := set $conf "service_cidr" $t.serviceCIDR -}}
+{{- $_ := set $conf "vswitches" (required "terway.vSwitchIDs is required: {zone: [vSwitch ids]}" $t.vSwitchIDs) -}}
+{{- $_ := set $conf "security_groups" $t.securityGroupIDs -}}
+{{ mergeOverwrite $conf (deepCopy $t.eniConf) | toPrettyJson }}
+{{- end }}
+
+{{- define "terway.cniConf" -}}
+{{- $t := .Values.terway -}}
+{{- $conf := dict "cniVersion" "0.4.0" "name" "terway" "type" "terway" "capabilities" (dict "bandwidth" true) "network_policy_provider" $t.networkPolicyProvider -}}
+{{- if $t.autoMTU }}{{ $_ := set $conf "auto_mtu" true }}{{ end -}}
+{{ mergeOverwrite $conf (deepCopy $t.cniConf) | toPrettyJson }}
+{{- end }}
+
+{{- define "terway.ctrlConfig" -}}
+{{- $c := .Values.terwayControlplane -}}
+{{- $conf := dict "controllerName" "terway-controlplane" "controllerNamespace" .Release.Namespace "leaderElection" true "disableWebhook" true "centralizedIPAM" true "enableTrunk" false -}}
+{{- range $key := list "regionID" "clusterID" "vpcID" }}
+{{- $_ := set $conf $key (index $c $key | required (printf "terwayControlplane.%s is required" $key)) }}
+{{- end }}
+{{- range $key := list "healthzBindAddress" "metricsBindAddress" "ipStack" "controllers" }}
+{{- $_ := set $conf $key (index $c $key) }}
+{{- end }}
+{{- mergeOverwrite $conf (deepCopy $c.ctrlConfig) | toYaml }}
+{{- end }}
+
+{{- define "terway.credentialSecret" -}}
+{{- $c := .Values.terwayControlplane -}}
+{{- if $c.credentialSecret }}{{ $c.credentialSecret }}{{ else if $c.accessKey }}terway-controlplane-credential{{ end }}
+{{- end }}
