@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { Fields } from '#config/fields.ts'
+import { AppError } from '#lib/errors.ts'
+import { type Cidr, familyOfCidr } from '#net/cidr.ts'
+
+export type ConfigCode = 'bad-config'
+
+/** `eni_conf` of the ConfigMap eni-config, as the shared mode with central IPAM uses it. Keys and defaults are Terway's. */
+export interface EniConf {
+  readonly serviceCidr4?: Cidr
+  readonly serviceCidr6?: Cidr
+  /** Zone to vSwitches. */
+  readonly vswitches: Readonly<Record<string, readonly string[]>>
+  /** `security_group` and `security_groups` together, sorted, at most 10. */
+  readonly securityGroups: readonly string[]
+  readonly eniTags: Readonly<Record<string, string>>
+  readonly eniTagFilter?: Readonly<Record<string, string>>
+  readonly eniTagBlockList: readonly { readonly key: string; readonly value: string }[]
+  readonly resourceGroupId?: string
+  readonly maxPoolSize: number
+  readonly minPoolSize: number
+  readonly ipWarmUpSize?: number
+  /** Go durations, as text; absent = the controller's default. */
+  readonly ipPoolSyncPeriod?: string
+  readonly reclaim?: { readonly after: string; readonly interval: string; readonly batchSize: number; readonly jitterFactor: string }
+  /** `ordered` in eni_conf means "most free addresses first"; every other value is random. */
+  readonly vswitchSelectionPolicy: 'most' | 'random'
+  readonly extraRoutes: readonly Cidr[]
+  readonly enablePatchPodIps: boolean
+}
+
+export interface ParsedConf {
+  readonly conf: EniConf
+  /** Keys that nobody knows: reported, otherwise without effect, as with Terway. */
+  readonly unknownKeys: readonly string[]
+}
+
+/** Built into Terway: ENIs with these tags stay in the CR but take no pods. */
+const builtInBlockList = [
+  { key: 'creator', value: 'alibabacloud-erdma-controller' },
+  { key: 'terway.alibabacloud.com/excluded', value: 'true' },
+]
+
+/** Known, and without meaning for a node whose addresses the controller plans. */
+const ignored = [
+  'version',
+  'access_key',
+  'access_secret',
+  'credential_path',
+  'region_id',
+  'min_eni',
+  'max_eni',
+  'eni_cap_ratio',
+  'eni_cap_shift',
+  'eni_selection_policy',
+  'custom_stateful_workload_kinds',
+  'backoff_override',
+  'disable_device_plugin',
+  'kube_client_qps',
+  'kube_client_burst',
+  'rate_limit',
+  'prefix',
+  'ipv4_prefix_count',
+  'ipv6_prefix_count',
+  'enable_eip_pool',
+  'enable_eip_migrate',
+]
+
+const duration = /^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$/
+
+/** Reads the whole text; throws `bad-config` naming every wrong field at once, and then nothing of it is used. */
+export function parseEniConf(text: string): ParsedConf {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (e) {
+    throw new AppError<ConfigCode>('bad-config', 'eni_conf is not JSON', { cause: e })
+  }
+  return readEniConf(json)
+}
+
+/** The same for a value that has been merged already. */
+export function readEniConf(json: unknown): ParsedConf {
+  const f = new Fields('eni_conf', json)
+  refuseUnbuilt(f)
+  const serviceCidrs = f
+    .text('service_cidr', '')
+    .split(',')
+    .map(part => part.trim())
+    .filter(part => part !== '')
+    .flatMap(part => f.cidr('service_cidr', part))
+  const groups = [...new Set([...[f.text('security_group', '')].filter(g => g !== ''), ...f.texts('security_groups')])].sort()
+  if (groups.length > 10)
+    f.wrong('security_groups', `names ${groups.length} security groups together with security_group, at most 10 are allowed`)
+  const maxPoolSize = f.count('max_pool_size', 0)
+  const minPoolSize = f.count('min_pool_size', 0)
+  if (minPoolSize > maxPoolSize) f.wrong('min_pool_size', `is ${minPoolSize}, more than max_pool_size (${maxPoolSize})`)
+  const filter = f.textMap('eni_tag_filter')
+  const optional = {
+    ...present(
+      'serviceCidr4',
+      serviceCidrs.find(c => familyOfCidr(c) === 4),
+    ),
+    ...present(
+      'serviceCidr6',
+      serviceCidrs.find(c => familyOfCidr(c) === 6),
+    ),
+    ...(Object.keys(filter).length > 0 ? { eniTagFilter: filter } : {}),
+    ...present('resourceGroupId', f.text('resource_group_id', '') || undefined),
+    ...present('ipWarmUpSize', f.has('ip_warm_up_size') ? f.count('ip_warm_up_size', 0) : undefined),
+    ...present('ipPoolSyncPeriod', durationText(f, 'ip_pool_sync_period', undefined)),
+    ...present('reclaim', reclaim(f)),
+  }
+  const conf: EniConf = {
+    ...optional,
+    vswitches: f.textLists('vswitches'),
+    securityGroups: groups,
+    eniTags: { ...f.textMap('eni_tags'), creator: 'terway' },
+    eniTagBlockList: blockList(f),
+    maxPoolSize,
+    minPoolSize,
+    vswitchSelectionPolicy: f.text('vswitch_selection_policy', 'random') === 'ordered' ? 'most' : 'random',
+    extraRoutes: f.objects('extra_routes').flatMap((route, i) => f.cidr(`extra_routes[${i}].dst`, route.dst)),
+    enablePatchPodIps: f.flag('enable_patch_pod_ips', true),
+  }
+  for (const key of ignored) f.seen(key)
+  f.throwIfWrong()
+  return { conf, unknownKeys: f.unread() }
+}
+
+/** Keys that Terway knows and whose other values would change what a pod gets: silence would be worse than a refusal. */
+function refuseUnbuilt(f: Fields): void {
+  const only = <T>(key: string, allowed: T, value: T, why: string) => {
+    if (value !== allowed) f.wrong(key, `is ${JSON.stringify(value)}: ${why}`)
+  }
+  only('ipam_type', 'crd', f.text('ipam_type', ''), 'only "crd" is supported, where the controller alone talks to the cloud')
+  only('ip_stack', 'ipv4', f.text('ip_stack', 'ipv4') || 'ipv4', 'only "ipv4" is supported')
+  only('enable_eni_trunking', false, f.flag('enable_eni_trunking', false), 'trunk ENIs are not supported')
+  only('enable_ip_prefix', false, f.flag('enable_ip_prefix', false), 'prefix delegation is not supported')
+  only('enable_erdma', false, f.flag('enable_erdma', false), 'elastic RDMA is not supported')
+}
+
+function blockList(f: Fields): EniConf['eniTagBlockList'] {
+  const own = f.objects('eni_tag_block_list').flatMap((item, i) => {
+    const key = f.textOf(`eni_tag_block_list[${i}].key`, item.key)
+    const value = f.textOf(`eni_tag_block_list[${i}].value`, item.value)
+    return key === '' ? [] : [{ key, value }]
+  })
+  const all = [...builtInBlockList, ...own]
+  return all.filter((a, i) => all.findIndex(b => b.key === a.key && b.value === a.value) === i)
+}
+
+function reclaim(f: Fields): EniConf['reclaim'] {
+  const interval = durationText(f, 'idle_ip_reclaim_interval', '10m') ?? '10m'
+  const batchSize = f.count('idle_ip_reclaim_batch_size', 5)
+  const jitterFactor = f.text('idle_ip_reclaim_jitter_factor', '0.1')
+  if (!/^[0-9]*\.?[0-9]+$/.test(jitterFactor))
+    f.wrong('idle_ip_reclaim_jitter_factor', `is ${JSON.stringify(jitterFactor)}, must be a number as text`)
+  const after = durationText(f, 'idle_ip_reclaim_after', undefined)
+  return after === undefined ? undefined : { after, interval, batchSize, jitterFactor }
+}
+
+function durationText(f: Fields, key: string, fallback: string | undefined): string | undefined {
+  const value = f.text(key, '')
+  if (value === '') return fallback
+  if (!duration.test(value)) f.wrong(key, `is ${JSON.stringify(value)}, must be a duration such as 2m or 1h30m`)
+  return value
+}
+
+function present<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]?: V })
+}
