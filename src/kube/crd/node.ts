@@ -94,9 +94,7 @@ const nic = Type.Object({
   ipv6: Type.Optional(Type.Record(Type.String(), nicIp)),
   ipv4Prefix: Type.Optional(Type.Array(nicPrefix)),
   ipv6Prefix: Type.Optional(Type.Array(nicPrefix)),
-  conditions: Type.Optional(
-    Type.Record(Type.String(), Type.Object({ observedTime: Type.Optional(time), message: Type.Optional(Type.String({ maxLength: 256 })) })),
-  ),
+  conditions: Type.Optional(Type.Record(Type.String(), Type.Object({ observedTime: Type.Optional(time), message: Type.Optional(text) }))),
 })
 
 const intent = Type.Object({

@@ -29,7 +29,7 @@ export const podNetworkingSpec = Type.Object({
 })
 
 export const podNetworkingStatus = Type.Object({
-  status: Type.Optional(Type.Enum(['Ready', 'Fail'])),
+  status: Type.Optional(Type.String({ description: 'Ready or Fail' })),
   vSwitches: Type.Optional(Type.Array(Type.Object({ id: Type.Optional(text), zone: Type.Optional(text) }))),
   updateAt: Type.Optional(time),
   message: Type.Optional(text),

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from '#lib/clock.ts'
+import type { KubeConfig } from './config.ts'
+import { EventRecorder } from './events.ts'
+import { badObject, isObject } from './parse.ts'
+import type { EventInput, Kube, KubeObject, Patch, Resource, Selector, Watch, WatchHandler } from './port.ts'
+import { apiVersionOf } from './resource.ts'
+import { StatusError } from './status.ts'
+import { type Answer, type Request, Transport } from './transport.ts'
+import { type Listed, WatchLoop, type WatchSource } from './watch.ts'
+
+/** Milliseconds for one request and for one page of a list. */
+const requestDeadline = 10_000
+const pageDeadline = 60_000
+const pageSize = 500
+
+export interface ClientOptions {
+  readonly config: KubeConfig
+  readonly clock: Clock
+  /** Who reports events: component (`terway-daemon`) and instance (node or pod name). */
+  readonly reporter: { readonly controller: string; readonly instance: string }
+}
+
+/** The API server over HTTP. One implementation for every process: docs/adr/0001-one-kube-client.md. */
+export class KubeClient implements Kube, WatchSource {
+  readonly clock: Clock
+  private readonly transport: Transport
+  private readonly events: EventRecorder
+  private readonly watches = new Set<Watch>()
+
+  constructor(o: ClientOptions) {
+    this.clock = o.clock
+    this.transport = new Transport(o.config, o.clock)
+    this.events = new EventRecorder(this, o.clock, o.reporter)
+  }
+
+  async get<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string): Promise<T | undefined> {
+    try {
+      return r.parse(await this.json({ method: 'GET', path: pathOf(r, namespace, name) }))
+    } catch (e) {
+      if (isMissing(e)) return undefined
+      throw e
+    }
+  }
+
+  async list<T extends KubeObject>(r: Resource<T>, s: Selector = {}): Promise<readonly T[]> {
+    const { items } = await this.listRaw(r, s)
+    return items.map(raw => r.parse(raw))
+  }
+
+  async create<T extends KubeObject>(r: Resource<T>, object: T): Promise<T> {
+    return r.parse(await this.json({ method: 'POST', path: pathOf(r, object.metadata.namespace), body: typed(r, object) }))
+  }
+
+  async replace<T extends KubeObject>(r: Resource<T>, object: T, subresource?: 'status'): Promise<T> {
+    const { name, namespace } = object.metadata
+    return r.parse(await this.json({ method: 'PUT', path: pathOf(r, namespace, name, subresource), body: typed(r, object) }))
+  }
+
+  async patch<T extends KubeObject>(r: Resource<T>, name: string, patch: Patch, namespace?: string): Promise<T> {
+    const contentType = patch.type === 'merge' ? 'application/merge-patch+json' : 'application/json-patch+json'
+    return r.parse(await this.json({ method: 'PATCH', path: pathOf(r, namespace, name, patch.subresource), body: patch.body, contentType }))
+  }
+
+  async delete<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string, uid?: string): Promise<void> {
+    const body = { apiVersion: 'v1', kind: 'DeleteOptions', ...(uid !== undefined && { preconditions: { uid } }) }
+    try {
+      await this.json({ method: 'DELETE', path: pathOf(r, namespace, name), body })
+    } catch (e) {
+      if (!isMissing(e)) throw e
+    }
+  }
+
+  watch<T extends KubeObject>(r: Resource<T>, s: Selector, handler: WatchHandler<T>): Watch {
+    const loop = new WatchLoop(this, r, s, handler)
+    const watch = {
+      synced: loop.synced,
+      stop: () => {
+        loop.stop()
+        this.watches.delete(watch)
+      },
+    }
+    this.watches.add(watch)
+    return watch
+  }
+
+  event(e: EventInput): void {
+    this.events.report(e)
+  }
+
+  /** Stops every watch and closes every connection. */
+  async close(): Promise<void> {
+    for (const w of [...this.watches]) w.stop()
+    await this.transport.close()
+  }
+
+  /**
+   * All pages of a consistent list, not yet parsed. Without resourceVersion=0 on purpose: an answer from a stale cache could show the world
+   * before our own last writes. When a page token expires (410) the list starts again, once, in one piece.
+   */
+  async listRaw(r: Resource<KubeObject>, s: Selector): Promise<Listed> {
+    try {
+      return await this.pages(r, s, pageSize)
+    } catch (e) {
+      if (!(e instanceof StatusError && e.gone)) throw e
+      return await this.pages(r, s, 0)
+    }
+  }
+
+  async openWatch(
+    r: Resource<KubeObject>,
+    s: Selector,
+    o: { resourceVersion: string; timeoutSeconds: number },
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const path = `${pathOf(r, s.namespace)}${query(s, {
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      resourceVersion: o.resourceVersion,
+      timeoutSeconds: String(o.timeoutSeconds),
+    })}`
+    return await this.transport.open({ method: 'GET', path }, signal)
+  }
+
+  private async pages(r: Resource<KubeObject>, s: Selector, limit: number): Promise<Listed> {
+    const items: unknown[] = []
+    let token = ''
+    for (;;) {
+      const paging = { ...(limit > 0 && { limit: String(limit) }), ...(token !== '' && { continue: token }) }
+      const page = await this.transport.json({ method: 'GET', path: `${pathOf(r, s.namespace)}${query(s, paging)}` }, pageDeadline)
+      if (!isObject(page) || !isObject(page.metadata)) throw badObject(`list of ${r.plural}: not a list`)
+      if (Array.isArray(page.items)) items.push(...page.items)
+      const { continue: next, resourceVersion } = page.metadata
+      if (typeof next !== 'string' || next === '') return { items, resourceVersion: String(resourceVersion ?? '') }
+      token = next
+    }
+  }
+
+  private json(r: Request): Promise<unknown> {
+    return this.transport.json(r, requestDeadline)
+  }
+}
+
+function typed<T extends KubeObject>(r: Resource<T>, object: T): T {
+  return { ...object, apiVersion: apiVersionOf(r), kind: r.kind }
+}
+
+function isMissing(e: unknown): boolean {
+  return e instanceof StatusError && e.code === 'not-found'
+}
+
+/** `/apis/group/version/namespaces/ns/plural/name/status`; all namespaces when a namespaced kind is given none. */
+function pathOf(r: Resource<KubeObject>, namespace?: string, name?: string, subresource?: string): string {
+  const root = r.group === '' ? `/api/${r.version}` : `/apis/${r.group}/${r.version}`
+  const scope = r.namespaced && namespace !== undefined && namespace !== '' ? `/namespaces/${encodeURIComponent(namespace)}` : ''
+  const rest = [r.plural, name, subresource].filter(p => p !== undefined).map(encodeURIComponent)
+  return `${root}${scope}/${rest.join('/')}`
+}
+
+function query(s: Selector, more: Readonly<Record<string, string>>): string {
+  const q = new URLSearchParams(more)
+  if (s.labelSelector !== undefined) q.set('labelSelector', s.labelSelector)
+  if (s.fieldSelector !== undefined) q.set('fieldSelector', s.fieldSelector)
+  const text = q.toString()
+  return text === '' ? '' : `?${text}`
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Pool } from 'undici'
+import type { Clock } from '#lib/clock.ts'
+import { isAppError } from '#lib/errors.ts'
+import { type KubeConfig, readSource } from './config.ts'
+import { statusError, unavailable } from './status.ts'
+
+export interface Request {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** Path and query. */
+  readonly path: string
+  readonly body?: unknown
+  readonly contentType?: string
+}
+
+/** A successful answer (2xx) whose body is still to be read. */
+export interface Answer {
+  readonly body: AsyncIterable<Uint8Array>
+}
+
+interface Credentials {
+  readonly headers: Readonly<Record<string, string>>
+  readonly tls: { readonly ca?: string[]; readonly cert?: string; readonly key?: string }
+}
+
+/** Credential files are read again after this many milliseconds, and at once after a 401. */
+const credentialAge = 10_000
+/** The API server closes idle connections after 90 s; ours go first, so that a request seldom meets a dying one. */
+const keepAlive = 60_000
+const connectTimeout = 5_000
+
+/**
+ * HTTP to the API server: kept-alive connections, credentials that are read again, the next server when one cannot be connected.
+ * HTTP/1.1 on purpose: a watch then has a connection of its own, and a stalled one blocks nobody else.
+ */
+export class Transport {
+  private readonly config: KubeConfig
+  private readonly clock: Clock
+  private pools: { readonly tlsText: string; readonly byServer: Map<string, Pool> } = { tlsText: '', byServer: new Map() }
+  private credentials: { readonly readAt: number; readonly value: Credentials } | undefined
+  private preferred = 0
+
+  constructor(config: KubeConfig, clock: Clock) {
+    this.config = config
+    this.clock = clock
+  }
+
+  /** The answer's body parsed as JSON. The deadline covers the whole exchange. Throws AppError<KubeCode>. */
+  async json(r: Request, deadline: number): Promise<unknown> {
+    const abort = new AbortController()
+    const cancel = this.clock.after(deadline, () => abort.abort(new Error(`no answer within ${deadline} ms`)))
+    try {
+      const { body } = await this.open(r, abort.signal)
+      return JSON.parse(await textOf(body))
+    } catch (e) {
+      if (isAppError(e)) throw e
+      throw unavailable(labelOf(r), abort.signal.aborted ? abort.signal.reason : e)
+    } finally {
+      cancel()
+    }
+  }
+
+  /** Sends and returns when the head of a 2xx answer is there. After a 401 the credentials are read again and, when they changed, it is sent once more. */
+  async open(r: Request, signal: AbortSignal): Promise<Answer> {
+    const before = this.fresh()
+    const first = await this.send(r, before, signal)
+    if (first.status !== 401) return first.answer()
+    const after = this.fresh(true)
+    if (JSON.stringify(after) === JSON.stringify(before)) return first.answer()
+    await textOf(first.body)
+    return (await this.send(r, after, signal)).answer()
+  }
+
+  async close(): Promise<void> {
+    const pools = [...this.pools.byServer.values()]
+    this.pools.byServer.clear()
+    await Promise.all(pools.map(p => p.destroy()))
+  }
+
+  /** A refused connection carried nothing, so any request may go to the next server; a GET may also be repeated when a kept-alive connection died under it. */
+  private async send(r: Request, c: Credentials, signal: AbortSignal): Promise<Response> {
+    const { servers } = this.config
+    let last: unknown
+    for (let attempt = 0; attempt <= servers.length; attempt++) {
+      const server = servers[this.preferred % servers.length] ?? ''
+      try {
+        return await this.sendTo(server, r, c, signal)
+      } catch (e) {
+        last = e
+        const refused = isConnectError(e)
+        if (refused) this.preferred = (this.preferred + 1) % servers.length
+        const again = refused ? attempt + 1 < servers.length : r.method === 'GET' && attempt === 0
+        if (signal.aborted || !again) break
+      }
+    }
+    throw unavailable(labelOf(r), signal.aborted ? signal.reason : last)
+  }
+
+  private async sendTo(server: string, r: Request, c: Credentials, signal: AbortSignal): Promise<Response> {
+    const answer = await this.pool(server, c).request({
+      method: r.method,
+      path: r.path,
+      signal,
+      headers: {
+        accept: 'application/json',
+        'user-agent': 'terway-ts',
+        ...c.headers,
+        ...(r.body !== undefined && { 'content-type': r.contentType ?? 'application/json' }),
+      },
+      body: r.body === undefined ? null : JSON.stringify(r.body),
+      // The deadline is the caller's signal; a watch has none but its idle timer.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    })
+    const retryAfter = answer.headers['retry-after']
+    return new Response(labelOf(r), answer.statusCode, answer.body, typeof retryAfter === 'string' ? retryAfter : undefined)
+  }
+
+  private pool(server: string, c: Credentials): Pool {
+    const tlsText = JSON.stringify(c.tls)
+    if (tlsText !== this.pools.tlsText) {
+      // A rotated client certificate or CA: new connections use it, the old ones end with their last request.
+      for (const old of this.pools.byServer.values()) void old.close()
+      this.pools = { tlsText, byServer: new Map() }
+    }
+    const known = this.pools.byServer.get(server)
+    if (known !== undefined) return known
+    const { serverName, insecure } = this.config
+    const pool = new Pool(server, {
+      allowH2: false,
+      keepAliveTimeout: keepAlive,
+      keepAliveMaxTimeout: keepAlive,
+      connect: {
+        ...c.tls,
+        timeout: connectTimeout,
+        keepAlive: true,
+        keepAliveInitialDelay: 15_000,
+        rejectUnauthorized: insecure !== true,
+        ...(serverName !== undefined && { servername: serverName }),
+      },
+    })
+    this.pools.byServer.set(server, pool)
+    return pool
+  }
+
+  private fresh(force = false): Credentials {
+    const now = this.clock.now()
+    if (!force && this.credentials !== undefined && now - this.credentials.readAt < credentialAge) return this.credentials.value
+    const { token, cert, key, ca } = this.config
+    const value: Credentials = {
+      headers: token === undefined ? {} : { authorization: `Bearer ${readSource(token).trim()}` },
+      tls: {
+        ...(ca.length > 0 && { ca: ca.map(readSource) }),
+        ...(cert && { cert: readSource(cert) }),
+        ...(key && { key: readSource(key) }),
+      },
+    }
+    this.credentials = { readAt: now, value }
+    return value
+  }
+}
+
+class Response {
+  readonly status: number
+  readonly body: AsyncIterable<Uint8Array>
+  private readonly label: string
+  private readonly retryAfter: string | undefined
+
+  constructor(label: string, status: number, body: AsyncIterable<Uint8Array>, retryAfter: string | undefined) {
+    this.label = label
+    this.status = status
+    this.body = body
+    this.retryAfter = retryAfter
+  }
+
+  /** Throws the StatusError of anything but 2xx. */
+  async answer(): Promise<Answer> {
+    if (this.status >= 200 && this.status < 300) return { body: this.body }
+    const text = await textOf(this.body)
+    throw statusError(this.label, this.status, jsonOr(text), this.retryAfter)
+  }
+}
+
+async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of body) chunks.push(chunk)
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function jsonOr(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+/** Without the query: page tokens and versions are noise. */
+function labelOf(r: Request): string {
+  return `${r.method} ${r.path.split('?')[0]}`
+}
+
+function isConnectError(e: unknown): boolean {
+  const code = e instanceof Error ? Reflect.get(e, 'code') : undefined
+  return ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'].includes(
+    String(code),
+  )
+}
