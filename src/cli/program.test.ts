@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -177,4 +177,30 @@ test('why says what the API server knows of a pod that no daemon can know', asyn
   assert.match(await ask({ nodeName: 'n', phase: 'Running', hostNetwork: true }), /uses the network of its node/)
   assert.match(await ask({ phase: 'Pending', hostNetwork: false }), /not scheduled/)
   assert.match(await ask(new Error('no kubeconfig')), /cannot ask the API server.*no kubeconfig/)
+})
+
+test('install replaces a program in one step, leaves an identical one alone, and nothing beside it', async t => {
+  const dir = await mkdtemp(join(tmpdir(), 'terway-install-'))
+  t.after(() => rm(dir, { recursive: true }))
+  const target = join(dir, 'bin/terway')
+  await writeFile(join(dir, 'shim'), 'one', { mode: 0o600 })
+  assert.equal(await cli(t, ['install', join(dir, 'shim'), target]), `${target} installed`)
+  assert.equal((await stat(target)).mode & 0o777, 0o755)
+  assert.equal(await cli(t, ['install', join(dir, 'shim'), target]), `${target} is up to date`)
+  await writeFile(join(dir, 'shim'), 'two')
+  await cli(t, ['install', join(dir, 'shim'), target])
+  assert.equal(await readFile(target, 'utf8'), 'two')
+  assert.deepEqual(await readdir(join(dir, 'bin')), ['terway'])
+  await assert.rejects(cli(t, ['install', join(dir, 'absent'), target]), /ENOENT/)
+})
+
+test('cni writes the list from the mounted configuration and refuses a directory without one', async t => {
+  const dir = await mkdtemp(join(tmpdir(), 'terway-cni-'))
+  t.after(() => rm(dir, { recursive: true }))
+  const output = join(dir, '10-terway.conflist')
+  await assert.rejects(cli(t, ['cni', '--output', output, '--config-dir', dir]), /10-terway.conf is missing/)
+  await writeFile(join(dir, '10-terway.conf'), '{"type":"terway","cniVersion":"0.4.0","name":"terway"}')
+  await cli(t, ['cni', '--output', output, '--config-dir', dir])
+  assert.equal(JSON.parse(await readFile(output, 'utf8')).plugins[0].type, 'terway')
+  assert.equal((await stat(output)).mode & 0o777, 0o600)
 })

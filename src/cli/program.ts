@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command } from 'commander'
+import { cni } from '#cli/cni.ts'
 import type { CliDeps } from '#cli/deps.ts'
 import { execute } from '#cli/execute.ts'
+import { install } from '#cli/install.ts'
 import { list } from '#cli/list.ts'
 import { mapping } from '#cli/mapping.ts'
 import { metadata } from '#cli/metadata.ts'
@@ -40,5 +42,15 @@ export function makeProgram(deps: CliDeps): Command {
     .command('why <namespace/pod>')
     .description('why a pod has, or has not, got an address')
     .action((pod: string) => why(deps, socket(), pod))
+  program
+    .command('install <source> <target>')
+    .description('copy an executable to the host in one step (init container)')
+    .action((source: string, target: string) => install(deps, source, target))
+  program
+    .command('cni')
+    .description('write the CNI list that the daemon would write')
+    .requiredOption('--output <file>', 'where to')
+    .option('--config-dir <dir>', 'where eni-config is mounted', '/etc/eni')
+    .action((o: { output: string; configDir: string }) => cni(deps, o.configDir, o.output))
   return program
 }

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CommanderError } from 'commander'
+import type { PodPlace } from '#cli/deps.ts'
+import { makeProgram } from '#cli/program.ts'
+import { makeMetadata } from '#cloud/metadata.ts'
+import { KubeClient } from '#kube/client.ts'
+import { loadConfig } from '#kube/config.ts'
+import { pods } from '#kube/reflect/pod.ts'
+import { realClock } from '#lib/clock.ts'
+import { messageOf } from '#lib/errors.ts'
+import { connect } from '#rpc/grpc/client.ts'
+
+async function findPod(namespace: string, name: string): Promise<PodPlace | undefined> {
+  const config = await loadConfig({ env: process.env })
+  const kube = new KubeClient({ config, clock: realClock, reporter: { controller: 'terway-cli', instance: '' } })
+  try {
+    const pod = await kube.get(pods, name, namespace)
+    if (pod === undefined) return undefined
+    const { nodeName, hostNetwork } = pod.spec
+    return { phase: pod.status?.phase ?? 'Pending', hostNetwork: hostNetwork === true, ...(nodeName !== undefined && { nodeName }) }
+  } finally {
+    await kube.close()
+  }
+}
+
+const program = makeProgram({
+  out: line => process.stdout.write(`${line}\n`),
+  connect,
+  metadata: () => makeMetadata(realClock, process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || undefined),
+  findPod,
+})
+try {
+  await program.parseAsync()
+} catch (e) {
+  if (!(e instanceof CommanderError)) process.stderr.write(`${messageOf(e)}\n`)
+  process.exitCode = 1
+}
