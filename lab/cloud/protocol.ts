@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CreatedInstance } from '../../sim/simulator.ts'
+
+/** Requests to the lab's cloud process over its unix socket: `POST <path>` with a JSON body. */
+export interface CloudRequests {
+  '/instance/create': { readonly request: NewMachine; readonly reply: CreatedInstance & { readonly regionId: string } }
+  /** Releases the instance; its devices vanish. */
+  '/instance/delete': { readonly request: { readonly instanceId: string }; readonly reply: null }
+  /** What ECS says of the instance; its ENIs stay attached. */
+  '/instance/power': { readonly request: { readonly instanceId: string; readonly on: boolean }; readonly reply: null }
+  /** The instance's machine is this network namespace: its ENIs appear there, eth0 configured. */
+  '/machine/place': { readonly request: { readonly instanceId: string; readonly netns: string }; readonly reply: null }
+  '/machine/unplace': { readonly request: { readonly instanceId: string }; readonly reply: null }
+  /** Waits until the fabric has applied everything so far; answers with the devices by ENI id. */
+  '/fabric/links': { readonly request: object; readonly reply: { readonly [eniId: string]: Device } }
+  /** An OpenAPI operation in process, as an all-powerful caller. */
+  '/call': { readonly request: { readonly action: string; readonly params: Readonly<Record<string, string>> }; readonly reply: object }
+  '/fault/add': { readonly request: object; readonly reply: string }
+  '/fault/clear': { readonly request: { readonly id?: string }; readonly reply: number }
+}
+
+export interface NewMachine {
+  readonly name: string
+  readonly type: string
+  readonly vSwitchId?: string
+  readonly ipv6: boolean
+}
+
+export interface Device {
+  readonly netns: string
+  readonly dev: string
+  readonly mac: string
+}

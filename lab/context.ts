@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { Api } from './api.ts'
+import { hierarchies } from './cgroup.ts'
+import { CloudClient } from './cloud/client.ts'
+import { type Names, netnsOf, nodeDir } from './names.ts'
+import type { Machine } from './node/boot.ts'
+import type { Identity } from './node/config.ts'
+import type { NodeServices, ProxyMode } from './node/services.ts'
+import type { Pki } from './pki.ts'
+import type { LabState } from './state.ts'
+import { SupervisorClient } from './supervisor/client.ts'
+
+/** Everything that a step needs to know of a lab that runs. */
+export interface Context {
+  readonly names: Names
+  readonly supervisor: SupervisorClient
+  readonly cloud: CloudClient
+  readonly pki: Pki
+  readonly api: Api
+}
+
+export function contextOf(names: Names, apiPort: number): Context {
+  return {
+    names,
+    supervisor: new SupervisorClient(names.supervisorSocket),
+    cloud: new CloudClient(names.cloudSocket),
+    pki: { dir: names.pki },
+    api: new Api(apiPort, names.pki),
+  }
+}
+
+export function machineOf(names: Names, node: string): Machine {
+  return { name: node, dir: nodeDir(names, node), netns: netnsOf(names, node), hierarchies: hierarchies() }
+}
+
+export function servicesOf(
+  names: Names,
+  state: Pick<LabState, 'bin' | 'pauseImage' | 'control' | 'proxy'>,
+  node: string,
+  identity: Identity,
+): NodeServices {
+  const { bin, pauseImage, control, proxy } = state
+  return {
+    names,
+    pki: { dir: names.pki },
+    bin,
+    machine: machineOf(names, node),
+    identity,
+    proxy,
+    pauseImage,
+    apiServer: `https://${control.address}:6443`,
+  }
+}
+
+/** What works on this machine; `off` is never chosen by itself. */
+export function proxyModeHere(): ProxyMode {
+  const path = (process.env.PATH ?? '').split(':')
+  return path.some(dir => existsSync(join(dir, 'iptables'))) ? 'iptables' : 'nftables'
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { inside } from '../sim/fabric/fabric.ts'
+import { type Ran, run } from '../sim/fabric/run.ts'
+import type { Api } from './api.ts'
+import { joinScript } from './cgroup.ts'
+import type { CloudClient } from './cloud/client.ts'
+import { type Context, contextOf } from './context.ts'
+import { CONTROL } from './control-plane.ts'
+import { down } from './down.ts'
+import { type Names, namesOf, netnsOf } from './names.ts'
+import { onNode } from './node/boot.ts'
+import type { Identity } from './node/config.ts'
+import { powerOff, powerOn, release } from './node/power.ts'
+import { type Progress, silent } from './progress.ts'
+import { type LabState, readState, writeState } from './state.ts'
+import type { ProcessStatus } from './supervisor/spec.ts'
+import { addNode, bringUp, registered, servicesOfNode, type UpOptions } from './up.ts'
+
+/** A running lab: the handle for tests and demonstrations. Any process may open it; it has no state of its own. */
+export class Lab {
+  readonly names: Names
+  readonly #context: Context
+
+  private constructor(names: Names, apiPort: number) {
+    this.names = names
+    this.#context = contextOf(names, apiPort)
+  }
+
+  /** Starts a lab and resolves when its nodes are registered (not ready: no CNI plugin is installed). A lab that fails half-way is removed. */
+  static async up(name: string, options: UpOptions, progress: Progress = silent): Promise<Lab> {
+    const names = namesOf(name)
+    const existed = existsSync(names.dir)
+    try {
+      const state = await bringUp(names, options, progress)
+      return new Lab(names, state.apiPort)
+    } catch (e) {
+      if (!existed && process.env.TERWAY_LAB_KEEP === undefined) await down(name, silent)
+      throw e
+    }
+  }
+
+  /** The lab of that name, started by any process. */
+  static open(name: string): Lab {
+    const names = namesOf(name)
+    return new Lab(names, readState(names).apiPort)
+  }
+
+  /** Removes a lab, whatever is left of it. */
+  static down(name: string, progress: Progress = silent): Promise<void> {
+    return down(name, progress)
+  }
+
+  down(progress: Progress = silent): Promise<void> {
+    return down(this.names.lab, progress)
+  }
+
+  /** An administrator's kubeconfig that works on this machine, by loopback. */
+  get kubeconfig(): string {
+    return join(this.names.dir, 'kubeconfig')
+  }
+
+  get state(): LabState {
+    return readState(this.names)
+  }
+
+  get cloud(): CloudClient {
+    return this.#context.cloud
+  }
+
+  get api(): Api {
+    return this.#context.api
+  }
+
+  /** Runs kubectl as administrator with `input` on its standard input; throws with its message when it fails. */
+  async kubectl(args: readonly string[], input = ''): Promise<string> {
+    const ran = await this.kubectlRaw(args, input)
+    if (ran.code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${ran.stderr.trim()}`)
+    return ran.stdout
+  }
+
+  kubectlRaw(args: readonly string[], input = ''): Promise<Ran> {
+    return run([join(this.state.bin, 'kubectl'), `--kubeconfig=${this.kubeconfig}`, ...args], input)
+  }
+
+  node(name: string): LabNode {
+    if (!this.state.nodes.some(n => n.name === name)) throw new Error(`lab ${this.names.lab} has no node ${name}`)
+    return new LabNode(this.#context, name)
+  }
+
+  nodes(): readonly LabNode[] {
+    return this.state.nodes.map(n => new LabNode(this.#context, n.name))
+  }
+
+  /** A new instance joins the cluster; resolves when it is registered. */
+  async join(name: string): Promise<LabNode> {
+    const state = this.state
+    if (state.nodes.some(n => n.name === name) || ['fabric', 'internet', CONTROL].includes(name))
+      throw new Error(`the name ${name} is taken`)
+    const node = await addNode(this.#context, state, name)
+    writeState(this.names, { ...state, nodes: [...state.nodes, node] })
+    await registered(this.#context, name)
+    return new LabNode(this.#context, name)
+  }
+
+  /** All programs that the lab runs, named `<machine>/<program>`. */
+  processes(): Promise<readonly ProcessStatus[]> {
+    return this.#context.supervisor.status()
+  }
+
+  /** One running program, for example `process('node1', 'kubelet')` or `process('control', 'kube-apiserver')`; throws when it does not run. */
+  process(machine: string, program: string): Promise<ProcessStatus & { readonly pid: number }> {
+    return this.#context.supervisor.running(`${machine}/${program}`)
+  }
+
+  /** Runs a program in the internet's namespace: what the world sees. */
+  onInternet(argv: readonly string[]): Promise<Ran> {
+    return run(inside(netnsOf(this.names, 'internet'), argv))
+  }
+}
+
+/** One node of a lab. */
+export class LabNode {
+  readonly name: string
+  readonly #context: Context
+
+  constructor(context: Context, name: string) {
+    this.#context = context
+    this.name = name
+  }
+
+  get identity(): Identity {
+    return this.#state.identity
+  }
+
+  /** Whether the node's power is on. */
+  get powered(): boolean {
+    return this.#state.powered
+  }
+
+  /** Network namespace of the machine, by name in /run/netns. */
+  get netns(): string {
+    return netnsOf(this.#context.names, this.name)
+  }
+
+  /** Process id of the node's first process. `/proc/<pid>/root` is the node's file system, seen from this machine. */
+  async init(): Promise<number> {
+    return (await this.#context.supervisor.running(`${this.name}/init`)).pid
+  }
+
+  /** Runs a program on the node, as root, in all its namespaces and its cgroup. */
+  async exec(argv: readonly string[], input = ''): Promise<Ran> {
+    const script = `${joinScript(this.#context.names.cgroup, this.name)}\nexec "$@"`
+    return run(['sh', '-e', '-c', script, 'sh', ...onNode(await this.init(), argv)], input)
+  }
+
+  process(program: string): Promise<ProcessStatus & { readonly pid: number }> {
+    return this.#context.supervisor.running(`${this.name}/${program}`)
+  }
+
+  /** Pulls the plug. The Node object stays; its ENIs stay attached. */
+  async kill(): Promise<void> {
+    await powerOff(this.#context, this.#services)
+    this.#update(false)
+  }
+
+  /** Reboot: power off if it is on, then power on with a new boot id. Resolves when its services run. */
+  async restart(): Promise<void> {
+    if (this.powered) await this.kill()
+    await powerOn(this.#context, this.#services)
+    this.#update(true)
+  }
+
+  /** The instance is released: nothing of it remains, and the Node object is deleted. */
+  async leave(): Promise<void> {
+    await release(this.#context, this.#services)
+    const state = readState(this.#context.names)
+    writeState(this.#context.names, { ...state, nodes: state.nodes.filter(n => n.name !== this.name) })
+  }
+
+  get #state() {
+    const found = readState(this.#context.names).nodes.find(n => n.name === this.name)
+    if (found === undefined) throw new Error(`node ${this.name} has left the lab`)
+    return found
+  }
+
+  get #services() {
+    return servicesOfNode(this.#context, readState(this.#context.names), this.#state)
+  }
+
+  #update(powered: boolean): void {
+    const state = readState(this.#context.names)
+    writeState(this.#context.names, { ...state, nodes: state.nodes.map(n => (n.name === this.name ? { ...n, powered } : n)) })
+  }
+}
