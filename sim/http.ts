@@ -75,8 +75,9 @@ async function answer(simulator: Simulator, nonces: Nonces, request: IncomingMes
   }
 }
 
+/** By the Authorization header alone: SDKs send x-acs-action with version 1 signatures too. */
 function isAcs3(wire: WireRequest): boolean {
-  return wire.headers.authorization?.startsWith(algorithm) === true || wire.headers['x-acs-action'] !== undefined
+  return wire.headers.authorization?.startsWith(algorithm) === true
 }
 
 /** Action and version travel as headers (version 3 signatures) or as parameters. */

@@ -27,6 +27,7 @@ export class Store {
     const entries = this.#journal?.load() ?? []
     for (const entry of entries) this.state.restore(entry.changes, entry.at)
     if (entries.length === 0) this.#keep(clock.wall(), genesis(this.state, seed, clock.wall()))
+    this.state.history.clear()
     this.advance()
   }
 

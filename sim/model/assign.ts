@@ -9,12 +9,19 @@ import { limitsOf } from './types.ts'
 
 type Held = 'ipv4' | 'ipv6'
 
+/** How the API calls an address and the number of them. */
+const names = {
+  ipv4: { field: 'PrivateIpAddress', count: 'SecondaryPrivateIpAddressCount' },
+  ipv6: { field: 'Ipv6Address', count: 'Ipv6AddressCount' },
+} as const
+
 /** AssignPrivateIpAddresses and AssignIpv6Addresses: all of the wanted addresses or none. Returns the new ones. */
 export function assign(state: State, eniId: string, held: Held, wanted: Wanted): string[] {
-  const field = held === 'ipv4' ? 'PrivateIpAddress' : 'Ipv6Address'
+  const { field, count } = names[held]
   const amount = 'count' in wanted ? wanted.count : wanted.addresses.length
   const { addressesPerCall } = state.settings.quota
-  if (amount < 1 || amount > addressesPerCall) throw invalid(`${field}.Count`, `1 to ${addressesPerCall} addresses per call, not ${amount}`)
+  if (amount < 1 || amount > addressesPerCall)
+    throw invalid('count' in wanted ? count : field, `1 to ${addressesPerCall} addresses per call, not ${amount}`)
   const eni = requireEni(state, eniId)
   requireMove(eni, 'assign')
   const vSwitch = requireVSwitch(state, eni.vSwitchId)
@@ -28,7 +35,7 @@ export function assign(state: State, eniId: string, held: Held, wanted: Wanted):
 
 /** UnassignPrivateIpAddresses and UnassignIpv6Addresses: InvalidIp.IpUnassigned (403), and no change, when one is not there. */
 export function unassign(state: State, eniId: string, held: Held, addresses: readonly string[]): void {
-  const field = held === 'ipv4' ? 'PrivateIpAddress' : 'Ipv6Address'
+  const { field } = names[held]
   const eni = requireEni(state, eniId)
   requireMove(eni, 'assign')
   const gone = canonical(addresses)

@@ -28,6 +28,12 @@ export class History {
     this.#forget(at - this.#depth)
   }
 
+  /** Everybody sees the present. */
+  clear(): void {
+    this.#past.clear()
+    this.#order.length = 0
+  }
+
   /** The row as it was at `time`. */
   get<K extends Kind>(state: State, kind: K, id: string, time: number): Rows[K] | undefined {
     const changed = this.#past
