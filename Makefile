@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# The one entrance: every target prepares what it needs (make setup), so each works in a fresh clone on a bare Debian 12.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
+# Saves each of the many short processes the stripping of types.
+export NODE_COMPILE_CACHE := $(CURDIR)/build/compile-cache
+
+NODE := node_modules/.bin/node
+NAME ?= lab
+NODES ?= 2
+layers := types lint imports unit scenario packet kernel simulation conformance cluster
+STATIC := musl-gcc -O2 -static -s -Wall -Wextra -Werror -std=gnu11
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z%-]+):.*## /\1\t/' | expand -t 12
+	@echo 'layers of tests: $(layers)'
+
+.PHONY: setup deps
+setup: ## install what is missing, find or build Kubernetes for the lab (9 min of CPU the first time)
+	@tools/setup.sh
+deps:
+	@tools/setup.sh --base
+
+.PHONY: build compile images
+build: deps compile ## the CNI shim (build/terway) and the bundles of each process (dist/)
+	@$(NODE) tools/bundle.ts
+compile: build/pause build/app
+	@$(MAKE) -s -C cni
+build/pause build/app: build/%: deploy/image/%.c
+	@mkdir -p build
+	$(STATIC) -o $@ $<
+images: deps ## OCI archives of Terway and of the lab's helpers; prints where they are
+	@$(NODE) deploy/image/build.ts
+
+.PHONY: test $(layers:%=test-%)
+test: setup build ## all layers of tests, or one with make test-<layer>
+	@$(NODE) tools/run-tests.ts
+test-types test-lint test-imports test-unit test-scenario test-packet test-kernel test-simulation: deps
+	@$(NODE) tools/run-tests.ts $(@:test-%=%)
+test-conformance test-cluster: setup build
+	@$(NODE) tools/run-tests.ts $(@:test-%=%)
+
+.PHONY: fmt
+fmt: deps ## format and fix what can be fixed
+	@biome check --write .
+
+.PHONY: sim lab-up lab-down demo
+sim: deps ## the simulated cloud alone, for anybody's tests
+	@$(NODE) sim/main.ts
+lab-up: setup ## a Kubernetes cluster on the simulated cloud: NODES=2 NAME=lab
+	@$(NODE) lab/cli.ts up --nodes $(NODES) --name $(NAME)
+lab-down: deps ## remove it: NAME=lab
+	@$(NODE) lab/cli.ts down --name $(NAME)
+demo: setup ## a cluster with Terway, traffic and a tour; PODS=40, KEEP=1 leaves it running
+	@$(NODE) lab/demo/main.ts

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The lab's application: an HTTP server that tells each client the address it is seen with.
+//
+//   PORT       where to listen, default 8080; both families where there is IPv6
+//   reply      "client=<address>\npod=<hostname>\n" to every request
+//
+// A child per connection: a client that stalls holds up nobody, and it costs less than 100 KB that last milliseconds.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define REQUEST_LIMIT 8192
+#define STALL_SECONDS 5
+
+static int listen_on(int family, int port)
+{
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any };
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int one = 1, zero = 0, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int bound;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (family == AF_INET6) {
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+		bound = bind(fd, (struct sockaddr *)&v6, sizeof(v6));
+	} else {
+		bound = bind(fd, (struct sockaddr *)&v4, sizeof(v4));
+	}
+	if (bound == 0 && listen(fd, 1024) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+// Reads up to the empty line that ends a request's head; false when the client gives up or sends too much.
+static int read_request(int fd)
+{
+	char request[REQUEST_LIMIT + 1];
+	size_t used = 0;
+
+	while (used < REQUEST_LIMIT) {
+		ssize_t got = read(fd, request + used, REQUEST_LIMIT - used);
+
+		if (got <= 0)
+			return 0;
+		used += got;
+		request[used] = 0;
+		if (strstr(request, "\r\n\r\n") || strstr(request, "\n\n"))
+			return 1;
+	}
+	return 0;
+}
+
+static void text_of(const struct sockaddr_storage *address, char *text, socklen_t size)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+
+	if (address->ss_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, text, size);
+	else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+		inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], text, size);
+	else
+		inet_ntop(AF_INET6, &v6->sin6_addr, text, size);
+}
+
+static void answer(int fd, const struct sockaddr_storage *client)
+{
+	struct timeval stall = { .tv_sec = STALL_SECONDS };
+	char address[INET6_ADDRSTRLEN] = "", host[256] = "", body[512], reply[1024];
+	int length;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stall, sizeof(stall));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof(stall));
+	if (!read_request(fd))
+		return;
+	text_of(client, address, sizeof(address));
+	gethostname(host, sizeof(host) - 1);
+	snprintf(body, sizeof(body), "client=%s\npod=%s\n", address, host);
+	length = snprintf(reply, sizeof(reply),
+			  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+			  strlen(body), body);
+	// A client that is gone needs no answer, and SIGPIPE is ignored.
+	if (write(fd, reply, length) == length)
+		shutdown(fd, SHUT_WR);
+}
+
+static void leave(int signal_number)
+{
+	(void)signal_number;
+	_exit(0);
+}
+
+int main(void)
+{
+	const char *wanted = getenv("PORT");
+	int port = wanted ? atoi(wanted) : 8080;
+	int server;
+
+	if (port <= 0 || port > 65535) {
+		fprintf(stderr, "PORT=%s is no port\n", wanted);
+		return 2;
+	}
+	server = listen_on(AF_INET6, port);
+	if (server < 0)
+		server = listen_on(AF_INET, port);
+	if (server < 0) {
+		fprintf(stderr, "cannot listen on port %d: %s\n", port, strerror(errno));
+		return 1;
+	}
+	// As process 1 of a container there is no default action: without these, stopping a pod takes the whole grace period.
+	signal(SIGTERM, leave);
+	signal(SIGINT, leave);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN);
+	for (;;) {
+		struct sockaddr_storage client;
+		socklen_t size = sizeof(client);
+		int fd = accept(server, (struct sockaddr *)&client, &size);
+
+		if (fd < 0)
+			continue;
+		if (fork() == 0) {
+			answer(fd, &client);
+			_exit(0);
+		}
+		close(fd);
+	}
+}

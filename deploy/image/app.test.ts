@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+/** The lab's two C programs, compiled as the images have them. */
+const directory = mkdtempSync(join(tmpdir(), 'terway-app-'))
+const compile = (name: string) => {
+  const source = fileURLToPath(new URL(`${name}.c`, import.meta.url))
+  const flags = ['-O2', '-static', '-Wall', '-Wextra', '-Werror', '-std=gnu11']
+  execFileSync('musl-gcc', [...flags, '-o', join(directory, name), source])
+}
+
+before(() => {
+  compile('app')
+  compile('pause')
+})
+after(() => rmSync(directory, { recursive: true, force: true }))
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  await new Promise(resolve => server.close(resolve))
+  return typeof address === 'object' && address !== null ? address.port : assert.fail('no port')
+}
+
+async function fetchText(url: string): Promise<string> {
+  for (const deadline = performance.now() + 5000; ; await delay(10)) {
+    try {
+      return await (await fetch(url)).text()
+    } catch (e) {
+      if (performance.now() > deadline) throw e
+    }
+  }
+}
+
+test('the application tells a client its address, also while another client stalls, and stops at once', async () => {
+  const port = await freePort()
+  const app = spawn(join(directory, 'app'), { env: { PORT: String(port) }, stdio: 'ignore' })
+  try {
+    assert.equal(await fetchText(`http://127.0.0.1:${port}/any`), `client=127.0.0.1\npod=${hostname()}\n`)
+    const stalled = connect(port, '127.0.0.1')
+    await once(stalled, 'connect')
+    assert.match(await fetchText(`http://127.0.0.1:${port}/`), /^client=127\.0\.0\.1\n/)
+    stalled.destroy()
+  } finally {
+    app.kill('SIGTERM')
+  }
+  const [code] = await once(app, 'exit')
+  assert.equal(code, 0)
+})
+
+test('the application refuses a port that is none, by name', async () => {
+  const app = spawn(join(directory, 'app'), { env: { PORT: 'http' }, stdio: ['ignore', 'ignore', 'pipe'] })
+  const [[code], [text]] = await Promise.all([once(app, 'exit'), once(app.stderr, 'data')])
+  assert.equal(code, 2)
+  assert.equal(String(text), 'PORT=http is no port\n')
+})
+
+/** Signals that a process has blocked, as /proc shows them: bit n-1 for signal n. */
+const blocked = (pid: number) => BigInt(`0x${/^SigBlk:\s+(\w+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]}`)
+const sigterm = 1n << 14n
+
+test('pause leaves on SIGTERM', async () => {
+  const pause = spawn(join(directory, 'pause'), { stdio: 'ignore' })
+  await once(pause, 'spawn')
+  const pid = pause.pid ?? assert.fail('no process')
+  const deadline = performance.now() + 5000
+  while ((blocked(pid) & sigterm) === 0n && performance.now() < deadline) await delay(1)
+  pause.kill('SIGTERM')
+  const [code] = await once(pause, 'exit')
+  assert.equal(code, 0)
+})

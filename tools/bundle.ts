@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { build } from 'esbuild'
+import { root } from './components.ts'
+
+/** What becomes one file each in dist/: a process, or a thread that a process starts. */
+export const entryPoints: Readonly<Record<string, string>> = {
+  terwayd: 'src/daemon/main.ts',
+  'terwayd-netlink': 'src/kernel/worker-main.ts',
+  'terway-controlplane': 'src/controller/main.ts',
+  'terway-cli': 'src/cli/main.ts',
+}
+
+/** Where the image has Node: the first line of each bundle, so that they run by name without a shell. */
+export const nodeInImage = '/usr/local/bin/node'
+
+/** koffi looks for its native part here, beside the file that loads it. */
+export const koffiBinary = `linux_${process.arch}/koffi.node`
+
+/** CommonJS packages ask for Node's own modules through `require`, which an ES module has not. */
+const requireForPackages =
+  "import { createRequire as createRequireOfBundle } from 'node:module'; const require = createRequireOfBundle(import.meta.url);"
+
+/**
+ * Bundles every entry point into dist/ with all it imports, and puts koffi's native part beside them. A file is replaced only when its
+ * content changes, and at once. Returns the paths under dist/.
+ */
+export async function bundle(): Promise<string[]> {
+  const present = Object.entries(entryPoints).filter(([, source]) => existsSync(join(root, source)))
+  const { outputFiles } = await build({
+    absWorkingDir: root,
+    entryPoints: Object.fromEntries(present),
+    outdir: 'dist',
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'esm',
+    target: 'node26',
+    // A stack trace of a release must read like the source; whitespace is what costs bytes.
+    minifyWhitespace: true,
+    keepNames: true,
+    legalComments: 'eof',
+    banner: { js: `#!${nodeInImage}\n${requireForPackages}` },
+    logLevel: 'warning',
+  })
+  for (const { path, contents } of outputFiles) replace(path, contents)
+  const native = join(root, 'dist', koffiBinary)
+  replace(native, readFileSync(join(root, `node_modules/@koromix/koffi-linux-${process.arch}/${koffiBinary}`)))
+  return [...present.map(([name]) => `${name}.mjs`), koffiBinary]
+}
+
+function replace(path: string, contents: Uint8Array): void {
+  if (existsSync(path) && readFileSync(path).equals(contents)) return
+  mkdirSync(dirname(path), { recursive: true })
+  const staging = `${path}.${process.pid}`
+  writeFileSync(staging, contents, { mode: 0o755 })
+  renameSync(staging, path)
+}
+
+if (import.meta.main) {
+  const made = await bundle()
+  console.log(`build: dist/{${made.join(',')}}`)
+}
