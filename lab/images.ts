@@ -20,7 +20,7 @@ import { until } from './process.ts'
 /** An image for the nodes: an archive on this machine, known under a reference. */
 export interface Image {
   readonly ref: string
-  readonly archive: string
+  readonly path: string
 }
 
 /**
@@ -28,7 +28,7 @@ export interface Image {
  * them on every node would cost seconds per node. Returns its path.
  */
 export async function imageStore(cache: string, bin: string, images: readonly Image[]): Promise<string> {
-  const identity = images.map(i => [i.ref, i.archive, statSync(i.archive).size, statSync(i.archive).mtimeMs])
+  const identity = images.map(i => [i.ref, i.path, statSync(i.path).size, statSync(i.path).mtimeMs])
   const key = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 16)
   const store = join(cache, `images-${key}`)
   if (existsSync(store)) return store
@@ -71,7 +71,7 @@ async function importAll(work: string, bin: string, images: readonly Image[]): P
       return existsSync(socket)
     })
     for (const image of images) {
-      await must([join(bin, 'ctr'), '--address', socket, '--namespace', 'k8s.io', 'images', 'import', '--digests=false', image.archive])
+      await must([join(bin, 'ctr'), '--address', socket, '--namespace', 'k8s.io', 'images', 'import', '--digests=false', image.path])
     }
   } finally {
     const ended = new Promise(resolve => containerd.once('exit', resolve))

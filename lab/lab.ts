@@ -8,15 +8,22 @@ import { joinScript } from './cgroup.ts'
 import type { CloudClient } from './cloud/client.ts'
 import { type Context, contextOf } from './context.ts'
 import { CONTROL } from './control-plane.ts'
+import { defaultOptions } from './defaults.ts'
 import { down } from './down.ts'
 import { type Names, namesOf, netnsOf } from './names.ts'
-import { onNode } from './node/boot.ts'
+import { nodePath, onNode } from './node/boot.ts'
 import type { Identity } from './node/config.ts'
 import { powerOff, powerOn, release } from './node/power.ts'
 import { type Progress, silent } from './progress.ts'
 import { type LabState, readState, writeState } from './state.ts'
 import type { ProcessStatus } from './supervisor/spec.ts'
 import { addNode, bringUp, registered, servicesOfNode, type UpOptions } from './up.ts'
+
+/** What to start; everything but the name has a default. */
+export interface UpRequest extends Partial<UpOptions> {
+  readonly name: string
+  readonly progress?: Progress
+}
 
 /** A running lab: the handle for tests and demonstrations. Any process may open it; it has no state of its own. */
 export class Lab {
@@ -29,14 +36,15 @@ export class Lab {
   }
 
   /** Starts a lab and resolves when its nodes are registered (not ready: no CNI plugin is installed). A lab that fails half-way is removed. */
-  static async up(name: string, options: UpOptions, progress: Progress = silent): Promise<Lab> {
+  static async up(request: UpRequest): Promise<Lab> {
+    const { name, progress = silent, ...wanted } = request
     const names = namesOf(name)
-    const existed = existsSync(names.dir)
+    if (existsSync(names.dir)) throw new Error(`lab ${name} exists already: 'down --name ${name}' removes it`)
     try {
-      const state = await bringUp(names, options, progress)
+      const state = await bringUp(names, { ...(await defaultOptions(wanted)), ...wanted }, progress)
       return new Lab(names, state.apiPort)
     } catch (e) {
-      if (!existed && process.env.TERWAY_LAB_KEEP === undefined) await down(name, silent)
+      if (process.env.TERWAY_LAB_KEEP === undefined) await down(name, silent)
       throw e
     }
   }
@@ -151,8 +159,15 @@ export class LabNode {
 
   /** Runs a program on the node, as root, in all its namespaces and its cgroup. */
   async exec(argv: readonly string[], input = ''): Promise<Ran> {
-    const script = `${joinScript(this.#context.names.cgroup, this.name)}\nexec "$@"`
-    return run(['sh', '-e', '-c', script, 'sh', ...onNode(await this.init(), argv)], input)
+    return run(await this.argv(argv), input)
+  }
+
+  /** The command line by which this machine runs a program on the node; the lab's own programs (ctr, kubectl) are in its PATH. */
+  async argv(program: readonly string[]): Promise<readonly string[]> {
+    const { names } = this.#context
+    const script = `${joinScript(names.cgroup, this.name)}\nexec "$@"`
+    const path = `PATH=${nodePath(readState(names).bin)}`
+    return ['sh', '-e', '-c', script, 'sh', ...onNode(await this.init(), ['env', path, ...program])]
   }
 
   process(program: string): Promise<ProcessStatus & { readonly pid: number }> {

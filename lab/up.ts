@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inside } from '../sim/fabric/fabric.ts'
 import { must } from '../sim/fabric/run.ts'
@@ -38,7 +38,6 @@ const HERE = import.meta.dirname
 /** Brings a lab from nothing to registered nodes. Leaves everything as it is when a step fails: `down` removes it. */
 export async function bringUp(names: Names, options: UpOptions, progress: Progress): Promise<LabState> {
   if (process.getuid?.() !== 0) throw new Error('the lab makes network namespaces and mounts: run it as root')
-  if (existsSync(names.dir)) throw new Error(`lab ${names.lab} exists already: 'down --name ${names.lab}' removes it`)
   mkdirSync(names.logs, { recursive: true, mode: 0o755 })
   const store = await progress.step('images (unpacked once per machine)', () => imageStore(names.cache, options.bin, options.images))
   const apiPort = await progress.step('supervisor', () => startSupervisor(names))

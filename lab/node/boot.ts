@@ -98,3 +98,8 @@ function cgroupMounts(hierarchies: readonly Hierarchy[]): string {
 export function onNode(init: number, argv: readonly string[]): readonly string[] {
   return ['nsenter', `--target=${init}`, '--mount', '--uts', '--ipc', '--net', '--cgroup', '--pid', '--', ...argv]
 }
+
+/** PATH on a node: the lab's binaries, then the system's. */
+export function nodePath(bin: string): string {
+  return `${bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`
+}

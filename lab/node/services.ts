@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Names } from '../names.ts'
 import { issue, type Pki, writeKubeconfig } from '../pki.ts'
 import type { ProcessSpec } from '../supervisor/spec.ts'
-import { type Machine, onNode } from './boot.ts'
+import { type Machine, nodePath, onNode } from './boot.ts'
 import { containerdConfig, type Identity, kubeletConfig, nodeLabels } from './config.ts'
 
 /** How kube-proxy translates Services on this machine: nftables where the iptables program is missing. */
@@ -40,7 +40,7 @@ export function serviceSpecs(node: NodeServices, init: number): readonly Process
   const spec = (program: string, args: readonly string[]): ProcessSpec => ({
     name: `${machine.name}/${program}`,
     argv: onNode(init, [join(bin, program), ...args]),
-    env: { PATH: `${bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin` },
+    env: { PATH: nodePath(bin) },
     log: join(names.logs, `${machine.name}-${program}.log`),
     cgroup: machine.name,
     restart: true,

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { readSeed } from '../sim/seed.ts'
+import { tracesOf } from './down.ts'
+import { Lab } from './lab.ts'
+import { labRoot, namesOf } from './names.ts'
+import type { ProxyMode } from './node/services.ts'
+import { printProgress } from './progress.ts'
+
+const program = new Command('lab').description('Kubernetes on a simulated Alibaba Cloud VPC, on this machine alone')
+const named = (text: string) => program.command(text).option('--name <lab>', 'which lab', 'lab')
+
+named('up')
+  .description('start a lab')
+  .option('--nodes <n>', 'number of nodes', '1')
+  .option('--seed <file>', 'what the cloud holds (sim/README.md)')
+  .option('--instance-type <type>', 'ECS instance type of every machine', 'ecs.g7.xlarge')
+  .option('--ipv6', 'an IPv6 address for every machine', false)
+  .option('--proxy <mode>', 'kube-proxy: iptables, nftables or off')
+  .action(async (o: { name: string; nodes: string; seed?: string; instanceType: string; ipv6: boolean; proxy?: ProxyMode }) => {
+    const { nodes, seed, proxy, ...rest } = o
+    const chosen = { ...(seed !== undefined && { seed: readSeed(seed) }), ...(proxy !== undefined && { proxy }) }
+    const lab = await Lab.up({ ...rest, ...chosen, nodes: Number(nodes), progress: printProgress() })
+    console.log(`\nexport KUBECONFIG=${lab.kubeconfig}`)
+  })
+
+named('down')
+  .description('remove a lab, whatever is left of it')
+  .action((o: { name: string }) => Lab.down(o.name, printProgress()))
+
+named('status')
+  .description('what runs')
+  .action(async (o: { name: string }) => {
+    const lab = Lab.open(o.name)
+    const { control, nodes } = lab.state
+    for (const { name, identity, powered } of [{ name: 'control', identity: control, powered: true }, ...nodes]) {
+      console.log(
+        `${name.padEnd(12)} ${identity.address.padEnd(15)} ${identity.instanceId}  ${identity.zoneId}  power ${powered ? 'on' : 'off'}`,
+      )
+    }
+    for (const p of await lab.processes()) {
+      console.log(`${p.name.padEnd(32)} ${p.running ? `pid ${p.pid}` : 'down'}${p.restarts > 0 ? `, restarted ${p.restarts}×` : ''}`)
+    }
+  })
+
+program
+  .command('list')
+  .description('labs on this machine')
+  .action(() => {
+    const labs = existsSync(labRoot()) ? readdirSync(labRoot()).filter(n => !n.startsWith('.')) : []
+    for (const name of labs) console.log(`${name.padEnd(24)} ${tracesOf(namesOf(name)).processes.length} processes`)
+  })
+
+named('kubectl')
+  .description('kubectl as administrator: lab kubectl -- get nodes')
+  .argument('[args...]')
+  .action((args: string[], o: { name: string }) => {
+    const lab = Lab.open(o.name)
+    inherit([join(lab.state.bin, 'kubectl'), `--kubeconfig=${lab.kubeconfig}`, ...args])
+  })
+
+named('exec')
+  .description('run a program on a node: lab exec node1 -- ip route')
+  .argument('<node>')
+  .argument('<command...>')
+  .action(async (node: string, command: string[], o: { name: string }) => {
+    const lab = Lab.open(o.name)
+    inherit(await lab.node(node).argv(command))
+  })
+
+const node = program.command('node').description('power and membership of nodes')
+const nodeVerb = (verb: string, what: string, work: (lab: Lab, node: string) => Promise<unknown>) =>
+  node
+    .command(verb)
+    .description(what)
+    .argument('<node>')
+    .option('--name <lab>', 'which lab', 'lab')
+    .action(async (name: string, o: { name: string }) => {
+      await printProgress().step(`${name}: ${verb}`, () => work(Lab.open(o.name), name))
+    })
+nodeVerb('kill', 'pull the plug', (lab, name) => lab.node(name).kill())
+nodeVerb('restart', 'reboot, or power on again', (lab, name) => lab.node(name).restart())
+nodeVerb('join', 'a new instance joins', (lab, name) => lab.join(name))
+nodeVerb('leave', 'the instance is released', (lab, name) => lab.node(name).leave())
+
+const logs = program.command('logs').description('logs of everything that the lab runs')
+logs
+  .command('collect')
+  .argument('<directory>')
+  .option('--name <lab>', 'which lab', 'lab')
+  .action((directory: string, o: { name: string }) => collect(Lab.open(o.name), directory))
+
+/** Copies the programs' logs, and each node's pod logs. */
+function collect(lab: Lab, directory: string): void {
+  mkdirSync(directory, { recursive: true })
+  cpSync(lab.names.logs, directory, { recursive: true })
+  for (const { name } of lab.state.nodes) {
+    const pods = join(lab.names.dir, 'nodes', name, 'disk', 'log', 'pods')
+    if (existsSync(pods)) cpSync(pods, join(directory, `${name}-pods`), { recursive: true })
+  }
+  console.log(directory)
+}
+
+/** Runs a program on this terminal and ends with its exit code. */
+function inherit(argv: readonly string[]): void {
+  const [file = '', ...args] = argv
+  const { status, error } = spawnSync(file, args, { stdio: 'inherit' })
+  if (error !== undefined) throw error
+  process.exitCode = status ?? 1
+}
+
+try {
+  await program.parseAsync()
+} catch (e) {
+  console.error(e instanceof Error ? e.message : e)
+  process.exitCode = 1
+}
