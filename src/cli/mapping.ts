@@ -3,9 +3,10 @@ import { type CliDeps, withDaemon } from '#cli/deps.ts'
 import { type Tree, treeLines } from '#cli/tree.ts'
 import type { MappingReply, PrefixInfo, ResourceDBEntry, ResourceMapping } from '#rpc/grpc/messages.ts'
 
-/** The node's ENIs with their addresses and pods, then the leases as the daemon's ledger has them. */
-export async function mapping(deps: CliDeps, socket: string): Promise<void> {
+/** The node's ENIs with their addresses and pods, then the leases as the daemon's ledger has them; `json`: the reply as it came. */
+export async function mapping(deps: CliDeps, socket: string, json: boolean): Promise<void> {
   const reply = await withDaemon(deps, socket, daemon => daemon.mapping())
+  if (json) return deps.out(JSON.stringify(reply))
   for (const line of mappingLines(reply)) deps.out(line)
 }
 

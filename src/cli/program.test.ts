@@ -107,6 +107,12 @@ Resource DB (1 entry)
   )
 })
 
+test('mapping --json is the reply itself', async t => {
+  const reply = JSON.parse(await cli(t, ['mapping', '--json']))
+  assert.deepEqual(reply.resource_db[0].pod_name, 'web-0')
+  assert.equal(reply.info.length, 2)
+})
+
 test('mapping of a daemon with prefixes and an inhibited ENI', () => {
   const prefix = {
     prefix: '192.0.2.16/28',

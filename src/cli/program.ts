@@ -29,7 +29,8 @@ export function makeProgram(deps: CliDeps): Command {
   program
     .command('mapping')
     .description('ENIs with their addresses and pods')
-    .action(() => mapping(deps, socket()))
+    .option('--json', 'for programs')
+    .action((o: { json?: boolean }) => mapping(deps, socket(), o.json === true))
   program
     .command('execute <type> <name> <command> [args...]')
     .description('run a command of a resource: mapping, resdb, why')
