@@ -31,6 +31,8 @@ export interface UpOptions {
   readonly bin: string
   readonly images: readonly Image[]
   readonly pauseImage: string
+  /** Where the nodes' primary addresses come from, in turn; the seed's first vSwitch when absent. */
+  readonly vSwitchIds?: readonly string[]
 }
 
 const HERE = import.meta.dirname
@@ -59,9 +61,12 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
   writeState(names, state)
   await createPki(names.pki)
   await prepareControlPlane(names, context.pki, control.address, apiPort)
+  const vSwitchIds = options.vSwitchIds ?? []
   const nodeNames = Array.from({ length: options.nodes }, (_, i) => `node${i + 1}`)
   const [nodes] = await Promise.all([
-    progress.step(`${options.nodes} machine(s) boot`, () => Promise.all(nodeNames.map(name => addNode(context, state, name)))),
+    progress.step(`${options.nodes} machine(s) boot`, () =>
+      Promise.all(nodeNames.map((name, i) => addNode(context, state, name, vSwitchIds[i % vSwitchIds.length]))),
+    ),
     progress.step('control plane serves', () => startControlPlane(context, state)),
   ])
   state = { ...state, nodes }
@@ -71,9 +76,9 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
 }
 
 /** A new instance boots and its kubelet starts; it registers itself. */
-export async function addNode(context: Context, state: LabState, name: string): Promise<NodeState> {
+export async function addNode(context: Context, state: LabState, name: string, vSwitchId?: string): Promise<NodeState> {
   const { names } = context
-  const identity = await createMachine(context, name, state)
+  const identity = await createMachine(context, name, { ...state, ...(vSwitchId !== undefined && { vSwitchId }) })
   const services = servicesOf(names, state, name, identity)
   const disk = join(nodeDir(names, name), 'disk', 'containerd')
   mkdirSync(disk, { recursive: true })
@@ -105,9 +110,15 @@ export function servicesOfNode(context: Context, state: LabState, node: NodeStat
 async function createMachine(
   context: Context,
   name: string,
-  options: { readonly instanceType: string; readonly ipv6: boolean },
+  options: { readonly instanceType: string; readonly ipv6: boolean; readonly vSwitchId?: string },
 ): Promise<Identity> {
-  const created = await context.cloud.send('/instance/create', { name, type: options.instanceType, ipv6: options.ipv6 })
+  const { instanceType, ipv6, vSwitchId } = options
+  const created = await context.cloud.send('/instance/create', {
+    name,
+    type: instanceType,
+    ipv6,
+    ...(vSwitchId !== undefined && { vSwitchId }),
+  })
   const { instanceId, type, regionId, zoneId, primary } = created
   return { instanceId, instanceType: type, regionId, zoneId, address: primary.ipv4 }
 }

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Lab } from '../lab.ts'
+import { printProgress } from '../progress.ts'
+import { type Options, seed, settings } from './demo.ts'
+import type { Report } from './report.ts'
+
+/** A simulated VPC from seed.yaml, and on its instances a control plane and nodes with real containerd and kubelet. */
+export async function startCluster(report: Report, options: Options): Promise<Lab> {
+  report.say(
+    `a VPC of ${seed.vSwitches.length} vSwitches in ${new Set(seed.vSwitches.map(v => v.zone)).size} zones, two security groups, the internet (lab/demo/seed.yaml)`,
+    `simulated durations: attach ${seed.timing.attaching} ms, detach ${seed.timing.detaching} ms, create ${seed.timing.creating} ms, delete ${seed.timing.deleting} ms`,
+  )
+  const lab = await Lab.up({
+    name: options.name,
+    nodes: options.nodes,
+    seed,
+    instanceType: settings.instanceType,
+    vSwitchIds: ['vsw-a1', 'vsw-a1', 'vsw-b1'],
+    progress: printProgress(line => report.say(line)),
+  })
+  for (const { name, identity } of lab.state.nodes)
+    report.say(`${name}  ${identity.instanceId}  ${identity.instanceType}  ${identity.zoneId}  ${identity.address}`)
+  return lab
+}
