@@ -16,6 +16,8 @@ export interface Deps {
   readonly log: Logger
   readonly observer: Observer
   readonly host: Host
+  /** The vSwitch of the node's primary ENI, for a zone that the configuration does not list; undefined when it cannot be told. */
+  readonly primaryVSwitch: () => Promise<string | undefined>
 }
 
 /** The few files of the host that the daemon reads or writes besides its ledger. */

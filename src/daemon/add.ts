@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Context } from '#daemon/context.ts'
+import { crashPoint } from '#daemon/crash-point.ts'
+import { endPreviousSandbox, hold, takeLease } from '#daemon/lease.ts'
+import type { AddPhase } from '#daemon/observer.ts'
+import { resultOf } from '#daemon/result.ts'
+import type { Ticket } from '#daemon/wait.ts'
+import type { SetupResult } from '#datapath/port.ts'
+import type { Lease } from '#ipam/ledger.ts'
+import { type IfName, type NetnsPath, parseIfName, parseNetnsPath } from '#kernel/names.ts'
+import { type AppError, isAppError, messageOf } from '#lib/errors.ts'
+import { type CniCode, cniError } from '#rpc/cni-error.ts'
+import { type AddRequest, formatResult } from '#rpc/cni-message.ts'
+
+/**
+ * CNI ADD: gives one sandbox its network. A repeated ADD of a container returns its first lease. `received`: monotonic
+ * milliseconds at which the request was complete. Throws AppError<CniCode> or what the ledger throws; then the sandbox has
+ * no lease, or one that is ending.
+ */
+export async function add(ctx: Context, request: AddRequest, received: number): Promise<object> {
+  const { namespace, name } = request.pod
+  using ticket = ctx.waits.enter({ namespace, name, containerId: request.containerId })
+  return await ctx.perPod.run(`${namespace}/${name}`, () => addSandbox(ctx, request, received, ticket))
+}
+
+async function addSandbox(ctx: Context, request: AddRequest, received: number, ticket: Ticket): Promise<object> {
+  const phase = stopwatch(ctx, received)
+  const netns = liveNetns(ctx, request.netns)
+  const ifName = parseIfName(request.ifName)
+  phase('parse')
+  ticket.at('pod', `pod ${request.pod.namespace}/${request.pod.name} is not known on this node yet`)
+  const pod = await ctx.pods.require(request.pod, ticket.abort)
+  phase('pod')
+  const { mtu, ingressBytesPerSecond, egressBytesPerSecond } = request.config
+  const lease = await takeLease(
+    ctx,
+    {
+      pod,
+      containerId: request.containerId,
+      netns,
+      ifName,
+      owner: 'cni',
+      ...(mtu === undefined ? {} : { mtu }),
+      ...(ingressBytesPerSecond === undefined ? {} : { ingressBytesPerSecond }),
+      ...(egressBytesPerSecond === undefined ? {} : { egressBytesPerSecond }),
+    },
+    ticket,
+  )
+  phase('lease')
+  ticket.at('kernel', 'the network is being set up')
+  const setup = await setUp(ctx, lease, ifName, netns)
+  phase('kernel')
+  const total = ctx.clock.now() - received
+  ctx.observer.addPhase('total', total)
+  announce(ctx, lease, total)
+  return formatResult(request.config.cniVersion, resultOf(lease.attachment, setup))
+}
+
+/** Kernel, then `held` in the ledger; on failure the lease ends and the reaper removes what was made. */
+async function setUp(ctx: Context, lease: Lease, ifName: IfName, netns: NetnsPath): Promise<SetupResult> {
+  try {
+    await endPreviousSandbox(ctx, lease)
+    crashPoint('add-cleared')
+    const setup = await ctx.kernelSlots.run(() => ctx.datapath.setup(lease.attachment))
+    crashPoint('add-set-up')
+    hold(ctx, lease)
+    crashPoint('add-held')
+    return setup
+  } catch (e) {
+    // A sandbox that already had its network keeps it: only CHECK and repair failed, so to say.
+    if (lease.state === 'pending') await abandon(ctx, lease, messageOf(e))
+    throw kernelFailure(e, ifName, netns)
+  }
+}
+
+async function abandon(ctx: Context, lease: Lease, reason: string): Promise<void> {
+  try {
+    await ctx.reaper.end(lease, `ADD failed: ${reason}`)
+  } catch (err) {
+    // The ledger cannot say `dying`: the lease stays pending there, and the next start, or the next ADD or DEL, ends it.
+    ctx.log.error({ err, container: lease.containerId }, 'the end of a lease cannot be recorded')
+  }
+}
+
+/** What a failed setup means to the runtime. */
+function kernelFailure(e: unknown, ifName: IfName, netns: NetnsPath): AppError {
+  if (!isAppError(e)) return cniError('internal', `setting up ${ifName} in ${netns} failed`, e)
+  const codes: Readonly<Record<string, CniCode>> = {
+    'eni-absent': 'try-again',
+    'kernel-worker': 'try-again',
+    'netns-gone': 'bad-environment',
+    'kernel-refused': 'internal',
+  }
+  const code = codes[e.code]
+  return code === undefined ? e : cniError(code, `setting up ${ifName} in ${netns} failed`, e)
+}
+
+function liveNetns(ctx: Context, text: string): NetnsPath {
+  const netns = parseNetnsPath(text)
+  const found = ctx.host.netns(netns)
+  if (found === 'live') return netns
+  throw cniError('bad-environment', `CNI_NETNS: ${text} ${found === 'absent' ? 'does not exist' : 'is not a network namespace'}`)
+}
+
+/** Reports the time since the last call as that phase. */
+function stopwatch(ctx: Context, start: number): (phase: AddPhase) => void {
+  let last = start
+  return phase => {
+    const now = ctx.clock.now()
+    ctx.observer.addPhase(phase, now - last)
+    last = now
+  }
+}
+
+/** Terway's event; people and tests read the latency from it. */
+function announce(ctx: Context, lease: Lease, ms: number): void {
+  const ip = [lease.attachment.v4?.address, lease.attachment.v6?.address].filter(a => a !== undefined).join(',')
+  ctx.kube.event({
+    about: { apiVersion: 'v1', kind: 'Pod', name: lease.podName, namespace: lease.podNamespace, uid: lease.podUid },
+    type: 'Normal',
+    reason: 'AllocIPSucceed',
+    message: `Alloc IP ${ip} took ${Math.round(ms)}ms`,
+    action: 'AllocIP',
+  })
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { EniConf } from '#config/eni-conf.ts'
+import type { Cluster } from '#daemon/cluster.ts'
+import type { Deps, Options } from '#daemon/deps.ts'
+import type { Pods } from '#daemon/pods.ts'
+import type { Reaper } from '#daemon/reaper.ts'
+import type { Limit, Serial } from '#daemon/serial.ts'
+import type { Signal } from '#daemon/signal.ts'
+import type { WaitList } from '#daemon/wait.ts'
+import type { Book } from '#ipam/book.ts'
+import { type PoolView, poolView } from '#ipam/node-pool.ts'
+import { type Binding, bindingOf } from '#ipam/release.ts'
+
+/** The parts of a running daemon, as the verbs see them. */
+export interface Context extends Deps {
+  readonly options: Options
+  /** Aborted when the daemon stops: ends every wait. */
+  readonly stopping: AbortSignal
+  readonly book: Book
+  readonly cluster: Cluster
+  readonly pods: Pods
+  readonly waits: WaitList
+  readonly reaper: Reaper
+  /** Fires when an address may have become usable: Node.status, pods or the ledger changed. */
+  readonly poolChanged: Signal
+  /** One verb at a time for each pod (namespace/name). */
+  readonly perPod: Serial
+  /** Kernel work of ADDs at the same time. */
+  readonly kernelSlots: Limit
+  /** What the daemon has found out about the cluster and itself. */
+  readonly facts: Facts
+}
+
+export interface Facts {
+  /** The last good configuration. */
+  conf: EniConf | undefined
+  readBack: 'pending' | 'kept' | 'pruned'
+  /** Whether what a predecessor left in the kernel has been sorted: before that, an address that looks idle may be in use. */
+  adopted: boolean
+  /** Why CNI is not served; empty when it is. */
+  notReady: string
+  /** For state and the debug socket. */
+  readonly trace: Map<string, string>
+}
+
+export function currentPool(ctx: Context): PoolView {
+  return poolView({
+    node: ctx.cluster.node,
+    book: ctx.book,
+    now: ctx.clock.wall(),
+    coolingFloor: ctx.options.coolingFloor,
+    liveWithoutLease: liveWithoutLease(ctx),
+  })
+}
+
+/** Tells whether a pod of this node lives while no lease is its own: it may use the address that Node.status names it for. */
+export function liveWithoutLease(ctx: Context): (podId: string, podUid: string | undefined) => boolean {
+  const served = new Set(ctx.book.leases().map(l => `${l.podNamespace}/${l.podName}`))
+  return (id, uid) => !served.has(id) && ctx.pods.isLive(id, uid)
+}
+
+export function currentBinding(ctx: Context): Binding {
+  return bindingOf({ node: ctx.cluster.node, leader: ctx.cluster.leader, readBack: ctx.facts.readBack })
+}

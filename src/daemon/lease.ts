@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import { makeAttachment } from '#daemon/attach.ts'
+import { type Context, currentBinding, currentPool } from '#daemon/context.ts'
+import { crashPoint } from '#daemon/crash-point.ts'
+import type { PodInfo } from '#daemon/pod.ts'
+import type { Ticket } from '#daemon/wait.ts'
+import type { IfName, NetnsPath } from '#datapath/attachment.ts'
+import { acquire, type Choice } from '#ipam/acquire.ts'
+import type { Lease, LedgerChange } from '#ipam/ledger.ts'
+import type { Family } from '#net/ip.ts'
+import { cniError } from '#rpc/cni-error.ts'
+
+/** How long the devices of the pod's previous sandbox may take to go. */
+const previousSandboxWait = 5_000
+
+export interface LeaseRequest {
+  readonly pod: PodInfo
+  readonly containerId: string
+  readonly netns: NetnsPath
+  readonly ifName: IfName
+  readonly owner: Lease['owner']
+  readonly mtu?: number
+  readonly ingressBytesPerSecond?: number
+  readonly egressBytesPerSecond?: number
+}
+
+type Chosen = Extract<Choice, { kind: 'chosen' }>
+
+/**
+ * The lease of a sandbox: its first one when it has one, else a new one, `pending` in the ledger when this returns. Waits for
+ * an address when the pool is dry. Throws `try-again` with what is missing, or what the ledger throws.
+ */
+export async function takeLease(ctx: Context, request: LeaseRequest, ticket: Ticket): Promise<Lease> {
+  const { clock, options, observer } = ctx
+  const deadline = clock.now() + options.addressWait
+  for (;;) {
+    const choice = choose(ctx, request)
+    if (choice.kind === 'existing') return refreshed(ctx, choice.lease, request)
+    if (choice.kind === 'refused') throw cniError(choice.waitHelps ? 'try-again' : 'bad-environment', choice.reason)
+    if (choice.kind === 'chosen') return record(ctx, request, choice)
+    const reason = choice.missing.join('; ')
+    const left = deadline - clock.now()
+    if (ticket.abort.aborted)
+      throw cniError('try-again', `DEL of the sandbox of pod ${request.pod.id} came while its ADD waited for an address`)
+    if (left <= 0) {
+      observer.leased('', 'dry')
+      throw cniError('try-again', `no address for pod ${request.pod.id} after ${options.addressWait} ms: ${reason}`)
+    }
+    ticket.at('lease', reason)
+    await ctx.poolChanged.next(clock, left, ticket.abort)
+  }
+}
+
+/**
+ * Two sandboxes of one pod share the name of their host device, so the old one must be gone before the new one is set up.
+ * Normally its DEL came first and it is dying; if not, the runtime has forgotten it and it ends here.
+ */
+export async function endPreviousSandbox(ctx: Context, lease: Lease): Promise<void> {
+  const previous = ctx.book
+    .leases()
+    .filter(l => l.attachment.hostIfName === lease.attachment.hostIfName && l.containerId !== lease.containerId)
+  for (const old of previous) if (old.state !== 'dying') await ctx.reaper.end(old, `replaced by container ${lease.containerId}`)
+  if (previous.length > 0)
+    await ctx.reaper.finish(
+      previous.map(l => l.containerId),
+      previousSandboxWait,
+    )
+}
+
+/** The kernel is as the lease says (or the plugin that called us answers for that). */
+export function hold(ctx: Context, lease: Lease): Lease {
+  if (lease.state === 'held') return lease
+  const held: Lease = { ...lease, state: 'held', since: ctx.clock.wall() }
+  ctx.book.commit([{ put: 'lease', lease: held }])
+  return held
+}
+
+function choose(ctx: Context, { pod, containerId }: LeaseRequest): Choice {
+  const want = { containerId, podUid: pod.uid, podId: pod.id, families: familiesOf(ctx), binding: currentBinding(ctx).mode }
+  if (ctx.book.lease(containerId) === undefined) {
+    if (ctx.cluster.node === undefined) {
+      return { kind: 'dry', missing: [`the Node CR ${ctx.options.nodeName} has not been seen: the controller creates it`] }
+    }
+    if (!ctx.facts.adopted) return { kind: 'dry', missing: ['the kernel has not been compared with the ledger since the start'] }
+  }
+  return acquire(want, currentPool(ctx), ctx.book)
+}
+
+function familiesOf(ctx: Context): readonly Family[] {
+  const eni = ctx.cluster.node?.spec.eni
+  if (eni?.enableIPv6 !== true) return [4]
+  return eni.enableIPv4 === false ? [6] : [4, 6]
+}
+
+function record(ctx: Context, request: LeaseRequest, { eni, addresses, waived }: Chosen): Lease {
+  const { pod, containerId, owner } = request
+  const attachment = makeAttachment({ ...request, eni, addresses, extraRoutes: ctx.facts.conf?.extraRoutes ?? [] })
+  const lease: Lease = {
+    containerId,
+    state: 'pending',
+    podUid: pod.uid,
+    podNamespace: pod.namespace,
+    podName: pod.name,
+    attachment,
+    owner,
+    since: ctx.clock.wall(),
+  }
+  const rested = addresses.map((a): LedgerChange => ({ drop: 'cooling', ip: a.ip }))
+  const start = ctx.clock.now()
+  ctx.book.commit([{ put: 'lease', lease }, ...rested])
+  ctx.observer.addPhase('ledger', ctx.clock.now() - start)
+  crashPoint('add-pending')
+  ctx.observer.leased(eni.eniId, 'ok')
+  if (waived) ctx.observer.coolingWaived()
+  ctx.log.info({ pod: pod.id, container: containerId, eni: eni.eniId, ips: addresses.map(a => a.ip), waived }, 'lease made')
+  return lease
+}
+
+/** A lease that was adopted from a predecessor does not know its namespace until the runtime names it again. */
+function refreshed(ctx: Context, lease: Lease, { netns, owner }: LeaseRequest): Lease {
+  if (lease.attachment.netns === netns && lease.owner === owner) return lease
+  const updated: Lease = { ...lease, owner, attachment: { ...lease.attachment, netns } }
+  ctx.book.commit([{ put: 'lease', lease: updated }])
+  return updated
+}

@@ -1,0 +1,108 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from 'node:fs'
+import { defaultMetadataBase, makeMetadata } from '#cloud/metadata.ts'
+import { startDaemon } from '#daemon/daemon.ts'
+import { type Deps, defaultOptions, type Options } from '#daemon/deps.ts'
+import { metricsObserver } from '#daemon/expose/observer.ts'
+import { defaultAddresses, expose } from '#daemon/expose/serve.ts'
+import { parseFlags } from '#daemon/flags.ts'
+import { bootId, realHost } from '#daemon/host.ts'
+import { makeDatapath } from '#datapath/engine.ts'
+import { type OpenedLedger, openLedger } from '#ipam/ledger-sqlite.ts'
+import { makeKernel } from '#kernel/kernel.ts'
+import { KubeClient } from '#kube/client.ts'
+import { loadConfig } from '#kube/config.ts'
+import { poll } from '#lib/backoff.ts'
+import { realClock } from '#lib/clock.ts'
+import { AppError, isAppError } from '#lib/errors.ts'
+import { type Logger, makeLogger } from '#lib/log.ts'
+import { daemonMetrics } from '#lib/metrics.ts'
+
+const ledgerPath = '/var/lib/cni/terway/ledger.db'
+const endpointsPath = '/var/lib/cni/terway/endpoints.json'
+const bootMark = '/var/run/eni/boot_id'
+
+async function main(): Promise<void> {
+  const flags = parseFlags(process.argv.slice(2))
+  const log = makeLogger('terwayd', process.env.LOG_LEVEL ?? flags.logLevel)
+  const nodeName = process.env.NODE_NAME ?? ''
+  if (nodeName === '') throw new AppError('bad-flag', 'NODE_NAME is not set: the DaemonSet sets it from spec.nodeName')
+  const options: Options = { ...defaultOptions, nodeName, namespace: process.env.POD_NAMESPACE || 'kube-system', configPath: flags.config }
+  const { ledger } = await soleOwner(log)
+  const metrics = daemonMetrics()
+  const deps: Deps = {
+    kube: await connect(flags.kubeconfig, nodeName),
+    datapath: makeDatapath(await makeKernel(existsSync('/host/proc/sys') ? { procRoot: '/host/proc' } : {}), { clock: realClock, log }),
+    ledger,
+    clock: realClock,
+    log,
+    observer: metricsObserver(metrics),
+    host: realHost,
+    primaryVSwitch,
+  }
+  const daemon = await startDaemon(deps, options)
+  const exposed = await expose(
+    {
+      state: daemon.state,
+      leases: daemon.leases,
+      metrics,
+      clock: realClock,
+      log,
+      config: { config_file_path: flags.config, daemon_mode: 'ENIMultiIP' },
+    },
+    { ...defaultAddresses, debug: flags.readonlyListen, probes: process.env.TERWAY_PROBE_LISTEN ?? defaultAddresses.probes },
+  )
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      log.info({ signal }, 'stopping; pods keep their network')
+      void Promise.allSettled([exposed.close(), daemon.stop(), deps.datapath.close()]).then(() => {
+        ledger.close()
+        process.exit(0)
+      })
+    })
+  }
+}
+
+/** The ledger is open in one process at a time: a predecessor that still stops is waited for, 5 s, as with Terway's lock file. */
+async function soleOwner(log: Logger): Promise<OpenedLedger> {
+  const options = {
+    path: ledgerPath,
+    bootId: bootId(bootMark, () => realClock.uuid()),
+    stamp: new Date().toISOString().replaceAll(':', ''),
+  }
+  const opened = await poll(realClock, { initialDelay: 0, duration: 200, factor: 1, jitter: 0, steps: 25 }, async () => {
+    try {
+      return openLedger(options)
+    } catch (e) {
+      if (isAppError(e) && e.code === 'ledger-locked') return undefined
+      throw e
+    }
+  })
+  if (opened === undefined) throw new AppError('ledger-locked', `another terwayd has ${ledgerPath} open`)
+  if (opened.rebuilt !== undefined)
+    log.error(opened.rebuilt, 'the ledger was unreadable: it is kept aside, leases are taken from kernel and cluster')
+  return opened
+}
+
+async function connect(kubeconfig: string, nodeName: string): Promise<KubeClient> {
+  const env = kubeconfig === '' ? process.env : { ...process.env, KUBECONFIG: kubeconfig }
+  const config = await loadConfig({ env, endpointsFile: endpointsPath })
+  return new KubeClient({ config, clock: realClock, reporter: { controller: 'terway-daemon', instance: nodeName } })
+}
+
+/** From the metadata service, by the MAC of the primary interface. */
+async function primaryVSwitch(): Promise<string | undefined> {
+  const metadata = makeMetadata(realClock, process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || defaultMetadataBase)
+  try {
+    const mac = await metadata.get('mac')
+    return mac === undefined ? undefined : await metadata.get(`network/interfaces/macs/${mac}/vswitch-id`)
+  } catch {
+    return undefined
+  }
+}
+
+main().catch((err: unknown) => {
+  makeLogger('terwayd').error({ err }, 'terwayd cannot start')
+  process.exitCode = 1
+})

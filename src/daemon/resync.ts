@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import { adopt } from '#daemon/adopt.ts'
+import { type Context, currentPool } from '#daemon/context.ts'
+import { isTerminal } from '#daemon/pod.ts'
+import type { Inventory } from '#datapath/port.ts'
+
+/**
+ * What can be put right from the ledger alone, before the API server answers: a lease that a crash left `pending` was never
+ * answered and ends, dying ones go on dying. Held ones are compared with the kernel by the first round of repair.
+ */
+export async function resyncLedger(ctx: Context): Promise<void> {
+  for (const lease of ctx.book.leases()) {
+    if (lease.state !== 'pending') continue
+    try {
+      await ctx.reaper.end(lease, 'the daemon stopped before its ADD was answered')
+    } catch (err) {
+      // A full disk must not keep the daemon from serving DEL; a new sandbox of the pod, or its end, ends this lease too.
+      ctx.log.error({ err, container: lease.containerId }, 'a lease that was left pending cannot be ended now')
+    }
+  }
+  ctx.reaper.kick()
+}
+
+/**
+ * What needs the cluster's view: sandboxes of a predecessor whose pods live are adopted, everything else with our markers
+ * that no lease accounts for is removed. Needs Node.status; does nothing before it is there. Whether it was done.
+ */
+export async function resyncKernel(ctx: Context): Promise<boolean> {
+  const { cluster, datapath, book, pods, options, clock, log } = ctx
+  if (cluster.node === undefined) return false
+  const inventory = await datapath.inventory()
+  // Nothing is awaited between this look at the ledger and the commit, and new leases since the inventory only protect more.
+  const { leases, leftovers } = adopt({
+    inventory,
+    leases: book.leases(),
+    pool: currentPool(ctx),
+    livePods: pods.all().filter(p => !isTerminal(p)),
+    runtime: cluster.runtime?.status,
+    nodeName: options.nodeName,
+    now: clock.wall(),
+  })
+  book.commit(leases.map(lease => ({ put: 'lease', lease })))
+  for (const l of leases)
+    log.warn({ pod: `${l.podNamespace}/${l.podName}`, container: l.containerId }, 'adopted a sandbox of a predecessor')
+  if (!isEmpty(leftovers)) {
+    const ops = await datapath.removeLeftovers(leftovers)
+    log.warn({ leftovers, operations: ops.length }, 'removed what no lease accounts for')
+  }
+  return true
+}
+
+function isEmpty(i: Inventory): boolean {
+  return i.hostLinks.length + i.rules.length + i.routes.length === 0
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Waiting } from '#daemon/state.ts'
+import type { Clock } from '#lib/clock.ts'
+
+/** One ADD in progress; `step` and `reason` are updated as it goes. */
+export interface Ticket extends Disposable {
+  at(step: string, reason: string): void
+  /** Aborted when the sandbox is deleted while its ADD still waits. */
+  readonly abort: AbortSignal
+}
+
+/** The ADDs in progress: who asks why a pod waits reads here, and DEL ends a wait that nobody needs any more. */
+export class WaitList {
+  readonly #clock: Clock
+  readonly #entries = new Map<object, { waiting: Waiting; readonly abort: AbortController }>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  enter(who: { readonly namespace: string; readonly name: string; readonly containerId: string }): Ticket {
+    const entry = {
+      waiting: {
+        namespace: who.namespace,
+        name: who.name,
+        containerId: who.containerId,
+        step: 'queue',
+        since: this.#clock.wall(),
+        reason: '',
+      },
+      abort: new AbortController(),
+    }
+    this.#entries.set(entry, entry)
+    return {
+      at: (step, reason) => {
+        entry.waiting = { ...entry.waiting, step, reason }
+      },
+      abort: entry.abort.signal,
+      [Symbol.dispose]: () => void this.#entries.delete(entry),
+    }
+  }
+
+  /** DEL of this container: its ADD, if there is one, stops waiting. */
+  cancel(containerId: string): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.waiting.containerId === containerId) entry.abort.abort()
+    }
+  }
+
+  /** namespace/name of the pod whose ADD for this container is in progress. */
+  podOf(containerId: string): string | undefined {
+    const found = this.all().find(w => w.containerId === containerId)
+    return found === undefined ? undefined : `${found.namespace}/${found.name}`
+  }
+
+  all(): readonly Waiting[] {
+    return [...this.#entries.values()].map(e => e.waiting)
+  }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isTerminal, judgePod } from '#daemon/pod.ts'
+import type { Waiting, Why } from '#daemon/state.ts'
+import { addressesOf } from '#ipam/book.ts'
+import type { Lease } from '#ipam/ledger.ts'
+import type { PoolView } from '#ipam/node-pool.ts'
+import type { Binding } from '#ipam/release.ts'
+import type { Pod } from '#kube/reflect/pod.ts'
+
+export interface WhyInput {
+  readonly namespace: string
+  readonly name: string
+  readonly nodeName: string
+  readonly pod: Pod | undefined
+  readonly leases: readonly Lease[]
+  readonly waiting: readonly Waiting[]
+  readonly pool: PoolView
+  readonly binding: Binding
+  /** Empty when CNI is served. */
+  readonly notReady: string
+  /** Wall-clock milliseconds. */
+  readonly now: number
+}
+
+/** What a pod has, or what it waits for and since when; the decisive fact first. Names and addresses only, no secrets. */
+export function whyOf(input: WhyInput): Why {
+  const id = `${input.namespace}/${input.name}`
+  const mine = input.leases.filter(l => l.podNamespace === input.namespace && l.podName === input.name)
+  const waiting = input.waiting.filter(w => w.namespace === input.namespace && w.name === input.name)
+  const state = waiting.length > 0 ? 'waiting' : mine.some(l => l.state === 'held') ? 'leased' : 'unknown'
+  const findings = [
+    ...waiting.map(
+      w => `ADD of container ${w.containerId} is in step ${w.step} since ${seconds(input.now - w.since)}: ${w.reason || 'working'}`,
+    ),
+    ...mine.map(
+      l =>
+        `container ${l.containerId} has ${addressesOf(l).join(', ')} of ENI ${l.attachment.eni.eniId}: ${l.state} since ${seconds(input.now - l.since)}`,
+    ),
+    ...(input.notReady === '' ? [] : [`terwayd is not ready: ${input.notReady}`]),
+    aboutPod(input, id),
+    `addresses IPv4: ${counts(input.pool)}`,
+    `binding ${input.binding.mode}: ${input.binding.reason}`,
+    ...input.pool.enis.filter(e => !e.usable).map(e => `ENI ${e.eniId} ${e.reason}`),
+    ...input.pool.enis.flatMap(e => e.conditions.map(c => `ENI ${e.eniId}: ${c}`)),
+  ]
+  return { pod: id, state, findings }
+}
+
+function aboutPod({ pod, nodeName }: WhyInput, id: string): string {
+  if (pod === undefined) return `pod ${id} is not on node ${nodeName}, as far as the API server has told`
+  if (isTerminal(pod)) return `pod ${id} has finished (${pod.status?.phase})`
+  const verdict = judgePod(pod, nodeName)
+  return verdict.kind === 'serve' ? `pod ${id} is known (UID ${pod.metadata.uid})` : verdict.reason
+}
+
+function counts(pool: PoolView): string {
+  return Object.entries(pool.counts[4])
+    .map(([state, n]) => `${n} ${state}`)
+    .join(', ')
+}
+
+function seconds(ms: number): string {
+  return `${(Math.max(0, ms) / 1000).toFixed(1)} s`
+}
