@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Kernel } from '#kernel/port.ts'
+import { promises } from 'node:fs'
+import { Lane } from '#kernel/lane.ts'
+import type { KernelOp } from '#kernel/op.ts'
+import { type ApplyResult, type Doomed, type Kernel, KernelError, type KernelEvent } from '#kernel/port.ts'
+import type { NsQuery } from '#kernel/state.ts'
+import { unpost, type WorkerSetup } from '#kernel/worker/protocol.ts'
+
+const restartDelayMs = 1000
 
 export interface KernelOptions {
   /** A namespace that plays the host: tests run against one of their own. Default: the process's namespace. */
@@ -10,4 +17,113 @@ export interface KernelOptions {
   readonly workerUrl?: URL
 }
 
-export declare function makeKernel(options?: KernelOptions): Promise<Kernel>
+/** The real kernel. Starts the quick thread at once; rejects with KernelError `kernel-worker` when it cannot work. */
+export async function makeKernel(options: KernelOptions = {}): Promise<Kernel> {
+  // Threads of libuv's pool inherit the namespace of whichever thread uses the pool first: let that be this one.
+  await promises.stat('/')
+  const kernel = new RealKernel(options)
+  await kernel.start()
+  return kernel
+}
+
+function defaultWorkerUrl(): URL {
+  return new URL(import.meta.url.endsWith('.ts') ? './worker-main.ts' : './terwayd-netlink.mjs', import.meta.url)
+}
+
+/** Holds one lane and starts it (again) when it is needed. */
+class LaneSlot {
+  readonly #start: () => Promise<Lane>
+  #lane: Promise<Lane> | undefined
+
+  constructor(start: () => Promise<Lane>) {
+    this.#start = start
+  }
+
+  async get(): Promise<Lane> {
+    const known = this.#lane
+    const lane = await known?.catch(() => undefined)
+    if (lane !== undefined && !lane.ended) return lane
+    if (this.#lane === known) this.#lane = this.#start()
+    return this.#lane ?? this.get()
+  }
+
+  async close(): Promise<void> {
+    const lane = await this.#lane?.catch(() => undefined)
+    await lane?.close()
+  }
+}
+
+class RealKernel implements Kernel {
+  readonly #watchers = new Set<(events: readonly KernelEvent[]) => void>()
+  readonly #quick: LaneSlot
+  /** Deletions and notifications; started at first use. */
+  readonly #slow: LaneSlot
+  #closed = false
+
+  constructor({ hostNetns, procRoot = '/proc', workerUrl }: KernelOptions) {
+    const setup: WorkerSetup = { procRoot, ...(hostNetns === undefined ? {} : { hostNetns }) }
+    const start = () => Lane.start(workerUrl ?? defaultWorkerUrl(), setup, { events: e => this.#tell(e), ended: () => this.#watchAgain() })
+    this.#quick = new LaneSlot(start)
+    this.#slow = new LaneSlot(start)
+  }
+
+  async start(): Promise<void> {
+    await this.#quick.get()
+  }
+
+  async observe(queries: readonly NsQuery[]) {
+    return (await this.#lane(this.#quick)).call('observe', queries)
+  }
+
+  async apply(ops: readonly KernelOp[]): Promise<ApplyResult> {
+    const blocks = ops.some(op => op.op === 'link-del')
+    const { done, failed } = await (await this.#lane(blocks ? this.#slow : this.#quick)).call('apply', ops)
+    return { done: ops.slice(0, done), ...(failed === undefined ? {} : { failed: unpost(failed) }) }
+  }
+
+  async reapLinks(doomed: readonly Doomed[]) {
+    return (await this.#lane(this.#slow)).call('reap', doomed)
+  }
+
+  monitor(callback: (events: readonly KernelEvent[]) => void): () => void {
+    this.#watchers.add(callback)
+    if (this.#watchers.size === 1) void this.#watch()
+    return () => {
+      this.#watchers.delete(callback)
+      if (this.#watchers.size === 0) void this.#watch()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#watchers.clear()
+    await Promise.all([this.#quick.close(), this.#slow.close()])
+  }
+
+  #lane(slot: LaneSlot): Promise<Lane> {
+    return this.#closed ? Promise.reject(new KernelError('kernel-worker', 'the kernel port is closed')) : slot.get()
+  }
+
+  #tell(events: readonly KernelEvent[]): void {
+    for (const watcher of this.#watchers) watcher(events)
+  }
+
+  /** Makes the slow lane watch exactly while somebody listens. A failure ends the lane or is the lane's end, which leads to `#watchAgain`. */
+  async #watch(): Promise<void> {
+    if (this.#closed) return
+    try {
+      const [quick, slow] = await Promise.all([this.#quick.get(), this.#slow.get()])
+      if (this.#watchers.size > 0) await slow.call('watch', [quick.portId])
+      else await slow.call('unwatch', undefined)
+    } catch {
+      this.#watchAgain()
+    }
+  }
+
+  /** After the end of a thread: its notifications may be lost, and its port number is another now. */
+  #watchAgain(): void {
+    if (this.#closed || this.#watchers.size === 0) return
+    this.#tell([{ kind: 'lost' }])
+    setTimeout(() => void this.#watch(), restartDelayMs).unref()
+  }
+}

@@ -2,9 +2,8 @@
 
 import type { IfName } from '#kernel/names.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
-import type { NsQuery, Observed } from '#kernel/state.ts'
+import type { AddrState, LinkState, NsQuery, Observed, RouteState, RuleState } from '#kernel/state.ts'
 import { AppError } from '#lib/errors.ts'
-import type { Cidr } from '#net/cidr.ts'
 
 /**
  * `kernel-refused`: the kernel said no (see errno). `netns-gone`: the namespace file is missing or dead.
@@ -14,6 +13,8 @@ export type KernelCode = 'kernel-refused' | 'netns-gone' | 'kernel-worker'
 
 /** A failed call. Keeps the errno's name, the kernel's own explanation (extended ack) and the operation in `ip` words. */
 export class KernelError extends AppError<KernelCode> {
+  /** What was attempted, or why it failed when no operation was under way. */
+  readonly what: string
   /** `EEXIST`, `ENODEV`, …; '' when no system call failed. */
   readonly errno: string
   readonly explanation: string
@@ -24,6 +25,7 @@ export class KernelError extends AppError<KernelCode> {
     const why = [errno, explanation].filter(s => s !== '').join(', ')
     super(code, `${op === undefined ? what : formatOp(op)}${why === '' ? '' : `: ${why}`}${op === undefined ? '' : ` (${what})`}`)
     this.name = 'KernelError'
+    this.what = what
     this.errno = errno
     this.explanation = explanation
     this.op = op
@@ -44,10 +46,10 @@ export interface Doomed {
 
 /** A change in the host namespace that was not made through this Kernel. `lost` = the queue overflowed: anything may have changed. */
 export type KernelEvent =
-  | { readonly kind: 'link'; readonly name: IfName; readonly index: number; readonly gone: boolean }
-  | { readonly kind: 'addr'; readonly ifIndex: number }
-  | { readonly kind: 'route'; readonly table: number; readonly ifIndex: number | undefined }
-  | { readonly kind: 'rule'; readonly priority: number; readonly prefix: Cidr | undefined }
+  | { readonly kind: 'link'; readonly removed: boolean; readonly link: LinkState }
+  | { readonly kind: 'addr'; readonly removed: boolean; readonly addr: AddrState }
+  | { readonly kind: 'route'; readonly removed: boolean; readonly route: RouteState }
+  | { readonly kind: 'rule'; readonly removed: boolean; readonly rule: RuleState }
   | { readonly kind: 'lost' }
 
 /**

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import { endianness } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import koffi from 'koffi'
+
+/**
+ * The system calls that Node does not offer, synchronous, on the calling thread. The only file that loads native code.
+ * Never use koffi's `.async` here: it would run setns on a thread of libuv's pool and leave that thread in the wrong
+ * namespace for ever. Constants are those of x64 and arm64, which agree.
+ */
+export class SystemCallError extends Error {
+  readonly call: string
+  /** `EPERM`, `EINVAL`, … */
+  readonly errno: string
+
+  constructor(call: string, errno: string) {
+    super(`${call}: ${errno}`)
+    this.name = 'SystemCallError'
+    this.call = call
+    this.errno = errno
+  }
+}
+
+const libc = koffi.load(null)
+const calls = {
+  socket: libc.func('int socket(int domain, int type, int protocol)'),
+  bind: libc.func('int bind(int fd, const void *addr, uint len)'),
+  getsockname: libc.func('int getsockname(int fd, void *addr, void *len)'),
+  setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint len)'),
+  send: libc.func('long send(int fd, const void *data, size_t len, int flags)'),
+  recv: libc.func('long recv(int fd, void *data, size_t len, int flags)'),
+  close: libc.func('int close(int fd)'),
+  setns: libc.func('int setns(int fd, int type)'),
+} as const
+
+if (endianness() !== 'LE') throw new Error('the netlink codec writes little-endian numbers only')
+
+export const msgDontWait = 0x40
+const [afNetlink, sockRaw, sockCloexec] = [16, 3, 0o2000000]
+const cloneNewNet = 0x40000000
+
+/** Opens and binds a netlink socket of the thread's present namespace; `groups` is the bit mask of multicast groups. */
+export function netlinkSocket(protocol: number, groups: number): { readonly fd: number; readonly portId: number } {
+  const fd = check('socket', calls.socket(afNetlink, sockRaw | sockCloexec, protocol))
+  try {
+    const address = Buffer.alloc(12) // struct sockaddr_nl: family u16, pad u16, port id u32, groups u32
+    address.writeUInt16LE(afNetlink, 0)
+    address.writeUInt32LE(groups >>> 0, 8)
+    check('bind', calls.bind(fd, address, address.length))
+    const length = Buffer.alloc(4)
+    length.writeUInt32LE(address.length)
+    check('getsockname', calls.getsockname(fd, address, length))
+    return { fd, portId: address.readUInt32LE(4) }
+  } catch (e) {
+    close(fd)
+    throw e
+  }
+}
+
+export function setSocketOption(fd: number, level: number, name: number, value: Uint8Array): void {
+  check('setsockopt', calls.setsockopt(fd, level, name, value, value.length))
+}
+
+export function send(fd: number, data: Uint8Array): void {
+  check('send', calls.send(fd, data, data.length, 0))
+}
+
+/** Bytes received; undefined when `msgDontWait` was given and nothing is there. */
+export function receive(fd: number, into: Uint8Array, flags: number): number | undefined {
+  const n = calls.recv(fd, into, into.length, flags)
+  if (n >= 0) return n
+  const errno = lastError()
+  if (errno === 'EAGAIN' && (flags & msgDontWait) !== 0) return undefined
+  throw new SystemCallError('recv', errno)
+}
+
+export function close(fd: number): void {
+  calls.close(fd)
+}
+
+/** Moves the calling thread into a network namespace. */
+export function setNetns(fd: number): void {
+  check('setns', calls.setns(fd, cloneNewNet))
+}
+
+function check(call: string, result: number): number {
+  if (result < 0) throw new SystemCallError(call, lastError())
+  return result
+}
+
+function lastError(): string {
+  return getSystemErrorName(-koffi.errno())
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { getSystemErrorName } from 'node:util'
+import { close, msgDontWait, netlinkSocket, receive, SystemCallError, send, setSocketOption } from '#kernel/ffi.ts'
+import { Attrs, type Body } from '#kernel/netlink/attr.ts'
+import { align, flag, type Header, headerSize, messageType, readHeader, writeHeader } from '#kernel/netlink/header.ts'
+
+/** The kernel's refusal of one request: errno's name and, where the kernel gives one, its explanation. */
+export class NetlinkError extends Error {
+  readonly errno: string
+  readonly explanation: string
+
+  constructor(errno: string, explanation: string) {
+    super(explanation === '' ? errno : `${errno}: ${explanation}`)
+    this.name = 'NetlinkError'
+    this.errno = errno
+    this.explanation = explanation
+  }
+}
+
+/** One received message: its header, and where its body lies in `data` (valid until the next receive). */
+export interface Message {
+  readonly header: Header
+  readonly data: Buffer
+  readonly start: number
+  readonly end: number
+}
+
+const routeProtocol = 0
+const solNetlink = 270
+const option = { capAck: 10, extAck: 11, strictCheck: 12 } as const
+const [solSocket, soReceiveTimeout, soReceiveBufferForce] = [1, 20, 33]
+/** The kernel answers within send(); a wait this long means that an answer was lost. */
+const answerTimeoutSeconds = 5n
+/** A dump that changes under way is made again, at most this often. */
+const dumpTries = 10
+
+/**
+ * A blocking rtnetlink socket in the namespace the thread was in when it was made; it stays usable from every namespace.
+ * One request at a time: the kernel performs it inside send(), the answer is then already waiting.
+ */
+export class NetlinkConn {
+  readonly portId: number
+  readonly #fd: number
+  /** 64 KiB: the kernel fills at most 32 KiB per datagram of a dump. */
+  readonly #buffer = Buffer.allocUnsafeSlow(65536)
+  #sequence = 0
+
+  /** With `groups`, a socket that only listens (see `drain`). */
+  constructor(groups = 0) {
+    const { fd, portId } = netlinkSocket(routeProtocol, groups)
+    this.#fd = fd
+    this.portId = portId
+    const on = Buffer.from([1, 0, 0, 0])
+    try {
+      setSocketOption(fd, solNetlink, option.capAck, on)
+      setSocketOption(fd, solNetlink, option.extAck, on)
+      setSocketOption(fd, solNetlink, option.strictCheck, on)
+      setSocketOption(fd, solSocket, soReceiveTimeout, timeval(answerTimeoutSeconds))
+      if (groups !== 0) setSocketOption(fd, solSocket, soReceiveBufferForce, Buffer.from([0, 0, 16, 0]))
+    } catch (e) {
+      close(fd)
+      throw e
+    }
+  }
+
+  /** Sends a change and waits for its acknowledgement. Throws NetlinkError. */
+  request(type: number, flags: number, body: Body): void {
+    const sequence = this.#send(type, flags | flag.ack, body)
+    for (;;) {
+      for (const m of this.#receive(sequence)) {
+        if (m.header.type !== messageType.error) continue
+        fail(m)
+        return
+      }
+    }
+  }
+
+  /** Sends a question that has one answer. Throws NetlinkError, `ENODEV` for instance. */
+  get<T>(type: number, body: Body, parse: (m: Message) => T, flags = 0): T {
+    const sequence = this.#send(type, flags, body)
+    for (;;) {
+      for (const m of this.#receive(sequence)) {
+        if (m.header.type !== messageType.error) return parse(m)
+        fail(m)
+      }
+    }
+  }
+
+  /** Every entry of a table; `parse` answers undefined for entries that are not wanted. Made again when the table changed meanwhile. */
+  dump<T>(type: number, body: Body, parse: (m: Message) => T | undefined): T[] {
+    for (let i = 0; i < dumpTries; i++) {
+      const entries = this.#dumpOnce(type, body, parse)
+      if (entries !== undefined) return entries
+    }
+    throw new NetlinkError('EINTR', `the table changed during each of ${dumpTries} dumps`)
+  }
+
+  #dumpOnce<T>(type: number, body: Body, parse: (m: Message) => T | undefined): T[] | undefined {
+    const sequence = this.#send(type, flag.dump, body)
+    const entries: T[] = []
+    let whole = true
+    for (;;) {
+      for (const m of this.#receive(sequence)) {
+        if ((m.header.flags & flag.dumpInterrupted) !== 0) whole = false
+        if (m.header.type === messageType.error) fail(m)
+        else if (m.header.type === messageType.done) {
+          if (m.end - m.start >= 4) fail(m)
+          return whole ? entries : undefined
+        } else {
+          const entry = parse(m)
+          if (entry !== undefined) entries.push(entry)
+        }
+      }
+    }
+  }
+
+  /** Hands over the notifications that are waiting, without blocking. False: some were lost, because too many came. */
+  drain(each: (m: Message) => void): boolean {
+    try {
+      for (;;) {
+        const length = receive(this.#fd, this.#buffer, msgDontWait)
+        if (length === undefined) return true
+        for (const m of messages(this.#buffer, length)) each(m)
+      }
+    } catch (e) {
+      if (e instanceof SystemCallError && e.errno === 'ENOBUFS') return false
+      throw e
+    }
+  }
+
+  close(): void {
+    close(this.#fd)
+  }
+
+  #send(type: number, flags: number, body: Body): number {
+    const bytes = body.bytes()
+    const data = Buffer.alloc(headerSize + bytes.length)
+    this.#sequence = (this.#sequence + 1) >>> 0
+    writeHeader(data, { length: data.length, type, flags: flags | flag.request, sequence: this.#sequence, portId: 0 })
+    data.set(bytes, headerSize)
+    send(this.#fd, data)
+    return this.#sequence
+  }
+
+  /** One datagram's messages. What belongs to an earlier request, given up after an error, is dropped. */
+  *#receive(sequence: number): Generator<Message> {
+    let length: number | undefined
+    try {
+      length = receive(this.#fd, this.#buffer, 0)
+    } catch (e) {
+      if (e instanceof SystemCallError && e.errno === 'EINTR') return
+      if (e instanceof SystemCallError) throw new NetlinkError(e.errno, 'no answer from the kernel')
+      throw e
+    }
+    for (const m of messages(this.#buffer, length ?? 0)) if (m.header.sequence === sequence && m.header.portId === this.portId) yield m
+  }
+}
+
+function* messages(data: Buffer, length: number): Generator<Message> {
+  for (let at = 0; at + headerSize <= length; ) {
+    const header = readHeader(data, at)
+    if (header.length < headerSize || at + header.length > length)
+      throw new NetlinkError('EBADMSG', `netlink message of length ${header.length}`)
+    yield { header, data, start: at + headerSize, end: at + header.length }
+    at += align(header.length)
+  }
+}
+
+/** An error message with code 0 is an acknowledgement. */
+function fail(m: Message): void {
+  const code = m.data.readInt32LE(m.start)
+  if (code < 0) throw new NetlinkError(getSystemErrorName(code), explanation(m))
+}
+
+/** NLMSGERR_ATTR_MSG, behind the error code and, on an error message, the (capped) request. */
+function explanation(m: Message): string {
+  if ((m.header.flags & flag.ackTlvs) === 0) return ''
+  let start = m.start + 4
+  if (m.header.type === messageType.error) {
+    const request = readHeader(m.data, start)
+    start += (m.header.flags & flag.capped) !== 0 ? headerSize : align(request.length)
+  }
+  for (const attrs = new Attrs(m.data, start, m.end); attrs.next(); ) if (attrs.type === 1) return attrs.string()
+  return ''
+}
+
+function timeval(seconds: bigint): Buffer {
+  const value = Buffer.alloc(16)
+  value.writeBigInt64LE(seconds, 0)
+  return value
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync, writeFileSync } from 'node:fs'
+import type { IfName, Netns } from '#kernel/names.ts'
+import { NetlinkConn } from '#kernel/netlink/conn.ts'
+import { getLink } from '#kernel/netlink/link.ts'
+import { closeNetns, errnoOf, inNetns, openNetns } from '#kernel/netns.ts'
+
+/** One namespace during one batch: a connection whose socket lives there, and the device numbers looked up so far. */
+export interface Namespace {
+  readonly fd: number
+  readonly conn: NetlinkConn
+  /** The device's number, or undefined when it does not exist. Remembered for the batch. */
+  index(dev: IfName): number | undefined
+  /** Forgets a device that was made or removed. */
+  forget(dev: IfName): void
+  /** Undefined when there is no such key. */
+  readSysctl(key: string): string | undefined
+  /** Throws what writing throws: ENOENT when there is no such key. */
+  writeSysctl(key: string, value: string): void
+}
+
+/** The thread's home: the namespace it stays in, which is the host's (or the one that plays it). */
+export interface Home {
+  readonly fd: number
+  readonly conn: NetlinkConn
+  /** A writable proc. The kernel shows each thread the sysctls of its own network namespace, whoever mounted the proc. */
+  readonly procRoot: string
+}
+
+/**
+ * The namespaces of one batch. Those of pods are opened at first use and closed at the end: a socket that stayed open
+ * would keep a dead pod's namespace alive.
+ */
+export class Namespaces {
+  readonly #home: Home
+  readonly #open = new Map<Netns, Namespace>()
+
+  constructor(home: Home) {
+    this.#home = home
+  }
+
+  /** Throws KernelError `netns-gone`. */
+  get(ns: Netns): Namespace {
+    const known = this.#open.get(ns)
+    if (known !== undefined) return known
+    const opened = ns === 'host' ? namespace(this.#home, this.#home.fd, this.#home.conn, fn => fn()) : this.#enter(ns)
+    this.#open.set(ns, opened)
+    return opened
+  }
+
+  close(): void {
+    for (const [ns, { fd, conn }] of this.#open) {
+      if (ns === 'host') continue
+      conn.close()
+      closeNetns(fd)
+    }
+    this.#open.clear()
+  }
+
+  #enter(path: Exclude<Netns, 'host'>): Namespace {
+    const fd = openNetns(path)
+    try {
+      const conn = inNetns(this.#home.fd, fd, path, () => new NetlinkConn())
+      return namespace(this.#home, fd, conn, fn => {
+        inNetns(this.#home.fd, fd, path, fn)
+      })
+    } catch (e) {
+      closeNetns(fd)
+      throw e
+    }
+  }
+}
+
+function namespace(home: Home, fd: number, conn: NetlinkConn, inside: (fn: () => void) => void): Namespace {
+  const indexes = new Map<IfName, number>()
+  const path = (key: string) => `${home.procRoot}/sys/${key}`
+  return {
+    fd,
+    conn,
+    index: dev => {
+      const known = indexes.get(dev) ?? getLink(conn, { name: dev })?.index
+      if (known !== undefined) indexes.set(dev, known)
+      return known
+    },
+    forget: dev => indexes.delete(dev),
+    readSysctl: key => {
+      let value: string | undefined
+      try {
+        inside(() => {
+          value = readFileSync(path(key), 'utf8').trim()
+        })
+      } catch (e) {
+        if (errnoOf(e) !== 'ENOENT') throw e
+      }
+      return value
+    },
+    writeSysctl: (key, value) => inside(() => writeFileSync(path(key), value, { flag: 'r+' })),
+  }
+}

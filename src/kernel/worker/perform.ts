@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { IfName } from '#kernel/names.ts'
+import { addAddr, deleteAddr } from '#kernel/netlink/addr.ts'
+import { NetlinkError } from '#kernel/netlink/conn.ts'
+import { addVeth, deleteLink, setLink } from '#kernel/netlink/link.ts'
+import { deleteNeigh, replaceNeigh } from '#kernel/netlink/neigh.ts'
+import { deleteRootQdisc, replaceTbf } from '#kernel/netlink/qdisc.ts'
+import { deleteRoute, replaceRoute } from '#kernel/netlink/route.ts'
+import { addRule, deleteRule } from '#kernel/netlink/rule.ts'
+import { errnoOf } from '#kernel/netns.ts'
+import type { KernelOp } from '#kernel/op.ts'
+import type { Namespace, Namespaces } from '#kernel/worker/namespaces.ts'
+import { unreachable } from '#lib/errors.ts'
+
+/** Refusals that mean "it is already so", per operation. A missing device counts for removals only. */
+const already: Partial<Record<KernelOp['op'], readonly string[]>> = {
+  'link-del': ['ENODEV'],
+  'addr-add': ['EEXIST'],
+  'addr-del': ['EADDRNOTAVAIL', 'ENODEV'],
+  'route-del': ['ESRCH', 'ENODEV'],
+  'rule-add': ['EEXIST'],
+  'rule-del': ['ENOENT'],
+  'neigh-del': ['ENOENT', 'ENODEV'],
+  'qdisc-del': ['ENOENT', 'EINVAL', 'ENODEV'],
+  // A kernel without IPv6, or an older one without the key.
+  'sysctl-set': ['ENOENT'],
+}
+
+/** Performs one operation. Throws NetlinkError, KernelError (`netns-gone`), or the error of a file operation. */
+export function perform(op: KernelOp, namespaces: Namespaces): void {
+  try {
+    change(op, namespaces.get(op.ns), namespaces)
+  } catch (e) {
+    const errno = e instanceof NetlinkError ? e.errno : errnoOf(e)
+    if (already[op.op]?.includes(errno) !== true) throw e
+  }
+}
+
+function change(op: KernelOp, at: Namespace, namespaces: Namespaces): void {
+  const { conn } = at
+  switch (op.op) {
+    case 'veth-add':
+      addVeth(conn, op, op.peer, namespaces.get(op.peer.ns).fd)
+      at.forget(op.dev)
+      namespaces.get(op.peer.ns).forget(op.peer.dev)
+      break
+    case 'link-set':
+      setLink(conn, indexOf(at, op.dev), op.set)
+      break
+    case 'link-del':
+      deleteLink(conn, indexOf(at, op.dev))
+      at.forget(op.dev)
+      break
+    case 'addr-add':
+      addAddr(conn, indexOf(at, op.dev), op.address, op.prefix, op.nodad ?? false)
+      break
+    case 'addr-del':
+      deleteAddr(conn, indexOf(at, op.dev), op.address, op.prefix)
+      break
+    case 'route-replace':
+      replaceRoute(conn, { ...op, ifIndex: indexOf(at, op.dev) })
+      break
+    case 'route-del':
+      deleteRoute(conn, { ...op, ifIndex: indexOf(at, op.dev) })
+      break
+    case 'rule-add':
+      addRule(conn, op)
+      break
+    case 'rule-del':
+      deleteRule(conn, op)
+      break
+    case 'neigh-replace':
+      replaceNeigh(conn, indexOf(at, op.dev), op.ip, op.mac)
+      break
+    case 'neigh-del':
+      deleteNeigh(conn, indexOf(at, op.dev), op.ip)
+      break
+    case 'sysctl-set':
+      at.writeSysctl(op.key, op.value)
+      break
+    case 'tbf-replace':
+      replaceTbf(conn, indexOf(at, op.dev), op.rate, op.burst, op.limit)
+      break
+    case 'qdisc-del':
+      deleteRootQdisc(conn, indexOf(at, op.dev))
+      break
+    default:
+      unreachable(op)
+  }
+}
+
+function indexOf(at: Namespace, dev: IfName): number {
+  const index = at.index(dev)
+  if (index === undefined) throw new NetlinkError('ENODEV', `no device ${dev}`)
+  return index
+}
