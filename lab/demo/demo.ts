@@ -22,6 +22,7 @@ export const settings = {
   /** 4 ENIs with 10 addresses each. */
   instanceType: 'ecs.lab.medium',
   maxPoolSize: 5,
+  minPoolSize: 2,
   poolPeriod: '5s',
   appPort: 8080,
   /** Served by the application too, but no rule of the pods' security group lets the VPC in. */

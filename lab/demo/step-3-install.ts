@@ -63,7 +63,7 @@ function chartValues(controlAddress: string): object {
       vSwitchIDs: Object.fromEntries(zones.map(zone => [zone, seed.vSwitches.filter(v => v.zone === zone).map(v => v.id)])),
       securityGroupIDs: ['sg-pods'],
       serviceCIDR: SERVICE_CIDR,
-      eniConf: { max_pool_size: settings.maxPoolSize, min_pool_size: 0, ip_pool_sync_period: settings.poolPeriod },
+      eniConf: { max_pool_size: settings.maxPoolSize, min_pool_size: settings.minPoolSize, ip_pool_sync_period: settings.poolPeriod },
     },
     terwayControlplane: { regionID: seed.region, clusterID: 'demo', vpcID: seed.vpc.id, accessKey: key?.id, accessSecret: key?.secret },
   }

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { disagreements, type Witnesses } from './consistency.ts'
+
+const agreed: Witnesses = {
+  node: 'node1',
+  cloud: new Map([['eni-1', ['10.0.0.1', '10.0.0.2']]]),
+  resources: new Map([['eni-1', ['10.0.0.1', '10.0.0.2']]]),
+  cloudMacs: ['m0', 'm1'],
+  kernelMacs: ['m0', 'm1'],
+  held: ['10.0.0.2'],
+  routes: ['10.0.0.2'],
+  rules: ['10.0.0.2'],
+}
+
+test('witnesses that agree leave nothing to say', () => {
+  assert.deepEqual(disagreements(agreed), [])
+})
+
+test('each kind of disagreement names the node, the thing, and who has it', () => {
+  const said = (change: Partial<Witnesses>) => disagreements({ ...agreed, ...change })
+  assert.deepEqual(said({ resources: new Map([['eni-1', ['10.0.0.1']]]) }), [
+    'node1: eni-1: 10.0.0.2 is in the cloud and not in the Node resource',
+  ])
+  assert.deepEqual(said({ cloud: new Map() }).length, 2)
+  assert.deepEqual(said({ kernelMacs: ['m0'] }), ['node1: ENI m1 is in the cloud and not in the kernel'])
+  assert.deepEqual(said({ held: [], routes: [] }), ['node1: pod address 10.0.0.2 is in policy rules and not in NodeRuntime'])
+})

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { NodeCr } from '../../src/kube/crd/node.ts'
+import type { NodeRuntime } from '../../src/kube/crd/node-runtime.ts'
+import type { Lab } from '../lab.ts'
+import type { CloudEni } from './cloud.ts'
+import { askCloud, get } from './demo.ts'
+
+/** One node as its three witnesses see it. Addresses are of secondary ENIs. */
+export interface Witnesses {
+  readonly node: string
+  /** ENI id → addresses, of ENIs attached to the node's instance. */
+  readonly cloud: ReadonlyMap<string, readonly string[]>
+  readonly resources: ReadonlyMap<string, readonly string[]>
+  /** MACs of ENIs, as the cloud has them and as devices on the node. */
+  readonly cloudMacs: readonly string[]
+  readonly kernelMacs: readonly string[]
+  /** Addresses that NodeRuntime says pods hold, and addresses with host routes and rules in the kernel. */
+  readonly held: readonly string[]
+  readonly routes: readonly string[]
+  readonly rules: readonly string[]
+}
+
+/** What the witnesses disagree about, in words; empty = they tell the same story. Pure. */
+export function disagreements(w: Witnesses): string[] {
+  const eniIds = [...new Set([...w.cloud.keys(), ...w.resources.keys()])].sort()
+  const addresses = eniIds.flatMap(id => differences(`${id}:`, 'the cloud', w.cloud.get(id), 'the Node resource', w.resources.get(id)))
+  return [
+    ...addresses,
+    ...differences('ENI', 'the cloud', w.cloudMacs, 'the kernel', w.kernelMacs),
+    ...differences('pod address', 'NodeRuntime', w.held, 'host routes', w.routes),
+    ...differences('pod address', 'NodeRuntime', w.held, 'policy rules', w.rules),
+  ].map(text => `${w.node}: ${text}`)
+}
+
+function differences(what: string, nameA: string, a: readonly string[] = [], nameB: string, b: readonly string[] = []): string[] {
+  const onlyA = a.filter(x => !b.includes(x)).map(x => `${what} ${x} is in ${nameA} and not in ${nameB}`)
+  const onlyB = b.filter(x => !a.includes(x)).map(x => `${what} ${x} is in ${nameB} and not in ${nameA}`)
+  return [...onlyA, ...onlyB]
+}
+
+/** Asks the cloud by its SDK, the API server for both resources, and each node's kernel. */
+export async function witnesses(lab: Lab): Promise<readonly Witnesses[]> {
+  const [enis, nodes, runtimes] = await Promise.all([
+    askCloud(lab),
+    get<NodeCr[]>(lab, 'nodes.network.alibabacloud.com'),
+    get<NodeRuntime[]>(lab, 'noderuntimes.network.alibabacloud.com'),
+  ])
+  return Promise.all(
+    lab.state.nodes.map(async ({ name, identity }) => {
+      const attached = enis.filter(eni => eni.instanceId === identity.instanceId)
+      const nics = Object.values(nodes.find(n => n.metadata.name === name)?.status?.networkInterfaces ?? {})
+      return {
+        node: name,
+        cloud: addressesOf(attached.filter(eni => eni.type !== 'Primary')),
+        resources: new Map(nics.map(nic => [nic.id, Object.keys(nic.ipv4 ?? {}).sort()])),
+        cloudMacs: attached.map(eni => eni.mac).sort(),
+        held: heldIn(runtimes.find(r => r.metadata.name === name)),
+        ...(await kernelOf(lab, name)),
+      }
+    }),
+  )
+}
+
+function addressesOf(enis: readonly CloudEni[]): Map<string, readonly string[]> {
+  return new Map(enis.map(eni => [eni.id, eni.addresses.toSorted()]))
+}
+
+/** Addresses of pods whose newest status is not `deleted`. */
+function heldIn(runtime: NodeRuntime | undefined): string[] {
+  return Object.values(runtime?.status?.pods ?? {})
+    .filter(pod => {
+      const newest = Object.entries(pod.status).sort(([, a], [, b]) => (a.lastUpdateTime < b.lastUpdateTime ? 1 : -1))[0]
+      return newest?.[0] !== 'deleted'
+    })
+    .flatMap(pod => pod.ipv4 ?? [])
+    .sort()
+}
+
+interface Link {
+  readonly ifname: string
+  readonly address: string
+  readonly link_type: string
+}
+interface Route {
+  readonly dst: string
+  readonly dev: string
+}
+interface Rule {
+  readonly priority: number
+  readonly src?: string
+  readonly dst?: string
+}
+
+async function kernelOf(lab: Lab, node: string): Promise<Pick<Witnesses, 'kernelMacs' | 'routes' | 'rules'>> {
+  const ip = async <T>(...args: string[]): Promise<T[]> => {
+    const ran = await lab.node(node).exec(['ip', '-j', '-4', ...args])
+    if (ran.code !== 0) throw new Error(`ip ${args.join(' ')} on ${node}: ${ran.stderr.trim()}`)
+    return JSON.parse(ran.stdout || '[]')
+  }
+  const [links, routes, rules] = await Promise.all([ip<Link>('link'), ip<Route>('route'), ip<Rule>('rule')])
+  const toPods = rules.filter(r => r.priority === 512).flatMap(r => r.dst ?? [])
+  const fromPods = rules.filter(r => r.priority === 2048).flatMap(r => r.src ?? [])
+  return {
+    kernelMacs: links
+      .filter(l => /^eth\d+$/.test(l.ifname))
+      .map(l => l.address)
+      .sort(),
+    routes: routes
+      .filter(r => r.dev.startsWith('cali'))
+      .map(r => r.dst)
+      .sort(),
+    // A pod has one rule of each kind: an address with only one of them is shown as a difference.
+    rules: toPods
+      .filter(a => fromPods.includes(a))
+      .concat(
+        toPods.filter(a => !fromPods.includes(a)).map(a => `${a} (to only)`),
+        fromPods.filter(a => !toPods.includes(a)).map(a => `${a} (from only)`),
+      )
+      .sort(),
+  }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Lab } from '../lab.ts'
+import type { Demo, Options } from './demo.ts'
+import { Report } from './report.ts'
+import { prepare } from './step-1-prepare.ts'
+import { startCluster } from './step-2-cluster.ts'
+import { installTerway } from './step-3-install.ts'
+import { startApplication } from './step-4-application.ts'
+import { checkTraffic } from './step-5-traffic.ts'
+import { shrink } from './step-6-shrink.ts'
+import { agree } from './step-7-agree.ts'
+
+/*
+ * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 NAME=demo. KEEP=1 (the default) leaves the
+ * cluster running; KEEP=0 removes it. Exits with 1 when any check failed.
+ */
+const number = (name: string, fallback: number) => {
+  const value = Number(process.env[name] || fallback)
+  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`${name}=${process.env[name]}: a whole number from 1`)
+  return value
+}
+const options: Options = {
+  name: process.env.NAME || 'demo',
+  nodes: number('NODES', 3),
+  pods: number('PODS', 40),
+  keep: process.env.KEEP !== '0',
+}
+const report = new Report()
+let lab: Lab | undefined
+
+async function tour(): Promise<void> {
+  await report.step('Prepare', async () => {
+    await prepare(report, options)
+  })
+  await report.step('A VPC and a cluster', async () => {
+    lab = await startCluster(report, options)
+  })
+  if (lab === undefined) return
+  const demo: Demo = { options, report, lab }
+  await report.step('Install Terway', () => installTerway(demo))
+  await report.step(`An application of ${options.pods} pods`, () => startApplication(demo))
+  await report.step('Addresses and traffic', () => checkTraffic(demo))
+  await report.step('Scale to nothing: addresses go back', () => shrink(demo))
+  await report.step('Do all witnesses agree?', () => agree(demo))
+}
+
+/** The step that threw has said why; what is left is to clean up and to count. */
+await tour().catch(() => {})
+if (lab !== undefined && !options.keep) await lab.down()
+report.summary()
+if (lab !== undefined && options.keep) {
+  report.say(
+    '',
+    'The cluster is still running. Look around:',
+    `  . tools/env.sh; export KUBECONFIG=${lab.kubeconfig}`,
+    '  kubectl get pods -A -o wide',
+    '  kubectl get nodes.network.alibabacloud.com -o yaml',
+    '  kubectl -n kube-system exec ds/terway-eniip -c terway -- terway-cli mapping',
+    `  node_modules/.bin/node lab/cli.ts exec --name ${options.name} node1 -- ip rule`,
+    `Remove it with 'make lab-down NAME=${options.name}'; another 'make demo' replaces it.`,
+  )
+}
+process.exitCode = report.failures === 0 ? 0 : 1

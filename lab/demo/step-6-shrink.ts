@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { NodeCr } from '../../src/kube/crd/node.ts'
+import { until } from '../process.ts'
+import type { CloudEni } from './cloud.ts'
+import { askCloud, type Demo, get, podsOf, settings } from './demo.ts'
+import { seconds } from './report.ts'
+
+interface NodePool {
+  readonly node: string
+  readonly enis: number
+  readonly addresses: number
+  readonly bound: number
+}
+
+/** Scales the application to nothing and watches the addresses go back to the cloud. */
+export async function shrink({ lab, report }: Demo): Promise<void> {
+  const before = await secondary()
+  const begun = performance.now()
+  const since = () => seconds(performance.now() - begun)
+  await lab.kubectl(['scale', 'deployment', 'web', '--replicas=0'])
+  await report.check('the pods are gone', async () => {
+    await until('no pod of web', 60_000, async () => (await podsOf(lab, 'app=web')).length === 0, 250)
+    return since()
+  })
+  report.say(
+    `the pool keeps at most ${settings.maxPoolSize} and at least ${settings.minPoolSize} idle addresses per node; a released address rests 30 s before it may be given away or back`,
+  )
+  let shown = ''
+  await report.check(
+    `the cloud has at most ${settings.maxPoolSize} idle addresses left per node, and at least ${settings.minPoolSize}`,
+    async () => {
+      const pools = await until(
+        'pools have shrunk',
+        120_000,
+        async () => {
+          const now = await poolsNow()
+          const text = now.map(p => `${p.node}: ${p.enis} ENIs, ${p.addresses} addresses, ${p.bound} bound`).join(' · ')
+          if (text !== shown) report.say(`${since().padStart(7)}  ${text}`)
+          shown = text
+          return now.every(p => p.bound === 0 && p.addresses <= settings.maxPoolSize) && now
+        },
+        500,
+      )
+      const low = pools.filter(p => p.addresses < settings.minPoolSize)
+      if (low.length > 0) throw new Error(low.map(p => `${p.node} has ${p.addresses}`).join(', '))
+      return since()
+    },
+  )
+  await report.check('ENIs that are not needed are detached and deleted in the cloud', async () => {
+    const wanted = before.filter(eni => eni.addresses.length > settings.maxPoolSize)
+    const left = await until('a whole ENI went', 30_000, async () => {
+      const now = await secondary()
+      return now.length < before.length && now.every(eni => eni.status === 'InUse') && now
+    })
+    return `${before.length} before (${wanted.length} with more than ${settings.maxPoolSize} addresses), ${left.length} after`
+  })
+
+  async function secondary(): Promise<CloudEni[]> {
+    return (await askCloud(lab)).filter(eni => eni.type === 'Secondary')
+  }
+
+  /** Addresses by the cloud, bindings by the Node resources. */
+  async function poolsNow(): Promise<NodePool[]> {
+    const [enis, nodes] = await Promise.all([secondary(), get<NodeCr[]>(lab, 'nodes.network.alibabacloud.com')])
+    return lab.state.nodes.map(({ name, identity }) => {
+      const mine = enis.filter(eni => eni.instanceId === identity.instanceId)
+      const nics = Object.values(nodes.find(n => n.metadata.name === name)?.status?.networkInterfaces ?? {})
+      const bound = nics.flatMap(nic => Object.values(nic.ipv4 ?? {})).filter(ip => ip.podID !== undefined && ip.podID !== '').length
+      return { node: name, enis: mine.length, addresses: mine.flatMap(eni => eni.addresses).length, bound }
+    })
+  }
+}

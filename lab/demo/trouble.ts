@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Lab } from '../lab.ts'
+import { get, type Pod, podsOf } from './demo.ts'
+
+export interface KubeEvent {
+  readonly reason: string
+  readonly message: string
+  readonly type: string
+  readonly involvedObject: { readonly kind: string; readonly name: string; readonly namespace?: string }
+}
+
+/** Warnings that belong to the scenario, each with the reason why. */
+const announced: readonly { readonly reason: string; readonly message: RegExp; readonly why: string }[] = [
+  { reason: 'InvalidDiskCapacity', message: /invalid capacity 0/, why: "a kubelet's first look at its image file system" },
+  { reason: 'FailedScheduling', message: /not-ready|no nodes available/, why: 'pods are created while the nodes have no CNI plugin yet' },
+  { reason: 'NetworkNotReady', message: /cni plugin not initialized/, why: 'a kubelet before the CNI plugin is there' },
+]
+
+/** Warning events that nobody announced, one line each. Pure. */
+export function unannounced(events: readonly KubeEvent[]): string[] {
+  return events
+    .filter(e => e.type === 'Warning' && !announced.some(a => a.reason === e.reason && a.message.test(e.message)))
+    .map(e => `${e.involvedObject.kind} ${e.involvedObject.name}: ${e.reason}: ${e.message}`)
+}
+
+/** Lines of Terway's JSON logs at level error or worse; a line that is no JSON is a crash's last words and counts too. Pure. */
+export function errorLines(log: string): string[] {
+  return log
+    .split('\n')
+    .filter(line => line.trim() !== '')
+    .filter(line => {
+      try {
+        const { level } = JSON.parse(line) as { level?: unknown }
+        return level === 'error' || level === 'fatal'
+      } catch {
+        return true
+      }
+    })
+}
+
+export async function warningEvents(lab: Lab): Promise<string[]> {
+  return unannounced(await get<KubeEvent[]>(lab, 'events', '--all-namespaces'))
+}
+
+export async function terwayErrors(lab: Lab): Promise<string[]> {
+  const pods = [...(await podsOf(lab, 'app=terway-eniip')), ...(await podsOf(lab, 'app=terway-controlplane'))]
+  const logs = await Promise.all(
+    pods.map(async ({ metadata }) => {
+      const log = await lab.kubectl(['logs', '-n', metadata.namespace, metadata.name, '--all-containers', '--ignore-errors'])
+      // The init container prints a plain sentence about the copied plugin.
+      return errorLines(log.replace(/^\/host-cni-bin\/\S+ (installed|is up to date)$/gm, '')).map(line => `${metadata.name}: ${line}`)
+    }),
+  )
+  return logs.flat()
+}
+
+export async function restarts(lab: Lab): Promise<string[]> {
+  const pods = await get<Pod[]>(lab, 'pods', '--all-namespaces')
+  return pods.flatMap(p =>
+    (p.status.containerStatuses ?? [])
+      .filter(c => c.restartCount > 0)
+      .map(c => `${p.metadata.name}/${c.name} restarted ${c.restartCount}×`),
+  )
+}
