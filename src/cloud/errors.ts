@@ -89,6 +89,12 @@ export function classify(code: string, httpStatus?: number): CloudErrorClass {
   return httpStatus !== undefined && httpStatus >= 500 ? 'retry' : 'bug'
 }
 
+/** A cloud error, of one of the classes if any are named. */
 export function isCloudError(e: unknown, ...classes: readonly CloudErrorClass[]): e is CloudError {
-  return e instanceof CloudError && (classes.length === 0 || classes.includes(e.class))
+  return e instanceof CloudError && (classes.length === 0 || isOf(e, ...classes))
+}
+
+/** Like isCloudError for what is known to be one: says nothing about the type when the answer is no. */
+export function isOf(e: CloudError, ...classes: readonly CloudErrorClass[]): boolean {
+  return classes.includes(e.class)
 }

@@ -80,11 +80,13 @@ export function plan(input: PlanInput): Plan {
   }
 }
 
-/** Pods' worth of addresses that are on their way: intents, and ENIs not yet attached. */
+/** Pods' worth of addresses that are on their way: intents, ENIs not yet attached, addresses that the daemon is about to unbar. */
 export function underway(pool: Pool): number {
   const attaching = pool.enis.filter(e => (e.status === 'Available' || e.status === 'Attaching') && e.plain)
   return (
-    sum(pool.intents.map(i => podsServed(pool.stack, i.ipv4Count, i.ipv6Count))) + sum(attaching.map(e => podsOf(pool.stack, e, 'idle')))
+    sum(pool.intents.map(i => podsServed(pool.stack, i.ipv4Count, i.ipv6Count))) +
+    sum(attaching.map(e => podsOf(pool.stack, e, 'idle', 'barred'))) +
+    sum(pool.enis.filter(serves).map(e => podsOf(pool.stack, e, 'idle', 'barred') - podsOf(pool.stack, e, 'idle')))
   )
 }
 
@@ -200,6 +202,7 @@ function releases(pool: Pool): readonly CloudAction[] {
 
 function singles(pool: Pool, e: PoolEni): readonly CloudAction[] {
   if (e.status !== 'InUse') return []
+  if (e.addresses.length === 0 && e.plain) return [{ do: 'mark-release', eniId: e.id, addresses: [], whole: true }]
   const actions: CloudAction[] = []
   const ips = (state: string, primary?: boolean) =>
     e.addresses.filter(a => a.state === state && (primary === undefined || a.primary === primary))
@@ -222,7 +225,7 @@ function singles(pool: Pool, e: PoolEni): readonly CloudAction[] {
 function removal(pool: Pool, e: PoolEni): readonly CloudAction[] {
   const refused = e.addresses.filter(a => a.state === 'refused' || a.state === 'held')
   if (refused.length > 0) return [{ do: 'unmark', eniId: e.id, addresses: refused.map(a => a.ip), keepEni: true }]
-  const ask = e.addresses.filter(a => pool.binding === 'local' && ['unasked', 'idle', 'invalid'].includes(a.state)).map(a => a.ip)
+  const ask = e.addresses.filter(a => pool.binding === 'local' && ['unasked', 'idle', 'barred', 'invalid'].includes(a.state)).map(a => a.ip)
   if (ask.length > 0) return [{ do: 'mark-release', eniId: e.id, addresses: ask, whole: true }]
   if (e.addresses.some(a => a.state === 'marked')) return []
   if (e.seen === 'InUse') return [{ do: 'detach', eniId: e.id }]

@@ -8,10 +8,11 @@ export type Binding = 'local' | 'central'
 export type Stack = 'ipv4' | 'ipv6' | 'dual'
 
 /**
- * idle: a pod may take it. held: a pod has it. marked: Deleting, no answer to the present mark yet. acked / refused: the
- * daemon's answer to the present mark. unasked: Deleting without a mark, left by Terway's controller. invalid: vanished in the cloud.
+ * idle: a pod may take it. held: a pod has it. barred: Valid again, but the daemon still reports that it gave it back.
+ * marked: Deleting, no answer to the present mark yet. acked / refused: the daemon's answer to the present mark. unasked:
+ * Deleting without a mark, left by Terway's controller. invalid: vanished in the cloud.
  */
-export type AddressState = 'idle' | 'held' | 'marked' | 'acked' | 'refused' | 'unasked' | 'invalid'
+export type AddressState = 'idle' | 'held' | 'barred' | 'marked' | 'acked' | 'refused' | 'unasked' | 'invalid'
 
 export interface PoolAddress {
   readonly ip: string
@@ -102,7 +103,8 @@ function stateOf(a: NicIp, facts: PoolFacts, heldIps: ReadonlySet<string>): Addr
   if (heldIps.has(a.ip)) return 'held'
   if (a.podUID !== undefined && a.podUID !== '' && boundInCr(a.podUID, facts)) return 'held'
   if (facts.binding === 'central' && a.podID !== undefined && a.podID !== '') return 'held'
-  return a.status === 'Invalid' ? 'invalid' : 'idle'
+  if (a.status === 'Invalid') return 'invalid'
+  return facts.binding === 'local' && facts.runtime?.status?.releases?.[a.ip]?.answer === 'acked' ? 'barred' : 'idle'
 }
 
 /**

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { BindablePod } from '#controller/eni/bind.ts'
+import { type Demand, idle } from '#ipam/plan.ts'
+import { isLive, type Pool, podsServed } from '#ipam/pool.ts'
+import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
+import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
+import type { Pod } from '#kube/reflect/pod.ts'
+import { parseDuration } from '#lib/duration.ts'
+
+/** Pods that need an address of a shared ENI: not on the host's network, not finished, not served by a PodENI, not ignored. */
+export function needsAddress(pod: Pod): boolean {
+  const { annotations, labels } = pod.metadata
+  if (pod.spec.hostNetwork === true || pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return false
+  return !isTrue(annotations?.['k8s.aliyun.com/pod-eni']) && !isTrue(labels?.['k8s.aliyun.com/ignore-by-terway'])
+}
+
+/** As Go's strconv.ParseBool, which Terway uses for these keys. */
+function isTrue(text: string | undefined): boolean {
+  return text !== undefined && ['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)
+}
+
+export function bindable(pod: Pod): BindablePod {
+  const ips = (pod.status?.podIPs ?? [{ ip: pod.status?.podIP }]).flatMap(p => (p.ip === undefined || p.ip === '' ? [] : [p.ip]))
+  return {
+    id: `${pod.metadata.namespace}/${pod.metadata.name}`,
+    uid: pod.metadata.uid ?? '',
+    ips,
+    leaving: pod.metadata.deletionTimestamp !== undefined,
+  }
+}
+
+/**
+ * Pods that still wait for an address. A pod that has an address which this node does not know (its ENI is gone) does not
+ * count: nothing that is created would ever satisfy it.
+ */
+export function waitingPods(pods: readonly Pod[], status: NodeStatus, runtime: NodeRuntime | undefined): number {
+  const bound = new Set(
+    Object.values(status.networkInterfaces ?? {}).flatMap(nic =>
+      [...Object.values(nic.ipv4 ?? {}), ...Object.values(nic.ipv6 ?? {})].flatMap(a => a.podUID ?? []),
+    ),
+  )
+  return pods
+    .filter(needsAddress)
+    .map(bindable)
+    .filter(p => {
+      if (p.leaving || p.ips.length > 0) return false
+      const report = runtime?.status?.pods?.[p.uid]
+      return report === undefined ? !bound.has(p.uid) : !isLive(report)
+    }).length
+}
+
+/** When the pool may be trimmed, in wall-clock milliseconds and as decided for this round. */
+export interface Trimming {
+  readonly adjust: boolean
+  readonly now: number
+}
+
+export function demandOf(node: NodeCr, pool: Pool, waiting: number, trimming: Trimming): Demand {
+  const min = node.spec.pool?.minPoolSize ?? 0
+  return {
+    waiting,
+    min,
+    max: Math.max(min, node.spec.pool?.maxPoolSize ?? 0),
+    warmUpRemaining: warmUpRemaining(node.status ?? {}),
+    adjust: trimming.adjust,
+    reclaimExtra: trimming.adjust ? reclaimExtra(node, pool, waiting, trimming.now) : 0,
+  }
+}
+
+/** Warm-up happens once per Node CR: its size is fixed at first sight, and every address obtained since counts. */
+export function startWarmUp(status: NodeStatus, size: number | undefined): NodeStatus {
+  if (status.warmUpCompleted !== undefined) return status
+  if (size === undefined || size === 0) return { ...status, warmUpCompleted: true }
+  return { ...status, warmUpTarget: size, warmUpAllocatedCount: 0, warmUpCompleted: false }
+}
+
+export function countWarmUp(status: NodeStatus, obtained: number): NodeStatus {
+  if (status.warmUpCompleted !== false || obtained === 0) return status
+  const count = (status.warmUpAllocatedCount ?? 0) + obtained
+  return { ...status, warmUpAllocatedCount: count, warmUpCompleted: count >= (status.warmUpTarget ?? 0) }
+}
+
+function warmUpRemaining(status: NodeStatus): number {
+  return status.warmUpCompleted === false ? Math.max(0, (status.warmUpTarget ?? 0) - (status.warmUpAllocatedCount ?? 0)) : 0
+}
+
+/** Terway's defaults for what the daemon left out. */
+const reclaimDefaults = { interval: '10m', batchSize: 5, jitterFactor: 0.1 }
+
+function reclaimExtra(node: NodeCr, pool: Pool, waiting: number, now: number): number {
+  const reclaim = node.spec.pool?.reclaim
+  if (reclaim?.after === undefined) return 0
+  const modified = Date.parse(node.status?.lastModifiedTime ?? '')
+  if (Number.isNaN(modified) || now < modified + parseDuration(reclaim.after)) return 0
+  const next = Date.parse(node.status?.nextIdleIPReclaimTime ?? '')
+  if (!Number.isNaN(next) && now < next) return 0
+  const spare = idle(pool) - waiting - Math.max(node.spec.pool?.minPoolSize ?? 0, 0)
+  return Math.max(0, Math.min(reclaim.batchSize ?? reclaimDefaults.batchSize, spare))
+}
+
+/** When the next idle reclaim may happen: the interval, stretched by a random part of the jitter factor. */
+export function nextReclaim(node: NodeCr, now: number, random: number): string {
+  const { interval, jitterFactor } = node.spec.pool?.reclaim ?? {}
+  const factor = Number(jitterFactor ?? reclaimDefaults.jitterFactor)
+  return new Date(
+    now + parseDuration(interval ?? reclaimDefaults.interval) * (1 + random * (Number.isFinite(factor) ? factor : 0)),
+  ).toISOString()
+}
+
+/** How many pods the given new addresses serve. */
+export function obtained(pool: Pool, ipv4: number, ipv6: number): number {
+  return podsServed(pool.stack, ipv4, ipv6)
+}

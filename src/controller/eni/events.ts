@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Outcome } from '#controller/eni/record.ts'
+import { nicsOf, putNic, withCondition } from '#controller/eni/status.ts'
+import type { Plan } from '#ipam/plan.ts'
+import type { NodeStatus } from '#kube/crd/node.ts'
+import type { EventInput } from '#kube/port.ts'
+import type { Node } from '#kube/reflect/node.ts'
+import { messageOf } from '#lib/errors.ts'
+
+/** Why pods wait, on every ENI that could have served them: the daemon shows it in the error of their ADD. */
+export function explain(status: NodeStatus, plan: Plan, at: string): NodeStatus {
+  const message = plan.unmet > 0 ? `${plan.unmet} more addresses are needed: ${plan.reasons.join('; ')}` : undefined
+  return nicsOf(status).reduce((s, nic) => {
+    const next = nic.status === 'InUse' && nic.unschedulable !== true ? withCondition(nic, 'InsufficientIP', message, at) : nic
+    return next === nic ? s : putNic(s, next)
+  }, status)
+}
+
+/** Failed calls about an ENI, on that ENI, until one about it succeeds. */
+export function noteErrors(status: NodeStatus, outcomes: readonly Outcome[], at: string): NodeStatus {
+  return outcomes.reduce((s, o) => {
+    const eniId = 'eniId' in o ? o.eniId : 'intent' in o ? o.intent.eniID : undefined
+    const nic = eniId === undefined ? undefined : s.networkInterfaces?.[eniId]
+    if (nic === undefined) return s
+    return putNic(s, withCondition(nic, 'OperationErr', 'error' in o && o.error !== undefined ? messageOf(o.error) : undefined, at))
+  }, status)
+}
+
+type EventText = Pick<EventInput, 'type' | 'reason' | 'message' | 'action'>
+
+/** Terway's events: reasons CreateENISucceed, CreateENIFailed, … with the ENI, or the error of the cloud. */
+export function eventOf(o: Outcome): EventText | undefined {
+  const failed = (action: string, error: unknown): EventText => ({
+    type: 'Warning',
+    reason: `${action}Failed`,
+    action,
+    message: messageOf(error),
+  })
+  switch (o.was) {
+    case 'created':
+      return {
+        type: 'Normal',
+        reason: 'CreateENISucceed',
+        action: 'CreateENI',
+        message: `ENI ${o.eni.id} with ${o.eni.ipv4.length} addresses`,
+      }
+    case 'refused':
+    case 'pending':
+      return failed(o.intent.kind === 'create-eni' ? 'CreateENI' : 'AllocIP', o.error)
+    case 'assigned':
+      return o.error === undefined ? undefined : failed('AllocIP', o.error)
+    case 'unattachable':
+      return failed('AttachENI', o.error)
+    case 'failed':
+      return failed(o.action, o.error)
+    case 'unassigned':
+    case 'moving':
+      return undefined
+  }
+}
+
+export function aboutNode(node: Node | undefined, name: string): EventInput['about'] {
+  const uid = node?.metadata.uid
+  return { apiVersion: 'v1', kind: 'Node', name, ...(uid === undefined ? {} : { uid }) }
+}

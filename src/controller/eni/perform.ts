@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CloudError, isCloudError, isOf } from '#cloud/errors.ts'
+import type { CloudFor } from '#cloud/execute.ts'
+import type { Cloud, Eni } from '#cloud/port.ts'
+import type { Memory } from '#controller/eni/memory.ts'
+import type { Outcome } from '#controller/eni/record.ts'
+import { eniDescription, intentTag, ownTags, tagsFor } from '#controller/tags.ts'
+import type { VSwitchCache } from '#controller/vswitch/cache.ts'
+import type { CloudAction } from '#ipam/plan.ts'
+import type { Intent, NodeCr } from '#kube/crd/node.ts'
+import type { Clock } from '#lib/clock.ts'
+import { parseIpv4, parseIpv6 } from '#net/ip.ts'
+
+/** One round of one node, as the calls need it. */
+export interface Work {
+  readonly node: NodeCr
+  readonly clusterId: string
+  readonly cloudFor: CloudFor
+  readonly vSwitches: VSwitchCache
+  readonly memory: Memory
+  readonly clock: Clock
+  /** Throws when this process may not act any more. */
+  readonly assertLeader: () => void
+}
+
+type Step = () => Promise<Outcome>
+
+/** How long a failed or accepted move of an ENI is left alone before it is asked for again. Milliseconds. */
+const moveInterval = 10_000
+
+/**
+ * Makes the calls: intents first (left ones are repeated with their token), then moves and releases. ENIs work in parallel, the
+ * calls about one ENI one after the other, because the cloud refuses concurrent changes of one ENI.
+ */
+export async function perform(work: Work, intents: readonly Intent[], actions: readonly CloudAction[]): Promise<readonly Outcome[]> {
+  const chains = new Map<string, Step[]>()
+  const chain = (key: string, step: Step) => chains.set(key, [...(chains.get(key) ?? []), step])
+  for (const intent of intents) chain(intent.eniID ?? intent.token, () => resolve(work, intent))
+  for (const action of actions) {
+    const step = stepOf(work, action)
+    if (step !== undefined && 'eniId' in action) chain(action.eniId, step)
+  }
+  const results = await Promise.all([...chains.values()].map(steps => inOrder(work, steps)))
+  return results.flat()
+}
+
+async function inOrder(work: Work, steps: readonly Step[]): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = []
+  for (const step of steps) {
+    work.assertLeader()
+    outcomes.push(await step())
+  }
+  return outcomes
+}
+
+function stepOf(work: Work, a: CloudAction): Step | undefined {
+  const now = work.clock.now()
+  switch (a.do) {
+    case 'attach':
+      return work.memory.mayTry(`attach/${a.eniId}`, now, moveInterval) ? () => attach(work, a.eniId) : undefined
+    case 'detach':
+      return work.memory.mayTry(`detach/${a.eniId}`, now, moveInterval)
+        ? () => move(work, a.eniId, 'DetachENI', c => c.detachEni({ eniId: a.eniId, instanceId: instanceOf(work) }))
+        : undefined
+    case 'delete-eni':
+      return work.memory.mayTry(`delete/${a.eniId}`, now, moveInterval)
+        ? () => move(work, a.eniId, 'DeleteENI', c => c.deleteEni(a.eniId))
+        : undefined
+    case 'unassign':
+      return work.memory.mayTry(`unassign/${a.eniId}/${[...a.ipv4, ...a.ipv6].join()}`, now, moveInterval)
+        ? () => unassign(work, a)
+        : undefined
+    default:
+      return undefined
+  }
+}
+
+/** Makes the call of an intent, for the first time or again: with its token it returns what the first call made. */
+export async function resolve(work: Work, intent: Intent): Promise<Outcome> {
+  try {
+    return intent.kind === 'create-eni' ? await create(work, intent) : await assign(work, intent)
+  } catch (error) {
+    if (!(error instanceof CloudError)) throw error
+    const now = work.clock.now()
+    if (error.mayHaveHappened) work.memory.doubted(intent.token, now)
+    if (isOf(error, 'no-addresses')) work.vSwitches.block(intent.vSwitchID)
+    const verdict = !isOf(error, 'retry', 'throttled') && !error.mayHaveHappened && work.memory.certain(intent.token, now)
+    return { was: verdict ? 'refused' : 'pending', intent, error }
+  }
+}
+
+async function create(work: Work, intent: Intent): Promise<Outcome> {
+  const { spec, metadata } = work.node
+  const cloud = work.cloudFor('pod', metadata.name)
+  const eni = await createOrFind(work, cloud, intent, () =>
+    cloud.createEni({
+      clientToken: intent.token,
+      vSwitchId: intent.vSwitchID,
+      type: intent.eniType === 'Trunk' ? 'Trunk' : 'Secondary',
+      securityGroupIds: spec.eni?.securityGroupIDs ?? [],
+      ipv4Count: intent.ipv4Count,
+      ipv6Count: intent.ipv6Count,
+      tags: tagsFor(work.clusterId, metadata.name, intent.token, spec.eni?.tag ?? {}),
+      description: eniDescription,
+      ...(spec.eni?.resourceGroupID === undefined || spec.eni.resourceGroupID === '' ? {} : { resourceGroupId: spec.eni.resourceGroupID }),
+    }),
+  )
+  const now = work.clock.now()
+  work.memory.added(eni.id, now)
+  for (const ip of [...eni.ipv4, ...eni.ipv6]) work.memory.added(`${eni.id}/${ip}`, now)
+  work.vSwitches.used(intent.vSwitchID, eni.ipv4.length)
+  const [vSwitch] = await work.vSwitches.get([eni.vSwitchId])
+  return { was: 'created', intent, eni, vSwitch }
+}
+
+/** The configuration may have changed since the first call: then the token is refused, and the ENI is found by its tag. */
+async function createOrFind(work: Work, cloud: Cloud, intent: Intent, call: () => Promise<Eni>): Promise<Eni> {
+  try {
+    return await call()
+  } catch (error) {
+    if (!isCloudError(error, 'conflict')) throw error
+    const tags = [...ownTags(work.clusterId), { key: intentTag, value: intent.token }]
+    const [found] = await cloud.describeEnis({ tags })
+    if (found === undefined) throw error
+    return found
+  }
+}
+
+async function assign(work: Work, intent: Intent): Promise<Outcome> {
+  const eniId = intent.eniID ?? ''
+  const cloud = work.cloudFor('pod', work.node.metadata.name)
+  const ipv4 = intent.ipv4Count > 0 ? await cloud.assignIpv4({ clientToken: intent.token, eniId, count: intent.ipv4Count }) : []
+  noteAdded(work, eniId, ipv4)
+  work.vSwitches.used(intent.vSwitchID, ipv4.length)
+  try {
+    const ipv6 = intent.ipv6Count > 0 ? await cloud.assignIpv6({ clientToken: `${intent.token}-6`, eniId, count: intent.ipv6Count }) : []
+    noteAdded(work, eniId, ipv6)
+    return { was: 'assigned', intent, ipv4, ipv6 }
+  } catch (error) {
+    // The IPv4 half is there: it is recorded now unless the call is made again anyway.
+    if (!(error instanceof CloudError) || error.mayHaveHappened || isOf(error, 'retry', 'throttled')) throw error
+    return { was: 'assigned', intent, ipv4, ipv6: [], error }
+  }
+}
+
+function noteAdded(work: Work, eniId: string, ips: readonly string[]): void {
+  for (const ip of ips) work.memory.added(`${eniId}/${ip}`, work.clock.now())
+}
+
+async function attach(work: Work, eniId: string): Promise<Outcome> {
+  try {
+    await work.cloudFor('pod', work.node.metadata.name).attachEni({ eniId, instanceId: instanceOf(work) })
+    return { was: 'moving', eniId }
+  } catch (error) {
+    if (!(error instanceof CloudError)) throw error
+    // Already attached or attaching: the next look at it tells.
+    if (isOf(error, 'conflict')) return { was: 'moving', eniId }
+    if (isOf(error, 'quota')) return { was: 'unattachable', eniId, error }
+    return { was: 'failed', eniId, action: 'AttachENI', error }
+  }
+}
+
+async function move(work: Work, eniId: string, action: string, call: (cloud: Cloud) => Promise<void>): Promise<Outcome> {
+  try {
+    await call(work.cloudFor('reclaim', work.node.metadata.name))
+    work.memory.removed(eniId, work.clock.now())
+    return { was: 'moving', eniId }
+  } catch (error) {
+    if (!(error instanceof CloudError)) throw error
+    return isOf(error, 'conflict') ? { was: 'moving', eniId } : { was: 'failed', eniId, action, error }
+  }
+}
+
+/**
+ * An address leaves the record only when no earlier unassign can still take effect: the cloud may assign it again at once, and
+ * a late call would then take it from its new holder.
+ */
+async function unassign(work: Work, a: CloudAction & { do: 'unassign' }): Promise<Outcome> {
+  const cloud = work.cloudFor('reclaim', work.node.metadata.name)
+  const addresses = [...a.ipv4, ...a.ipv6]
+  const keys = addresses.map(ip => `${a.eniId}/${ip}`)
+  try {
+    if (a.ipv4.length > 0) await cloud.unassignIpv4({ eniId: a.eniId, addresses: a.ipv4.map(parseIpv4) })
+    if (a.ipv6.length > 0) await cloud.unassignIpv6({ eniId: a.eniId, addresses: a.ipv6.map(parseIpv6) })
+  } catch (error) {
+    if (!(error instanceof CloudError)) throw error
+    if (error.mayHaveHappened) for (const key of keys) work.memory.doubted(key, work.clock.now())
+    return { was: 'failed', eniId: a.eniId, action: 'UnassignIP', error }
+  }
+  const now = work.clock.now()
+  for (const key of keys) work.memory.removed(key, now)
+  if (a.ipv4.length > 0) usedBack(work, a)
+  return { was: 'unassigned', eniId: a.eniId, addresses: addresses.filter(ip => work.memory.certain(`${a.eniId}/${ip}`, now)) }
+}
+
+function usedBack(work: Work, a: CloudAction & { do: 'unassign' }): void {
+  const vSwitchId = work.node.status?.networkInterfaces?.[a.eniId]?.vSwitchID
+  if (vSwitchId !== undefined) work.vSwitches.used(vSwitchId, -a.ipv4.length)
+}
+
+function instanceOf(work: Work): string {
+  return work.node.spec.nodeMetadata?.instanceID ?? ''
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isOf } from '#cloud/errors.ts'
+import type { VSwitch } from '#cloud/port.ts'
+import type { ClusterView } from '#controller/cluster-view.ts'
+import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
+import { bindCentrally } from '#controller/eni/bind.ts'
+import { bindable, countWarmUp, demandOf, needsAddress, nextReclaim, obtained, startWarmUp, waitingPods } from '#controller/eni/demand.ts'
+import { aboutNode, eventOf, explain, noteErrors } from '#controller/eni/events.ts'
+import { Memory } from '#controller/eni/memory.ts'
+import { mirror } from '#controller/eni/mirror.ts'
+import { NodeRecord } from '#controller/eni/node-record.ts'
+import { look } from '#controller/eni/observe.ts'
+import { perform } from '#controller/eni/perform.ts'
+import { fold, type Outcome } from '#controller/eni/record.ts'
+import type { Round } from '#controller/queue.ts'
+import type { VSwitchCache } from '#controller/vswitch/cache.ts'
+import { selectVSwitches } from '#controller/vswitch/select.ts'
+import type { CloudAction, Plan } from '#ipam/plan.ts'
+import type { Binding, Pool } from '#ipam/pool.ts'
+import { localBindingAnnotation, localBindingVersion } from '#ipam/release.ts'
+import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
+import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
+import { parseDuration } from '#lib/duration.ts'
+import { diffMerge } from '#lib/merge-patch.ts'
+
+/** The mirror of bindings alone is worth one write a second and node. */
+const mirrorInterval = 1_000
+/** Between two looks at ENIs that are being attached, or removed. */
+const attachPoll = 1_000
+const removePoll = 3_000
+/** Before an intent without verdict is asked for again, and before demand that could not be met is looked at again. */
+const retryIntent = 2_000
+const retryUnmet = 10_000
+/** Giving back is put off while its API has no budget: pods come first, also in the length of a round. */
+const patience = 2_000
+/** An address that the daemon keeps barred although it is Valid again is offered anew after this time. */
+const barredTooLong = 15_000
+
+export interface RoundContext {
+  readonly deps: ControllerDeps
+  readonly options: ControllerOptions
+  readonly view: ClusterView
+  readonly vSwitches: VSwitchCache
+  readonly assertLeader: () => void
+}
+
+/** One node's rounds: observe, decide, record, call, record. Never two at once (the queue sees to that). */
+export class NodeRounds {
+  readonly name: string
+  readonly record: NodeRecord
+  readonly memory: Memory
+  readonly #c: RoundContext
+  readonly #attachingSince = new Map<string, number>()
+  readonly #barredSince = new Map<string, number>()
+  #writtenAt = Number.NEGATIVE_INFINITY
+  #adjustAt: number
+  #growAt = Number.NEGATIVE_INFINITY
+  #growFailures = 0
+  #syncAt = Number.POSITIVE_INFINITY
+
+  constructor(name: string, context: RoundContext) {
+    const { deps, options } = context
+    this.name = name
+    this.#c = context
+    this.record = new NodeRecord(deps.kube, name)
+    this.memory = new Memory(deps.clock.now(), options.windows)
+    this.#adjustAt = deps.clock.now() + options.adjustPeriod
+  }
+
+  async run(node: NodeCr): Promise<Round> {
+    const { deps, view } = this.#c
+    const binding = await this.#binding(node)
+    const runtime = view.runtime(this.name)
+    const pods = view.podsOn(this.name)
+    const looked = await look(this.#c, node, this.memory, this.#syncDue(node, pods.some(needsAddress)))
+    if (looked.synced && looked.begun >= this.#syncAt) this.#syncAt = Number.POSITIVE_INFINITY
+    const vSwitches = await this.#vSwitches(node)
+    const started = startWarmUp(looked.status, node.spec.pool?.warmUpSize)
+    const stack = deps.decisions.poolOf({ node, runtime, binding, podUids: new Set(), seen: looked.seen }).stack
+    const bound = binding === 'central' ? bindCentrally(started, pods.filter(needsAddress).map(bindable), runtime, stack) : started
+    const observed: NodeCr = { ...node, status: bound }
+    const podUids = new Set(pods.flatMap(p => p.metadata.uid ?? []))
+    const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen: looked.seen })
+    const adjust = deps.clock.now() >= this.#adjustAt
+    const demand = demandOf(observed, pool, waitingPods(pods, bound, runtime), { adjust, now: deps.clock.wall() })
+    const decided = deps.decisions.plan({ pool, demand, vSwitches })
+    const plan = this.#withoutPausedGrowth({ ...decided, actions: [...decided.actions, ...this.#unbar(pool)] })
+    if (adjust) this.#adjusted(node)
+    const reclaimed = demand.reclaimExtra > 0 && plan.actions.some(a => a.do === 'mark-release')
+    const status = this.#recorded(bound, plan, reclaimed ? nextReclaim(observed, deps.clock.wall(), deps.clock.random()) : undefined)
+    const mirrorIn = await this.#write(status, runtime, binding)
+    const outcomes = await this.#perform(plan.actions)
+    await this.#fold(outcomes, pool)
+    return { again: this.#again(plan, outcomes, mirrorIn) }
+  }
+
+  /** Compares with the cloud soon. */
+  sync(): void {
+    this.#syncAt = Math.min(this.#syncAt, this.#c.deps.clock.now() + this.#c.options.minFailureDelay)
+  }
+
+  /** Follows the daemon's announcement. Bindings of the controller end before the answer is written, so the daemon sees all of them. */
+  async #binding(node: NodeCr): Promise<Binding> {
+    const announced = this.#c.view.runtime(this.name)?.metadata.annotations?.[localBindingAnnotation] === localBindingVersion
+    const answered = node.metadata.annotations?.[localBindingAnnotation] === localBindingVersion
+    if (announced !== answered) {
+      this.#c.assertLeader()
+      await this.record.patchMetadata({ annotations: { [localBindingAnnotation]: announced ? localBindingVersion : null } })
+    }
+    return announced ? 'local' : 'central'
+  }
+
+  #syncDue(node: NodeCr, needed: boolean): boolean {
+    const { clock } = this.#c.deps
+    const next = Date.parse(node.status?.nextSyncOpenAPITime ?? '')
+    if (Number.isNaN(next) || clock.wall() >= next || clock.now() >= this.#syncAt) return true
+    const empty = Object.keys(node.status?.networkInterfaces ?? {}).length + Object.keys(node.status?.intents ?? {}).length === 0
+    return needed && empty && this.memory.mayTry('sync/empty', clock.now(), this.#c.options.windows.lag)
+  }
+
+  async #vSwitches(node: NodeCr): Promise<readonly VSwitch[]> {
+    const { clock } = this.#c.deps
+    const ids = node.spec.eni?.vSwitchOptions ?? []
+    const known = await this.#c.vSwitches.get(ids)
+    const policy = node.spec.eni?.vSwitchSelectPolicy ?? 'random'
+    return selectVSwitches(ids, known, node.spec.nodeMetadata?.zoneID ?? '', policy, () => clock.random())
+  }
+
+  /** After a refusal that another call would only repeat (quota, permission), growth rests: 1 s, 2 s, 4 s … */
+  #withoutPausedGrowth(plan: Plan): Plan {
+    if (this.#c.deps.clock.now() >= this.#growAt) return plan
+    return { ...plan, actions: plan.actions.filter(a => a.do !== 'create-eni' && a.do !== 'assign') }
+  }
+
+  /**
+   * The daemon drops a bar when it sees the address absent. When it missed that moment, the address is taken out of the record
+   * and found again by the next comparison.
+   */
+  #unbar(pool: Pool): readonly CloudAction[] {
+    const now = this.#c.deps.clock.now()
+    const barred = pool.enis.flatMap(e =>
+      e.addresses.filter(a => a.state === 'barred').map(a => ({ eniId: e.id, ip: a.ip, key: `${e.id}/${a.ip}` })),
+    )
+    const keys = new Set(barred.map(b => b.key))
+    for (const key of this.#barredSince.keys()) if (!keys.has(key)) this.#barredSince.delete(key)
+    for (const { key } of barred) if (!this.#barredSince.has(key)) this.#barredSince.set(key, now)
+    return barred
+      .filter(b => now - (this.#barredSince.get(b.key) ?? now) >= barredTooLong)
+      .map(b => ({ do: 'forget-addresses', eniId: b.eniId, addresses: [b.ip] }))
+  }
+
+  #adjusted(node: NodeCr): void {
+    const period = node.spec.pool?.poolSyncPeriod
+    this.#adjustAt =
+      this.#c.deps.clock.now() + (period === undefined || period === '' ? this.#c.options.adjustPeriod : parseDuration(period))
+    this.#c.deps.observer.adjusted(this.name)
+  }
+
+  #recorded(status: NodeStatus, plan: Plan, reclaimAt: string | undefined): NodeStatus {
+    const { clock, decisions } = this.#c.deps
+    const at = new Date(clock.wall()).toISOString()
+    for (const a of plan.actions) {
+      if (a.do === 'mark-release') for (const ip of a.addresses) this.memory.born(`${a.eniId}/${ip}`)
+      if (a.do === 'attach' && !this.#attachingSince.has(a.eniId)) this.#attachingSince.set(a.eniId, clock.now())
+      if (a.do === 'settle') this.#attached(a.eniId, 'success')
+      if (a.do === 'forget-addresses') this.#syncSoon(a.addresses.map(ip => `${a.eniId}/${ip}`))
+    }
+    const uuid = () => {
+      const fresh = clock.uuid()
+      this.memory.born(fresh)
+      return fresh
+    }
+    const next = explain(decisions.record(status, plan.actions, { uuid, at }), plan, at)
+    return reclaimAt === undefined ? next : { ...next, nextIdleIPReclaimTime: reclaimAt }
+  }
+
+  /** What is forgotten but still assigned is found by the comparison after the next lag window. */
+  #syncSoon(keys: readonly string[]): void {
+    const { clock } = this.#c.deps
+    for (const key of keys) this.memory.removed(key, clock.now())
+    this.#syncAt = clock.now() + this.#c.options.windows.lag
+  }
+
+  #attached(eniId: string, result: 'success' | 'failure'): void {
+    const since = this.#attachingSince.get(eniId)
+    this.#attachingSince.delete(eniId)
+    if (since !== undefined) this.#c.deps.observer.attached(result, 'Secondary', this.#c.deps.clock.now() - since)
+    this.#c.deps.observer.attaching(this.#attachingSince.size)
+  }
+
+  /** Writes what must be recorded before the calls. A change of the mirror alone may wait: answers how long. */
+  async #write(status: NodeStatus, runtime: NodeRuntime | undefined, binding: Binding): Promise<number | undefined> {
+    const mirrored = binding === 'local' ? mirror(status, runtime) : status
+    const rest = this.#writtenAt + mirrorInterval - this.#c.deps.clock.now()
+    const urgent = diffMerge(this.record.copy?.status ?? {}, status) !== undefined
+    if (!urgent && rest > 0) return diffMerge(status, mirrored) === undefined ? undefined : rest
+    await this.#put(mirrored)
+    return undefined
+  }
+
+  async #put(status: NodeStatus): Promise<void> {
+    if (diffMerge(this.record.copy?.status ?? {}, status) === undefined) return
+    const { clock } = this.#c.deps
+    this.#c.assertLeader()
+    await this.record.write({ ...status, lastModifiedTime: new Date(clock.wall()).toISOString() })
+    this.#writtenAt = clock.now()
+  }
+
+  async #perform(actions: readonly CloudAction[]): Promise<readonly Outcome[]> {
+    const { deps, options, vSwitches, assertLeader } = this.#c
+    const node = this.record.copy
+    if (node === undefined) return []
+    const intents = Object.values(node.status?.intents ?? {}).filter(i =>
+      this.memory.mayTry(`intent/${i.token}`, deps.clock.now(), retryIntent),
+    )
+    const affordable = actions.filter(a => !isRelease(a) || deps.throttle.expectedWait(apiOf(a), 'reclaim') <= patience)
+    if (affordable.some(isRelease)) await this.record.verify()
+    const work = {
+      node,
+      clusterId: options.clusterId,
+      cloudFor: deps.cloudFor,
+      vSwitches,
+      memory: this.memory,
+      clock: deps.clock,
+      assertLeader,
+    }
+    return perform(work, intents, affordable)
+  }
+
+  async #fold(outcomes: readonly Outcome[], pool: Pool): Promise<void> {
+    const node = this.record.copy
+    if (node === undefined || outcomes.length === 0) return
+    const { deps, view } = this.#c
+    const at = new Date(deps.clock.wall()).toISOString()
+    const gained = outcomes.reduce((n, o) => n + gainOf(o, pool), 0)
+    const folded = noteErrors(countWarmUp(fold(node.status ?? {}, outcomes, node.spec), gained), outcomes, at)
+    await this.#put(folded)
+    for (const o of outcomes) {
+      this.#learn(o)
+      const event = eventOf(o)
+      if (event !== undefined) deps.kube.event({ about: aboutNode(view.node(this.name), this.name), ...event })
+    }
+  }
+
+  #learn(o: Outcome): void {
+    const { deps, options } = this.#c
+    if (o.was === 'created' || (o.was === 'assigned' && o.error === undefined)) this.#growFailures = 0
+    if (o.was === 'unattachable') this.#attached(o.eniId, 'failure')
+    const error = 'error' in o ? o.error : undefined
+    if (error === undefined) return
+    deps.log.warn({ node: this.name, outcome: o.was, code: error.code, class: error.class, requestId: error.requestId }, error.message)
+    // The cloud's count differs from ours: look before asking again.
+    if (isOf(error, 'quota', 'gone', 'conflict')) this.sync()
+    if (o.was !== 'refused' && o.was !== 'assigned' && o.was !== 'unattachable') return
+    if (isOf(error, 'no-addresses')) return
+    this.#growAt = deps.clock.now() + Math.min(options.maxFailureDelay, options.minFailureDelay * 2 ** this.#growFailures)
+    this.#growFailures += 1
+  }
+
+  /** Milliseconds until the node must be looked at again without an event. */
+  #again(plan: Plan, outcomes: readonly Outcome[], mirrorIn: number | undefined): number {
+    const { clock } = this.#c.deps
+    const status = this.record.copy?.status ?? {}
+    const nics = Object.values(status.networkInterfaces ?? {})
+    const times = [this.#adjustAt - clock.now(), Date.parse(status.nextSyncOpenAPITime ?? '') - clock.wall()]
+    if (mirrorIn !== undefined) times.push(mirrorIn)
+    // What was created is attached at once; then it is looked at every second.
+    if (outcomes.some(o => o.was === 'created' || o.was === 'assigned' || o.was === 'unassigned')) times.push(0)
+    if (nics.some(n => n.status === 'Available' || n.status === 'Attaching')) times.push(attachPoll)
+    if (nics.some(n => n.status === 'Deleting' || n.status === 'Detaching') || plan.actions.some(isRelease)) times.push(removePoll)
+    if (Object.keys(status.intents ?? {}).length > 0) times.push(retryIntent)
+    if (plan.unmet > 0) times.push(retryUnmet)
+    if (this.#growAt > clock.now()) times.push(this.#growAt - clock.now())
+    if (this.#barredSince.size > 0) times.push(barredTooLong)
+    if (this.#syncAt < Number.POSITIVE_INFINITY) times.push(this.#syncAt - clock.now())
+    return Math.max(0, Math.min(...times.filter(t => !Number.isNaN(t))))
+  }
+}
+
+function isRelease(a: CloudAction): a is CloudAction & { do: 'unassign' | 'detach' | 'delete-eni' } {
+  return a.do === 'unassign' || a.do === 'detach' || a.do === 'delete-eni'
+}
+
+function apiOf(a: CloudAction): string {
+  return a.do === 'detach' ? 'DetachNetworkInterface' : a.do === 'delete-eni' ? 'DeleteNetworkInterface' : 'UnassignPrivateIpAddresses'
+}
+
+function gainOf(o: Outcome, pool: Pool): number {
+  if (o.was === 'created') return obtained(pool, o.eni.ipv4.length, o.eni.ipv6.length)
+  return o.was === 'assigned' ? obtained(pool, o.ipv4.length, o.ipv6.length) : 0
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import { watchCluster } from '#controller/cluster-view.ts'
+import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
+import { leaveRound } from '#controller/eni/leave.ts'
+import { NodeRounds, type RoundContext } from '#controller/eni/round.ts'
+import { collectLeaks } from '#controller/gc/collect.ts'
+import { annotateCapacity, ensureNodeCr } from '#controller/node/ensure.ts'
+import { identityOf } from '#controller/node/identity.ts'
+import { InstanceTypes } from '#controller/node/limits.ts'
+import { makeQueue, type Round } from '#controller/queue.ts'
+import { defaultVSwitchCache, makeVSwitchCache } from '#controller/vswitch/cache.ts'
+import type { NodeCr } from '#kube/crd/node.ts'
+import type { Leadership } from '#kube/elect.ts'
+import { messageOf } from '#lib/errors.ts'
+
+export interface Running {
+  /** Resolves when the watches have delivered the cluster. */
+  readonly ready: Promise<void>
+  stop(): void
+}
+
+/**
+ * Everything the leader does, until `stop`. Call it once leadership is certain: nothing here waits for it, but every write and
+ * every cloud call that changes something asserts it.
+ */
+export function runController(
+  deps: ControllerDeps,
+  options: ControllerOptions,
+  leader: Pick<Leadership, 'assertLeader'>,
+  vSwitchCache = defaultVSwitchCache,
+): Running {
+  const assertLeader = () => leader.assertLeader()
+  const vSwitches = makeVSwitchCache(deps.cloudFor('pod', 'vSwitch cache'), deps.clock, vSwitchCache)
+  const types = new InstanceTypes(deps.cloudFor('pod', 'instance types'), deps.clock)
+  const rounds = new Map<string, NodeRounds>()
+  const leavingSince = new Map<string, number>()
+  let stopped = false
+  let synced = false
+
+  const queue = makeQueue(deps.clock, name => timed(deps, name, () => work(name)), {
+    concurrency: options.nodeConcurrency,
+    minFailureDelay: options.minFailureDelay,
+    maxFailureDelay: options.maxFailureDelay,
+    failed: (node, error, delay) => deps.log.warn({ node, err: messageOf(error) }, `round failed, again in ${delay / 1000} s`),
+  })
+  const view = watchCluster(deps.kube, name => {
+    if (synced) queue.wake(name)
+  })
+  const context: RoundContext = { deps, options, view, vSwitches, assertLeader }
+
+  const roundsOf = (name: string) => {
+    let found = rounds.get(name)
+    if (found === undefined) {
+      found = new NodeRounds(name, context)
+      rounds.set(name, found)
+    }
+    return found
+  }
+
+  const work = async (name: string): Promise<Round> => {
+    const r = roundsOf(name)
+    const node = view.node(name)
+    const cr = await r.record.load(view.nodeCr(name))
+    if (node === undefined) {
+      if (cr !== undefined) return leave(name, r, cr)
+      rounds.delete(name)
+      return {}
+    }
+    leavingSince.delete(name)
+    const identity = identityOf(node, options.nodeLabelWhiteList)
+    if (!identity.served) return {}
+    assertLeader()
+    if ((await ensureNodeCr(deps, types, node, identity, cr)) !== cr) r.record.forget()
+    const current = await r.record.load(undefined)
+    if (current === undefined || identity.eniOnly || !isComplete(current)) return {}
+    await annotateCapacity(deps, node, current)
+    return r.run(current)
+  }
+
+  /** A node that comes back within the grace keeps its ENIs; one whose instance is gone, or that stays away, loses them. */
+  const leave = async (name: string, r: NodeRounds, cr: NodeCr): Promise<Round> => {
+    const now = deps.clock.now()
+    const since = leavingSince.get(name) ?? now
+    leavingSince.set(name, since)
+    const rest = since + options.leaveGrace - now
+    if (rest > 0 && (await deps.cloudFor('reclaim', name).instanceExists(cr.spec.nodeMetadata?.instanceID ?? ''))) return { again: rest }
+    return leaveRound(context, r, cr)
+  }
+
+  const collect = async () => {
+    while (!stopped) {
+      try {
+        for (const name of await collectLeaks(deps, options, assertLeader)) {
+          roundsOf(name).sync()
+          queue.wake(name)
+        }
+      } catch (e) {
+        deps.log.warn({ err: messageOf(e) }, 'leak collection failed')
+      }
+      // Up to 1.1 periods more, so that clusters in one account do not move in step.
+      await deps.clock.sleep(options.leakPeriod * (1 + 1.1 * deps.clock.random()))
+    }
+  }
+
+  const ready = view.synced.then(() => {
+    if (stopped) return
+    synced = true
+    for (const name of view.names()) queue.wake(name)
+    collect()
+  })
+  return {
+    ready,
+    stop: () => {
+      stopped = true
+      queue.stop()
+      view.stop()
+    },
+  }
+}
+
+/** The daemon has filled its part of the spec. Prefix mode is not served: its Node CRs are left alone. */
+function isComplete(cr: NodeCr): boolean {
+  const { eni, pool, nodeCap, nodeMetadata } = cr.spec
+  return eni !== undefined && pool !== undefined && nodeCap !== undefined && nodeMetadata !== undefined && eni.enableIPPrefix !== true
+}
+
+async function timed(deps: ControllerDeps, node: string, fn: () => Promise<Round>): Promise<Round> {
+  const start = deps.clock.now()
+  try {
+    return await fn()
+  } finally {
+    deps.observer.reconciled('round', node, deps.clock.now() - start)
+  }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Cloud, VSwitch } from '#cloud/port.ts'
+import type { Clock } from '#lib/clock.ts'
+
+export interface VSwitchCache {
+  /** Those of the ids that exist; asks the cloud only for what is not cached. */
+  get(ids: readonly string[]): Promise<readonly VSwitch[]>
+  /** The cloud said that it has no address left: counts as empty until its entry is read again. */
+  block(id: string): void
+  /** Addresses were taken (positive) or given back (negative). */
+  used(id: string, addresses: number): void
+}
+
+interface Entry {
+  readonly vSwitch: VSwitch
+  readonly until: number
+}
+
+/** Terway's defaults. */
+export const defaultVSwitchCache = { size: 1000, ttl: 20 * 60_000 }
+
+/** An entry without free addresses is read again this soon: addresses come back when pods go, and pods wait. Milliseconds. */
+const emptyTtl = 60_000
+
+/** Least recently used goes first. Concurrent readers of one vSwitch share one call. */
+export function makeVSwitchCache(cloud: Cloud, clock: Clock, options = defaultVSwitchCache): VSwitchCache {
+  const entries = new Map<string, Entry>()
+  const asking = new Map<string, Promise<VSwitch | undefined>>()
+
+  const put = (vSwitch: VSwitch, until: number) => {
+    entries.delete(vSwitch.id)
+    entries.set(vSwitch.id, { vSwitch, until })
+    const [oldest] = entries.keys()
+    if (entries.size > options.size && oldest !== undefined) entries.delete(oldest)
+  }
+
+  const read = (id: string) => {
+    const running = asking.get(id)
+    if (running !== undefined) return running
+    const call = cloud.describeVSwitch(id).then(vSwitch => {
+      if (vSwitch !== undefined) put(vSwitch, clock.now() + (vSwitch.availableIpCount > 0 ? options.ttl : Math.min(emptyTtl, options.ttl)))
+      return vSwitch
+    })
+    asking.set(id, call)
+    const done = () => asking.delete(id)
+    call.then(done, done)
+    return call
+  }
+
+  const one = async (id: string) => {
+    const entry = entries.get(id)
+    if (entry === undefined || clock.now() >= entry.until) return read(id)
+    put(entry.vSwitch, entry.until)
+    return entry.vSwitch
+  }
+
+  const change = (id: string, count: (now: number) => number, until?: number) => {
+    const entry = entries.get(id)
+    if (entry === undefined) return
+    entries.set(id, {
+      vSwitch: { ...entry.vSwitch, availableIpCount: Math.max(0, count(entry.vSwitch.availableIpCount)) },
+      until: until ?? entry.until,
+    })
+  }
+
+  return {
+    get: async ids => (await Promise.all(ids.map(one))).filter(v => v !== undefined),
+    block: id => change(id, () => 0, clock.now() + Math.min(emptyTtl, options.ttl)),
+    used: (id, addresses) => change(id, n => n - addresses),
+  }
+}
