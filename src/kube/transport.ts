@@ -133,6 +133,7 @@ export class Transport {
       connect: {
         ...c.tls,
         timeout: connectTimeout,
+        // A dead peer is found 25 s after the last packet: libuv sends ten probes, one a second, after this delay.
         keepAlive: true,
         keepAliveInitialDelay: 15_000,
         rejectUnauthorized: insecure !== true,

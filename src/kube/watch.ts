@@ -27,8 +27,11 @@ export interface WatchSource {
 
 /** The server ends a watch after this time; drawn per watch, so that nodes do not come back together. Seconds. */
 const minTimeout = 300
-/** Bookmarks come about every minute: a connection that is silent for longer is half open. Milliseconds. */
-export const idleLimit = 150_000
+/**
+ * A connection that the server has not ended this long after its time is half open. Milliseconds. Silence says nothing: for a kind that does not
+ * change there are no events and no bookmarks either. A dead peer is found much sooner, by TCP keep-alive (transport.ts).
+ */
+export const overdue = 30_000
 /** A watch that ended sooner than this without any event counts as failed, lest a server that closes at once makes us spin. Milliseconds. */
 const tooShort = 1_000
 const firstDelay = 500
@@ -51,6 +54,7 @@ export class WatchLoop<T extends KubeObject> implements Watch {
   /** Version to watch from; undefined: list first. */
   private version: string | undefined
   private failures = 0
+  private goneInARow = 0
 
   constructor(source: WatchSource, resource: Resource<T>, selector: Selector, handler: WatchHandler<T>) {
     this.source = source
@@ -76,18 +80,24 @@ export class WatchLoop<T extends KubeObject> implements Watch {
         if (!signal.aborted) await this.follow()
       } catch (e) {
         if (signal.aborted) return
-        const gone = e instanceof StatusError && e.gone
-        if (gone) this.version = undefined
+        if (e instanceof StatusError && e.gone) this.forget()
         this.handler.interrupted?.(e)
         await clock.sleep(this.delay(e), signal).catch(() => undefined)
       }
     }
   }
 
-  /** Doubles from half a second to half a minute, each up to twice as long by chance. */
+  /** 410 is an answer: the server is well, so the next list comes soon, unless that is all it ever says. */
+  private forget(): void {
+    if (this.version !== undefined) this.failures = this.goneInARow
+    this.goneInARow++
+    this.version = undefined
+  }
+
+  /** Doubles from half a second to a quarter of a minute, each up to twice as long by chance. */
   private delay(e: unknown): number {
     const asked = e instanceof StatusError ? (e.retryAfter ?? 0) : 0
-    const backoff = Math.min(firstDelay * 2 ** this.failures, maxDelay)
+    const backoff = Math.min(firstDelay * 2 ** this.failures, maxDelay / 2)
     this.failures++
     return Math.max(asked, backoff * (1 + this.source.clock.random()))
   }
@@ -100,35 +110,36 @@ export class WatchLoop<T extends KubeObject> implements Watch {
     this.markSynced()
   }
 
-  /** One connection, until the server closes it (returns), it fails or falls silent (throws). */
+  /** One connection, until the server ends it (returns), it fails or is overdue (throws). */
   private async follow(): Promise<void> {
     const { clock } = this.source
     const started = clock.now()
     const abort = new AbortController()
-    const idle = () => abort.abort(new Error(`silent for ${idleLimit} ms, the connection is half open`))
-    let cancelIdle = clock.after(idleLimit, idle)
+    const timeoutSeconds = Math.round(minTimeout * (1 + clock.random()))
+    const halfOpen = new Error(`not ended by the server after ${timeoutSeconds} s, the connection is half open`)
+    const cancelOverdue = clock.after(timeoutSeconds * 1000 + overdue, () => abort.abort(halfOpen))
     const stop = () => abort.abort(this.stopper.signal.reason)
     this.stopper.signal.addEventListener('abort', stop, { once: true })
     let events = 0
     try {
-      const timeoutSeconds = Math.round(minTimeout * (1 + clock.random()))
       const from = { resourceVersion: this.version ?? '', timeoutSeconds }
       const { body } = await this.source.openWatch(this.resource, this.selector, from, abort.signal)
       const lines = new Lines()
       for await (const chunk of body) {
-        cancelIdle()
-        cancelIdle = clock.after(idleLimit, idle)
         lines.push(chunk, line => {
           if (this.stopper.signal.aborted) return
           events++
           this.event(JSON.parse(line))
         })
-        if (events > 0) this.failures = 0
+        if (events > 0) {
+          this.failures = 0
+          this.goneInARow = 0
+        }
       }
     } catch (e) {
       throw abort.signal.aborted ? unavailable(this.label(), abort.signal.reason) : e
     } finally {
-      cancelIdle()
+      cancelOverdue()
       this.stopper.signal.removeEventListener('abort', stop)
       abort.abort()
     }
