@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { images } from '../deploy/image/build.ts'
-import { labApp, pause, terway } from '../deploy/image/list.ts'
+import { labApp, pause } from '../deploy/image/list.ts'
 import { binDir } from '../tools/bin.ts'
+import type { Image } from './images.ts'
 import type { UpOptions } from './up.ts'
 
-/** What `up` takes when nothing else is said: the built binaries, the lab's images, and Terway's when it has been built. */
+/** What `up` takes when nothing else is said: the built binaries, and all images of the project, made from the checkout as it is. */
 export async function defaultOptions(wanted: Partial<UpOptions>): Promise<UpOptions> {
-  const built = existsSync(join(import.meta.dirname, '..', 'dist', 'terwayd.mjs'))
   return {
     nodes: 1,
     instanceType: 'ecs.g7.xlarge',
+    vSwitchIds: [],
     ipv6: false,
     bin: wanted.bin ?? binDir(),
-    images: wanted.images ?? (await images(built ? [pause, labApp, terway] : [pause, labApp])),
+    images: wanted.images ?? (await images()),
     pauseImage: pause.ref,
   }
+}
+
+/** The images that have nothing to do with Terway: for tests of the lab itself. */
+export function labImages(): Promise<readonly Image[]> {
+  return images([pause, labApp])
 }

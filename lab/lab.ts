@@ -106,7 +106,7 @@ export class Lab {
     const state = this.state
     if (state.nodes.some(n => n.name === name) || ['fabric', 'internet', CONTROL].includes(name))
       throw new Error(`the name ${name} is taken`)
-    const node = await addNode(this.#context, state, name)
+    const node = await addNode(this.#context, state, name, state.nodes.length)
     writeState(this.names, { ...state, nodes: [...state.nodes, node] })
     await registered(this.#context, name)
     return new LabNode(this.#context, name)
@@ -120,6 +120,11 @@ export class Lab {
   /** One running program, for example `process('node1', 'kubelet')` or `process('control', 'kube-apiserver')`; throws when it does not run. */
   process(machine: string, program: string): Promise<ProcessStatus & { readonly pid: number }> {
     return this.#context.supervisor.running(`${machine}/${program}`)
+  }
+
+  /** Runs a program on the control plane's machine: an instance of the VPC that is no node. */
+  onControl(argv: readonly string[], input = ''): Promise<Ran> {
+    return run(inside(netnsOf(this.names, CONTROL), argv), input)
   }
 
   /** Runs a program in the internet's namespace: what the world sees. */

@@ -15,6 +15,7 @@ export interface LabState {
   readonly imageStore: string
   readonly pauseImage: string
   readonly instanceType: string
+  readonly vSwitchIds: readonly string[]
   readonly ipv6: boolean
   readonly proxy: ProxyMode
   readonly control: Identity

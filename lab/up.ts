@@ -24,6 +24,8 @@ export interface UpOptions {
   /** A seed in the form of sim/seed-schema.ts; a small cloud of two zones when absent. */
   readonly seed?: object
   readonly instanceType: string
+  /** Where the nodes' primary addresses come from, in turn; the control plane is in the first. The seed's first vSwitch when empty. */
+  readonly vSwitchIds: readonly string[]
   /** Give every machine an IPv6 address too. */
   readonly ipv6: boolean
   /** kube-proxy's mode; what this machine can do when absent. */
@@ -31,8 +33,6 @@ export interface UpOptions {
   readonly bin: string
   readonly images: readonly Image[]
   readonly pauseImage: string
-  /** Where the nodes' primary addresses come from, in turn; the seed's first vSwitch when absent. */
-  readonly vSwitchIds?: readonly string[]
 }
 
 const HERE = import.meta.dirname
@@ -45,7 +45,7 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
   const apiPort = await progress.step('supervisor', () => startSupervisor(names))
   const context = contextOf(names, apiPort)
   await progress.step('cloud and fabric', () => startCloud(context, options))
-  const control = await createMachine(context, CONTROL, options)
+  const control = await createMachine(context, CONTROL, 0, options)
   let state: LabState = {
     name: names.lab,
     apiPort,
@@ -53,6 +53,7 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
     imageStore: store,
     pauseImage: options.pauseImage,
     instanceType: options.instanceType,
+    vSwitchIds: options.vSwitchIds,
     ipv6: options.ipv6,
     proxy: options.proxy ?? proxyModeHere(),
     control,
@@ -61,12 +62,9 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
   writeState(names, state)
   await createPki(names.pki)
   await prepareControlPlane(names, context.pki, control.address, apiPort)
-  const vSwitchIds = options.vSwitchIds ?? []
   const nodeNames = Array.from({ length: options.nodes }, (_, i) => `node${i + 1}`)
   const [nodes] = await Promise.all([
-    progress.step(`${options.nodes} machine(s) boot`, () =>
-      Promise.all(nodeNames.map((name, i) => addNode(context, state, name, vSwitchIds[i % vSwitchIds.length]))),
-    ),
+    progress.step(`${options.nodes} machine(s) boot`, () => Promise.all(nodeNames.map((name, i) => addNode(context, state, name, i)))),
     progress.step('control plane serves', () => startControlPlane(context, state)),
   ])
   state = { ...state, nodes }
@@ -75,10 +73,10 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
   return state
 }
 
-/** A new instance boots and its kubelet starts; it registers itself. */
-export async function addNode(context: Context, state: LabState, name: string, vSwitchId?: string): Promise<NodeState> {
+/** The `index`-th instance boots and its kubelet starts; it registers itself. */
+export async function addNode(context: Context, state: LabState, name: string, index: number): Promise<NodeState> {
   const { names } = context
-  const identity = await createMachine(context, name, { ...state, ...(vSwitchId !== undefined && { vSwitchId }) })
+  const identity = await createMachine(context, name, index, state)
   const services = servicesOf(names, state, name, identity)
   const disk = join(nodeDir(names, name), 'disk', 'containerd')
   mkdirSync(disk, { recursive: true })
@@ -107,12 +105,10 @@ export function servicesOfNode(context: Context, state: LabState, node: NodeStat
   return servicesOf(context.names, state, node.name, node.identity)
 }
 
-async function createMachine(
-  context: Context,
-  name: string,
-  options: { readonly instanceType: string; readonly ipv6: boolean; readonly vSwitchId?: string },
-): Promise<Identity> {
-  const { instanceType, ipv6, vSwitchId } = options
+type Sizing = Pick<UpOptions, 'instanceType' | 'ipv6' | 'vSwitchIds'>
+
+async function createMachine(context: Context, name: string, index: number, { instanceType, ipv6, vSwitchIds }: Sizing): Promise<Identity> {
+  const vSwitchId = vSwitchIds[index % vSwitchIds.length]
   const created = await context.cloud.send('/instance/create', {
     name,
     type: instanceType,

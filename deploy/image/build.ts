@@ -23,14 +23,15 @@ export interface BuiltImage {
  * The archives are kept in the cache under a name that says what is in them.
  */
 export async function images(specs: readonly ImageSpec[] = allImages): Promise<BuiltImage[]> {
-  await compile()
+  await compile(specs)
   return specs.map(spec => ({ ref: spec.ref, path: archiveOf(spec) }))
 }
 
-/** Everything that an image takes from the checkout: static C programs in build/, bundles in dist/. */
-async function compile(): Promise<void> {
+/** What the images take from the checkout: static C programs in build/, and bundles in dist/ when one of them has any. */
+async function compile(specs: readonly ImageSpec[]): Promise<void> {
   execFileSync('make', ['-s', 'compile'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
-  await bundle()
+  const sources = specs.flatMap(spec => spec.layers).flatMap(layer => (layer.kind === 'files' ? Object.values(layer.files) : []))
+  if (sources.some(source => source.startsWith('dist/'))) await bundle()
 }
 
 function archiveOf(spec: ImageSpec): string {

@@ -2,9 +2,10 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
-import { OPENAPI_ADDRESS } from '../../sim/fabric/base.ts'
+import { METADATA_ADDRESS, OPENAPI_ADDRESS } from '../../sim/fabric/base.ts'
 import { Fabric } from '../../sim/fabric/fabric.ts'
 import type { FaultSpec } from '../../sim/fault.ts'
+import { listenMetadata } from '../../sim/metadata.ts'
 import { parseSeed } from '../../sim/seed.ts'
 import { Simulator } from '../../sim/simulator.ts'
 import { namesOf, netnsOf } from '../names.ts'
@@ -35,9 +36,11 @@ const handlers: { [P in keyof CloudRequests]: (request: CloudRequests[P]['reques
     const { vSwitches, securityGroups } = simulator.view()
     const vSwitch = vSwitches.find(v => vSwitchId === undefined || v.id === vSwitchId)
     if (vSwitch === undefined) throw new Error(`the seed has no vSwitch ${vSwitchId}`)
-    const groups = securityGroups.slice(0, 1).map(g => g.id)
-    const created = simulator.createInstance({ name, type, vSwitchId: vSwitch.id, securityGroupIds: groups, ipv6Count: ipv6 ? 1 : 0 })
-    return { ...created, regionId: simulator.store.state.settings.regionId }
+    const securityGroupIds = securityGroups.slice(0, 1).map(g => g.id)
+    const { state } = simulator.store
+    const [role] = state.list('role').map(r => ({ role: r.id }))
+    const created = simulator.createInstance({ name, type, vSwitchId: vSwitch.id, securityGroupIds, ipv6Count: ipv6 ? 1 : 0, ...role })
+    return { ...created, regionId: state.settings.regionId }
   },
   '/instance/delete': async ({ instanceId }) => {
     await unplace(instanceId)
@@ -91,6 +94,7 @@ async function answer(request: IncomingMessage): Promise<unknown> {
 }
 
 await simulator.listen({ host: OPENAPI_ADDRESS, port: 80 })
+await listenMetadata(simulator, { host: METADATA_ADDRESS, port: 80 })
 rmSync(names.cloudSocket, { force: true })
 createServer((request, response) => {
   answer(request).then(

@@ -19,6 +19,7 @@ export interface CloudRequests {
   '/fault/clear': { readonly request: { readonly id?: string }; readonly reply: number }
 }
 
+/** An instance in the seed's first security group, with its first role, in the named vSwitch or the seed's first. */
 export interface NewMachine {
   readonly name: string
   readonly type: string

@@ -61,5 +61,8 @@ export async function release(context: Context, node: NodeServices): Promise<voi
   await powerOff(context, node)
   await context.cloud.send('/instance/delete', { instanceId: node.identity.instanceId })
   await context.api.send('DELETE', `/api/v1/nodes/${node.machine.name}`)
+  for (const { name } of await context.supervisor.status()) {
+    if (name.startsWith(`${node.machine.name}/`)) await context.supervisor.forget(name)
+  }
   rmSync(node.machine.dir, { recursive: true, force: true })
 }

@@ -20,6 +20,11 @@ export class SupervisorClient {
     await call(this.#socket, 'POST', '/stop', { name, kill })
   }
 
+  /** A program that is down is no longer listed. */
+  async forget(name: string): Promise<void> {
+    await call(this.#socket, 'POST', '/forget', { name })
+  }
+
   status(): Promise<readonly ProcessStatus[]> {
     return call(this.#socket, 'GET', '/status')
   }

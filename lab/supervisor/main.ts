@@ -119,6 +119,8 @@ async function handle(request: IncomingMessage): Promise<unknown> {
       return start(body as ProcessSpec)
     case '/stop':
       return stop((body as { name: string }).name, (body as { kill?: boolean }).kill)
+    case '/forget':
+      return units.delete((body as { name: string }).name)
     case '/status':
       return [...units.values()].map(statusOf)
     case '/api-port':

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { after, before, test } from 'node:test'
+import { processesIn } from '../../lab/cgroup.ts'
+import { labImages } from '../../lab/defaults.ts'
+import { tracesOf } from '../../lab/down.ts'
+import { Lab } from '../../lab/lab.ts'
+import { identify, signal, until } from '../../lab/process.ts'
+
+const name = `labt-${process.pid}`
+const clean = { processes: [], namespaces: [], cgroups: [], mounts: [], directory: false }
+let lab: Lab
+
+before(async () => {
+  lab = await Lab.up({ name, images: await labImages() })
+})
+after(() => Lab.down(name))
+
+/** A pod on the node's own network, so that no CNI plugin is needed. */
+function hostPod(pod: string, script: string): string {
+  const container = { name: 'c', image: 'terway-lab/app:1', command: ['sh', '-c', script], securityContext: { privileged: true } }
+  const volumes = ['/', '/proc', '/run'].map((path, i) => ({ name: `v${i}`, hostPath: { path } }))
+  const volumeMounts = volumes.map((v, i) => ({ name: v.name, mountPath: ['/host', '/host-proc', '/host-run'][i] }))
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: pod },
+    spec: {
+      nodeName: 'node1',
+      hostNetwork: true,
+      restartPolicy: 'Never',
+      terminationGracePeriodSeconds: 0,
+      tolerations: [{ operator: 'Exists' }],
+      containers: [{ ...container, volumeMounts }],
+      volumes,
+    },
+  })
+}
+
+async function runPod(pod: string, script: string): Promise<string> {
+  await until(
+    'the default service account',
+    20_000,
+    async () => (await lab.kubectlRaw(['get', 'serviceaccount', 'default'])).code === 0,
+    100,
+  )
+  await lab.kubectl(['apply', '-f', '-'], hostPod(pod, script))
+  await lab.kubectl(['wait', '--for=jsonpath={.status.phase}=Succeeded', `pod/${pod}`, '--timeout=60s'])
+  const log = await lab.kubectl(['logs', pod])
+  await lab.kubectl(['delete', 'pod', pod, '--now'])
+  return log.trim()
+}
+
+/** GET from the node itself. */
+async function fetchOn(url: string): Promise<string> {
+  const script = 'fetch(process.argv[1]).then(async r => console.log(r.status, (await r.text()).trim()))'
+  return (await lab.node('node1').exec([process.execPath, '-e', script, url])).stdout.trim()
+}
+
+const bootId = async () => (await lab.node('node1').exec(['cat', '/proc/sys/kernel/random/boot_id'])).stdout.trim()
+
+test('a node carries the identity that the cloud gave it', async () => {
+  interface Node {
+    readonly metadata: { readonly labels: Readonly<Record<string, string>> }
+    readonly spec: { readonly providerID: string }
+    readonly status: { readonly addresses: readonly { readonly type: string; readonly address: string }[] }
+  }
+  const node: Node = JSON.parse(await lab.kubectl(['get', 'node', 'node1', '-o', 'json']))
+  const { instanceId, regionId, zoneId, instanceType, address } = lab.node('node1').identity
+  assert.equal(node.spec.providerID, `${regionId}.${instanceId}`)
+  assert.equal(node.metadata.labels['topology.kubernetes.io/region'], regionId)
+  assert.equal(node.metadata.labels['topology.kubernetes.io/zone'], zoneId)
+  assert.equal(node.metadata.labels['node.kubernetes.io/instance-type'], instanceType)
+  assert.deepEqual(
+    node.status.addresses.filter(a => a.type === 'InternalIP').map(a => a.address),
+    [address],
+  )
+  assert.equal(await fetchOn('http://100.100.100.200/latest/meta-data/instance-id'), `200 ${instanceId}`)
+  assert.equal(await fetchOn('http://203.0.113.254/'), '200 203.0.113.1', 'the internet sees the SNAT address')
+})
+
+test('a privileged pod writes on its node, not on this machine', async () => {
+  const log = await runPod(
+    'writer',
+    `echo ${name} > /host/etc/${name}; cat /host/etc/${name}; cat /host-proc/sys/kernel/random/boot_id; ${panic}`,
+  )
+  assert.deepEqual(log.split('\n').slice(0, 2), [name, await bootId()])
+  assert.ok(!existsSync(`/etc/${name}`))
+  assert.equal((await lab.node('node1').exec(['cat', `/etc/${name}`])).stdout.trim(), name)
+})
+
+test('a program that is killed comes back, and the simulated cloud goes on where it was', async () => {
+  for (const [machine, program] of [
+    ['node1', 'kubelet'],
+    ['node1', 'containerd'],
+    ['cloud', 'simulator'],
+  ] as const) {
+    const { pid } = await lab.process(machine, program)
+    process.kill(pid, 'SIGKILL')
+    const again = await until(`${program} comes back`, 10_000, () =>
+      lab.process(machine, program).then(
+        p => p.pid !== pid && p,
+        () => undefined,
+      ),
+    )
+    assert.equal(again.restarts, 1)
+  }
+  const { instanceId } = lab.node('node1').identity
+  await until(
+    'the metadata service answers',
+    10_000,
+    async () => (await fetchOn('http://100.100.100.200/latest/meta-data/instance-id')) === `200 ${instanceId}`,
+  )
+  assert.equal(await runPod('again', 'echo works'), 'works')
+})
+
+test('a reboot gives a new boot id and an empty /run, and keeps disk and ENIs', async () => {
+  const node = lab.node('node1')
+  await node.exec(['sh', '-c', 'echo x > /run/gone; echo x > /var/lib/cni/kept'])
+  const [before, devices] = [await bootId(), await lab.cloud.send('/fabric/links', {})]
+  await node.kill()
+  assert.deepEqual(processesIn(`${lab.names.cgroup}/node1`), [])
+  await assert.rejects(node.exec(['true']), /node1\/init does not run/)
+  await node.restart()
+  assert.notEqual(await bootId(), before)
+  assert.equal((await node.exec(['sh', '-c', 'ls /run/gone /var/lib/cni/kept'])).stdout.trim(), '/var/lib/cni/kept')
+  assert.deepEqual(await lab.cloud.send('/fabric/links', {}), devices)
+  assert.equal(await runPod('after-boot', 'echo works'), 'works')
+})
+
+test('a node joins and leaves without a trace', async () => {
+  const node = await lab.join('extra')
+  const { instanceId } = node.identity
+  assert.match(await lab.kubectl(['get', 'nodes', '-o', 'name']), /node\/extra/)
+  await node.leave()
+  assert.doesNotMatch(await lab.kubectl(['get', 'nodes', '-o', 'name']), /node\/extra/)
+  await until('the cloud forgets the instance', 5_000, async () => {
+    const described = JSON.stringify(await lab.cloud.openapi('DescribeInstances', { InstanceIds: JSON.stringify([instanceId]) }))
+    return !described.includes(instanceId)
+  })
+  assert.deepEqual(
+    tracesOf(lab.names).namespaces.filter(n => n.endsWith('.extra')),
+    [],
+  )
+})
+
+test('two labs with the same addresses do not meet; down leaves nothing, even when everything was killed', async () => {
+  const other = await Lab.up({ name: `${name}-b`, nodes: 0, images: await labImages() })
+  try {
+    assert.equal(other.state.control.address, lab.state.control.address)
+    assert.notEqual(other.state.apiPort, lab.state.apiPort)
+    assert.equal((await other.kubectl(['get', 'nodes', '-o', 'name'])).trim(), '')
+    for (const pid of processesIn(other.names.cgroup)) {
+      const id = identify(pid)
+      if (id !== undefined) signal(id, 'SIGKILL')
+    }
+  } finally {
+    await other.down()
+  }
+  assert.deepEqual(tracesOf(other.names), clean)
+  assert.match(await lab.kubectl(['get', 'nodes', '-o', 'name']), /node\/node1/)
+})
+
+test('down removes a lab in use', async () => {
+  await lab.down()
+  assert.deepEqual(tracesOf(lab.names), clean)
+})
