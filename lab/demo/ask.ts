@@ -14,8 +14,8 @@ export interface Answer {
   readonly server?: string
 }
 
-/** One line per target: `target|body with blanks for line ends`. A refused or silent target has an empty body. */
-const script = `for t in "$@"; do printf '%s|' "$t"; busybox wget -q -T 3 -O - "http://$t/" 2>/dev/null | busybox tr '\\n' ' '; echo; done`
+/** One line per target: `target|body with blanks for line ends`. A refused or silent target has an empty body. (wget's own -T crashes Debian 12's static busybox.) */
+const script = `for t in "$@"; do printf '%s|' "$t"; busybox timeout 3 busybox wget -q -O - "http://$t/" 2>/dev/null | busybox tr '\\n' ' '; echo; done`
 
 /** Real HTTP from a pod, by kubectl exec: one process asks all targets in turn. */
 export async function fromPod(lab: Lab, pod: Pod, targets: readonly string[]): Promise<readonly Answer[]> {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { BuiltImage } from '../../deploy/image/build.ts'
 import type { Lab } from '../lab.ts'
 import type { Demo, Options } from './demo.ts'
 import { Report } from './report.ts'
@@ -29,11 +30,12 @@ const report = new Report()
 let lab: Lab | undefined
 
 async function tour(): Promise<void> {
+  let images: readonly BuiltImage[] = []
   await report.step('Prepare', async () => {
-    await prepare(report, options)
+    images = await prepare(report, options)
   })
   await report.step('A VPC and a cluster', async () => {
-    lab = await startCluster(report, options)
+    lab = await startCluster(report, options, images)
   })
   if (lab === undefined) return
   const demo: Demo = { options, report, lab }

@@ -13,6 +13,7 @@ export interface KubeEvent {
 const announced: readonly { readonly reason: string; readonly message: RegExp; readonly why: string }[] = [
   { reason: 'InvalidDiskCapacity', message: /invalid capacity 0/, why: "a kubelet's first look at its image file system" },
   { reason: 'FailedScheduling', message: /not-ready|no nodes available/, why: 'pods are created while the nodes have no CNI plugin yet' },
+  { reason: 'CgroupV1', message: /maintenance mode/, why: "this machine's cgroup v1, which the kubelet uses" },
   { reason: 'NetworkNotReady', message: /cni plugin not initialized/, why: 'a kubelet before the CNI plugin is there' },
 ]
 
