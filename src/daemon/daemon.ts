@@ -68,6 +68,7 @@ export async function startDaemon(deps: Deps, options: Options): Promise<Daemon>
     ready,
     stop: async () => {
       stopping.abort(new AppError('stopping', 'the daemon stops'))
+      ctx.waits.cancelAll()
       for (const part of [...parts, ctx.cluster, ctx.pods, ctx.reaper]) part.stop()
       await new Promise<void>(resolve => server.close(() => resolve()))
     },

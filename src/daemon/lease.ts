@@ -40,8 +40,7 @@ export async function takeLease(ctx: Context, request: LeaseRequest, ticket: Tic
     if (choice.kind === 'chosen') return record(ctx, request, choice)
     const reason = choice.missing.join('; ')
     const left = deadline - clock.now()
-    if (ticket.abort.aborted)
-      throw cniError('try-again', `DEL of the sandbox of pod ${request.pod.id} came while its ADD waited for an address`)
+    ticket.abort.throwIfAborted()
     if (left <= 0) {
       observer.leased('', 'dry')
       throw cniError('try-again', `no address for pod ${request.pod.id} after ${options.addressWait} ms: ${reason}`)

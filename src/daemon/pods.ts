@@ -112,10 +112,10 @@ export class Pods {
       if (verdict?.kind === 'serve') return verdict.pod
       if (verdict?.kind === 'refuse' && !verdict.forNow) throw cniError('pod-refused', verdict.reason)
       const left = deadline - clock.now()
-      if (left <= 0 || abort.aborted) break
+      abort.throwIfAborted()
+      if (left <= 0) break
       await this.changed.next(clock, left, abort)
     }
-    if (abort.aborted) throw cniError('try-again', `DEL of the sandbox of pod ${id} came while its ADD waited for the pod`)
     return this.#ask(args)
   }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Waiting } from '#daemon/state.ts'
 import type { Clock } from '#lib/clock.ts'
+import { cniError } from '#rpc/cni-error.ts'
 
 /** One ADD in progress; `step` and `reason` are updated as it goes. */
 export interface Ticket extends Disposable {
   at(step: string, reason: string): void
-  /** Aborted when the sandbox is deleted while its ADD still waits. */
+  /** Aborted, with an error as its reason, when the sandbox is deleted while its ADD still waits, or the daemon stops. */
   readonly abort: AbortSignal
 }
 
@@ -43,8 +44,13 @@ export class WaitList {
   /** DEL of this container: its ADD, if there is one, stops waiting. */
   cancel(containerId: string): void {
     for (const entry of this.#entries.values()) {
-      if (entry.waiting.containerId === containerId) entry.abort.abort()
+      if (entry.waiting.containerId === containerId)
+        entry.abort.abort(cniError('try-again', 'DEL of the sandbox came while its ADD waited'))
     }
+  }
+
+  cancelAll(): void {
+    for (const entry of this.#entries.values()) entry.abort.abort(cniError('try-again', 'terwayd is stopping'))
   }
 
   /** namespace/name of the pod whose ADD for this container is in progress. */

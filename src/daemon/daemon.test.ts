@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { AppError } from '#lib/errors.ts'
+import { parseIp } from '#net/ip.ts'
+import { DaemonWorld, ipOf } from '../../test/support/daemon-world.ts'
+import { nodeName } from '../../test/support/node-world.ts'
+import { until } from '../../test/support/until.ts'
+
+const addresses = (n: number) => Array.from({ length: n }, (_, i) => `10.0.0.${i + 1}`)
+
+function report(world: DaemonWorld) {
+  return world.model.read(nodeRuntimes, nodeName)?.status?.pods ?? {}
+}
+
+test('ADD gives an address, DEL frees it, and the cluster hears of both', async () => {
+  await using world = new DaemonWorld(addresses(3))
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  const reply = await world.add('web')
+  assert.equal(reply.exit, 0, JSON.stringify(reply))
+  assert.deepEqual(reply.body?.ips, [{ interface: 1, address: '10.0.0.1/24', gateway: '10.0.0.253' }])
+  assert.equal(reply.body?.interfaces?.[1]?.sandbox, '/run/netns/c-web')
+  await until(() => report(world)['uid-web']?.ipv4 === '10.0.0.1')
+  assert.equal(report(world)['uid-web']?.containerID, 'c-web')
+
+  assert.deepEqual(await world.del('c-web'), { exit: 0, body: undefined })
+  await until(() => daemon.state.leases().length === 0)
+  assert.deepEqual(
+    daemon.state.cooling().map(c => c.ip),
+    ['10.0.0.1'],
+  )
+  assert.equal(world.kernel.links.size + world.kernel.routes.size, 0)
+  await until(() => report(world)['uid-web']?.status.deleted !== undefined)
+  assert.equal(report(world)['uid-web']?.ipv4, undefined)
+})
+
+test('a repeated ADD returns the first lease; a new sandbox gets a new address and ends the old one', async () => {
+  await using world = new DaemonWorld(addresses(3))
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  const first = await world.add('web', 'c1')
+  assert.deepEqual(await world.add('web', 'c1'), first)
+  const second = await world.add('web', 'c2')
+  assert.notEqual(ipOf(second), ipOf(first))
+  assert.deepEqual(
+    daemon.state.leases().map(l => l.containerId),
+    ['c2'],
+  )
+  assert.equal((await world.del('c1')).exit, 0)
+  assert.equal(daemon.state.leases()[0]?.state, 'held')
+})
+
+test('two ADDs of one container at once make one lease', async () => {
+  await using world = new DaemonWorld(addresses(3))
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  const [a, b] = await Promise.all([world.add('web', 'c1'), world.add('web', 'c1')])
+  assert.deepEqual(a, b)
+  assert.equal(daemon.state.leases().length, 1)
+})
+
+test('forty pods at once hold forty addresses, and all go again', async () => {
+  await using world = new DaemonWorld(addresses(40))
+  const daemon = await world.started()
+  world.kernel.latency = () => Math.random() * 3
+  const names = Array.from({ length: 40 }, (_, i) => `p${i}`)
+  for (const name of names) world.cluster.pod(name)
+  const replies = await Promise.all(names.map(name => world.add(name)))
+  assert.equal(new Set(replies.map(ipOf)).size, 40)
+  await Promise.all(names.map(name => world.del(`c-${name}`)))
+  await until(() => daemon.state.leases().length === 0)
+  assert.equal(world.kernel.links.size, 0)
+})
+
+test('a dry pool: ADD waits, takes the address that comes, and says what is missing when none does', async () => {
+  await using world = new DaemonWorld([], { addressWait: 2_000 })
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  const waiting = world.add('web')
+  await until(() => daemon.state.why('default', 'web').state === 'waiting')
+  assert.match(daemon.state.why('default', 'web').findings[0] ?? '', /step lease .*no address on this node/)
+  world.cluster.address('10.0.0.9', {})
+  assert.equal(ipOf(await waiting), '10.0.0.9')
+
+  world.cluster.pod('late')
+  await world.stop()
+  world.options = { ...world.options, addressWait: 100 }
+  await world.started()
+  const refused = await world.add('late')
+  assert.equal(refused.body?.code, 11)
+  assert.match(refused.body?.msg ?? '', /no address for pod default\/late .*1 leased/)
+})
+
+test('an address rests before the next pod, unless a pod waits and nothing else is idle', async () => {
+  let waived = 0
+  await using world = new DaemonWorld(addresses(2))
+  world.observer = { ...world.observer, coolingWaived: () => waived++ }
+  const daemon = await world.started()
+  for (const name of ['a', 'b', 'c']) world.cluster.pod(name)
+  assert.equal(ipOf(await world.add('a')), '10.0.0.1')
+  await world.del('c-a')
+  await until(() => daemon.state.leases().length === 0)
+  assert.equal(ipOf(await world.add('b')), '10.0.0.2')
+  assert.equal(waived, 0)
+  assert.equal(ipOf(await world.add('c')), '10.0.0.1')
+  assert.equal(waived, 1)
+})
+
+test('DEL of a sandbox ends the wait of its ADD', async () => {
+  await using world = new DaemonWorld([], { addressWait: 60_000 })
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  const waiting = world.add('web')
+  await until(() => daemon.state.waiting()[0]?.step === 'lease')
+  assert.equal((await world.del('c-web')).exit, 0)
+  assert.equal((await waiting).body?.code, 11)
+})
+
+test('warm ADD and DEL work while the API server is away', async () => {
+  await using world = new DaemonWorld(addresses(2))
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  await until(
+    () => daemon.state.binding().mode === 'local' && daemon.state.why('default', 'web').findings.some(f => f.includes('is known')),
+  )
+  world.model.faults.unavailable(true)
+  assert.equal((await world.add('web')).exit, 0)
+  assert.equal((await world.del('c-web')).exit, 0)
+  await until(() => daemon.state.leases().length === 0)
+  world.model.faults.unavailable(false)
+  await until(() => report(world)['uid-web'] === undefined || report(world)['uid-web']?.status.deleted !== undefined)
+})
+
+test('marks: an idle address is given back, a leased one is not, and both answers survive a restart', async () => {
+  await using world = new DaemonWorld(addresses(2))
+  await world.started()
+  world.cluster.pod('web')
+  const leased = ipOf(await world.add('web'))
+  world.cluster.address(leased, { status: 'Deleting', releaseNonce: 'n1' })
+  world.cluster.address('10.0.0.2', { status: 'Deleting', releaseNonce: 'n2' })
+  const releases = () => world.model.read(nodeRuntimes, nodeName)?.status?.releases ?? {}
+  await until(() => Object.keys(releases()).length === 2)
+  assert.equal(releases()[leased]?.answer, 'refused')
+  assert.equal(releases()['10.0.0.2']?.answer, 'acked')
+
+  await world.stop()
+  const daemon = await world.started()
+  world.cluster.pod('next')
+  const refused = await world.add('next')
+  assert.match(refused.body?.msg ?? '', /1 barred/)
+  // The mark on the leased address is taken back; the other address is unassigned, and assigned again later.
+  world.cluster.address(leased, { status: 'Valid', releaseNonce: '' })
+  world.cluster.address('10.0.0.2', undefined)
+  await until(() => Object.keys(releases()).length === 0)
+  world.cluster.address('10.0.0.2', { status: 'Valid' })
+  await until(() => daemon.state.pool().counts[4].idle === 1)
+  assert.equal(ipOf(await world.add('next')), '10.0.0.2')
+})
+
+test("Terway's protocol: while another controller leads, only addresses bound to the pod are leased and nothing is acked", async () => {
+  await using world = new DaemonWorld(addresses(2), { addressWait: 2_000 })
+  world.cluster.lead('terway-controlplane-7d9f_0b1c')
+  const daemon = await world.started()
+  assert.equal(daemon.state.binding().mode, 'foreign')
+  world.cluster.address('10.0.0.1', { status: 'Deleting', releaseNonce: 'n1' })
+  world.cluster.pod('web')
+  const waiting = world.add('web')
+  await until(() => daemon.state.waiting()[0]?.reason.includes('binds no address') === true)
+  world.cluster.address('10.0.0.2', { podID: 'default/web', podUID: 'uid-web' })
+  assert.equal(ipOf(await waiting), '10.0.0.2')
+  assert.deepEqual(daemon.state.releases(), [])
+  await world.del('c-web')
+  await until(() => report(world)['uid-web']?.status.deleted !== undefined)
+})
+
+test('a CRD that prunes the added fields means foreign binding', async () => {
+  await using world = new DaemonWorld(addresses(1))
+  world.model.prune(nodeRuntimes, object => {
+    const { status, ...rest } = object as { status?: { pods?: object } }
+    return { ...rest, status: { pods: status?.pods ?? {} } } as unknown as typeof object
+  })
+  const daemon = await world.started()
+  await until(() => daemon.state.binding().reason.includes('drops our fields'))
+})
+
+test('a pod that was bound but never had a sandbox is reported as deleted once it is gone', async () => {
+  await using world = new DaemonWorld(addresses(1))
+  world.cluster.lead('somebody-else')
+  await world.started()
+  world.cluster.address('10.0.0.1', { podID: 'default/ghost', podUID: 'uid-ghost' })
+  const poke = setInterval(() => world.cluster.address('10.0.0.1', {}), 20)
+  await until(() => report(world)['uid-ghost']?.status.deleted !== undefined).finally(() => clearInterval(poke))
+})
+
+test('readiness: the CNI list appears only when the daemon serves, and STATUS says what is missing', async () => {
+  await using world = new DaemonWorld(addresses(1))
+  world.model.faults.unavailable(true)
+  const daemon = await world.start()
+  const early = await world.call({ command: 'STATUS' })
+  assert.equal(early.body?.code, 50)
+  assert.match(early.body?.msg ?? '', /API server/)
+  assert.equal(world.files.has('/host-etc-net.d/10-terway.conflist'), false)
+  world.model.faults.unavailable(false)
+  await daemon.ready
+  assert.equal((await world.call({ command: 'STATUS' })).exit, 0)
+  const list = JSON.parse(world.files.get('/host-etc-net.d/10-terway.conflist') ?? '{}')
+  assert.equal(list.plugins[0].type, 'terway')
+})
+
+test('a full ledger: ADD and DEL fail clearly, and nothing has changed', async () => {
+  await using world = new DaemonWorld(addresses(2))
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  await world.add('web')
+  world.cluster.pod('next')
+  world.ledger.fault = () => {
+    throw new AppError('ledger-full', 'ledger /x cannot grow: free space on its file system')
+  }
+  assert.match((await world.add('next')).body?.msg ?? '', /cannot grow: free space/)
+  assert.equal((await world.del('c-web')).body?.code, 5)
+  assert.deepEqual(
+    daemon.state.leases().map(l => [l.containerId, l.state]),
+    [['c-web', 'held']],
+  )
+  assert.equal(world.kernel.routes.get(parseIp('10.0.0.1')) !== undefined, true)
+  world.ledger.fault = () => {}
+  assert.equal((await world.add('next')).exit, 0)
+  assert.equal((await world.del('c-web')).exit, 0)
+})

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Daemon, startDaemon } from '#daemon/daemon.ts'
+import { defaultOptions, type Host, type Options } from '#daemon/deps.ts'
+import { noObserver, type Observer } from '#daemon/observer.ts'
+import { realClock } from '#lib/clock.ts'
+import { silent } from '#lib/log.ts'
+import { parseMac } from '#net/mac.ts'
+import { type CniCall, type CniReply, callCni, podArgs } from './cni-client.ts'
+import { DatapathModel } from './datapath-model.ts'
+import { KubeModel } from './kube-model.ts'
+import { emptyDisk, LedgerMemory } from './ledger-memory.ts'
+import { eni, NodeWorld, nodeName } from './node-world.ts'
+
+/** One node with its kernel, ledger and cluster, all in memory, on which a daemon can be started, killed and started again. */
+export class DaemonWorld implements AsyncDisposable {
+  readonly model = new KubeModel(realClock)
+  readonly cluster: NodeWorld
+  readonly kernel = new DatapathModel(realClock)
+  readonly disk = emptyDisk()
+  readonly files = new Map<string, string>([['/etc/eni/10-terway.conf', '{"cniVersion":"0.4.0","name":"terway","type":"terway"}']])
+  readonly netns = new Set<string>()
+  readonly dir = mkdtempSync(join(tmpdir(), 'terwayd-'))
+  options: Options
+  observer: Observer = noObserver
+  ledger = new LedgerMemory(this.disk)
+  daemon: Daemon | undefined
+
+  constructor(addresses: readonly string[], options: Partial<Options> = {}) {
+    this.model.faults.reconnectDelay = () => 5
+    this.cluster = new NodeWorld(this.model, addresses)
+    this.kernel.enis.add(parseMac(eni.mac))
+    this.options = {
+      ...defaultOptions,
+      nodeName,
+      cniSocket: join(this.dir, 'cni.socket'),
+      podWait: 200,
+      addressWait: 300,
+      reportInterval: 10,
+      podGoneFloor: 100,
+      ...options,
+    }
+  }
+
+  async start(): Promise<Daemon> {
+    this.ledger = new LedgerMemory(this.disk, this.disk.bootId || 'boot')
+    const host: Host = {
+      netns: path => (this.netns.has(path) ? 'live' : 'absent'),
+      read: path => this.files.get(path),
+      writeAtomically: (path, text) => void this.files.set(path, text),
+    }
+    this.daemon = await startDaemon(
+      {
+        kube: this.model.client('terwayd'),
+        datapath: this.kernel,
+        ledger: this.ledger,
+        clock: realClock,
+        log: silent,
+        observer: this.observer,
+        host,
+        primaryVSwitch: async () => undefined,
+      },
+      this.options,
+    )
+    return this.daemon
+  }
+
+  async started(): Promise<Daemon> {
+    const daemon = await this.start()
+    await daemon.ready
+    return daemon
+  }
+
+  async stop(): Promise<void> {
+    await this.daemon?.stop()
+    this.daemon = undefined
+  }
+
+  call(call: CniCall): Promise<CniReply> {
+    return callCni(this.options.cniSocket, call)
+  }
+
+  /** ADD of the pod's sandbox; the namespace exists from here on. */
+  add(pod: string, containerId = `c-${pod}`, uid = `uid-${pod}`): Promise<CniReply> {
+    const netns = `/run/netns/${containerId}`
+    this.netns.add(netns)
+    return this.call({ command: 'ADD', containerId, netns, args: podArgs('default', pod, uid) })
+  }
+
+  del(containerId: string): Promise<CniReply> {
+    return this.call({ command: 'DEL', containerId })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
+
+/** The address that ADD answered, without its mask. */
+export function ipOf(reply: CniReply): string {
+  const address = reply.body?.ips?.[0]?.address
+  if (address === undefined) throw new Error(`no address in ${JSON.stringify(reply)}`)
+  return address.split('/')[0] ?? ''
+}

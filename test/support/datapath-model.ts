@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Attachment, EniDevice, IfName } from '#datapath/attachment.ts'
+import type { Datapath, Inventory, SetupResult } from '#datapath/port.ts'
+import type { KernelOp } from '#kernel/op.ts'
+import type { Clock } from '#lib/clock.ts'
+import { AppError } from '#lib/errors.ts'
+import type { Ip } from '#net/ip.ts'
+import { type Mac, parseMac } from '#net/mac.ts'
+
+interface Link {
+  readonly containerId: string
+  readonly index: number
+}
+
+/**
+ * A node's kernel as far as the Datapath port shows it: host devices, rules and routes by pod. It outlives the daemon that
+ * uses it, as a kernel does. Devices of dying pods stay until `reap`; ENIs must be plugged in first.
+ */
+export class DatapathModel implements Datapath {
+  readonly links = new Map<IfName, Link>()
+  /** Address to the host device that it is routed to. */
+  readonly routes = new Map<Ip, IfName>()
+  readonly rules = new Set<Ip>()
+  readonly enis = new Set<Mac>()
+  /** Asked before each call; may throw. */
+  fault: (call: keyof Datapath, subject: string) => void = () => {}
+  /** Milliseconds of each call. */
+  latency: () => number = () => 0
+  /** Names that reap cannot delete yet. */
+  readonly stuck = new Set<IfName>()
+  readonly #clock: Clock
+  readonly #listeners = new Set<() => void>()
+  #nextIndex = 100
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  async ensureEni(eni: EniDevice): Promise<{ readonly ifName: IfName; readonly ifIndex: number }> {
+    await this.#call('ensureEni', eni.eniId)
+    this.#present(eni)
+    return { ifName: 'eth1' as IfName, ifIndex: 3 }
+  }
+
+  async setup(a: Attachment): Promise<SetupResult> {
+    await this.#call('setup', a.containerId)
+    this.#present(a.eni)
+    const present = this.links.get(a.hostIfName)
+    if (present !== undefined && present.containerId !== a.containerId) {
+      throw new AppError('kernel-refused', `${a.hostIfName} belongs to container ${present.containerId}`)
+    }
+    const ops = this.#missing(a)
+    if (present === undefined) this.links.set(a.hostIfName, { containerId: a.containerId, index: this.#nextIndex++ })
+    for (const ip of ipsOf(a)) {
+      const dev = this.routes.get(ip)
+      if (dev !== undefined && dev !== a.hostIfName) throw new AppError('double-use', `${ip} is routed to ${dev}, ${a.hostIfName} wants it`)
+      this.routes.set(ip, a.hostIfName)
+      this.rules.add(ip)
+    }
+    return { hostMac: macOf(1), podMac: macOf(2), ops }
+  }
+
+  async diff(a: Attachment): Promise<readonly KernelOp[]> {
+    await this.#call('diff', a.containerId)
+    return this.#missing(a)
+  }
+
+  async withdraw(a: Attachment): Promise<void> {
+    await this.#call('withdraw', a.containerId)
+    for (const ip of ipsOf(a)) {
+      if (this.routes.get(ip) !== a.hostIfName) continue
+      this.routes.delete(ip)
+      this.rules.delete(ip)
+    }
+  }
+
+  async reap(links: readonly IfName[]): Promise<{ readonly gone: readonly IfName[]; readonly remaining: readonly IfName[] }> {
+    await this.#call('reap', links.join(','))
+    for (const name of links) if (!this.stuck.has(name)) this.links.delete(name)
+    return { gone: links.filter(n => !this.links.has(n)), remaining: links.filter(n => this.links.has(n)) }
+  }
+
+  async inventory(): Promise<Inventory> {
+    await this.#call('inventory', '')
+    return {
+      hostLinks: [...this.links].map(([name, { index }]) => ({ name, index, up: true })),
+      rules: [...this.rules].flatMap(ip => [{ priority: 512, ip, table: 254 } as const, { priority: 2048, ip, table: 1003 } as const]),
+      routes: [...this.routes].map(([ip, dev]) => ({ ip, dev })),
+    }
+  }
+
+  async removeLeftovers(left: Inventory): Promise<readonly KernelOp[]> {
+    await this.#call('removeLeftovers', '')
+    for (const { ip } of left.rules) this.rules.delete(ip)
+    for (const { ip } of left.routes) this.routes.delete(ip)
+    for (const { name } of left.hostLinks) this.links.delete(name)
+    return left.hostLinks.map(({ name }) => ({ op: 'link-del', ns: 'host', dev: name }))
+  }
+
+  onChange(callback: () => void): () => void {
+    this.#listeners.add(callback)
+    return () => this.#listeners.delete(callback)
+  }
+
+  /** Somebody else changed something. */
+  disturb(change: () => void): void {
+    change()
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  async close(): Promise<void> {}
+
+  async #call(name: keyof Datapath, subject: string): Promise<void> {
+    await this.#clock.sleep(this.latency())
+    this.fault(name, subject)
+  }
+
+  #present(eni: EniDevice): void {
+    if (!this.enis.has(eni.mac)) throw new AppError('eni-absent', `ENI ${eni.eniId}: no device with MAC ${eni.mac}`)
+  }
+
+  #missing(a: Attachment): readonly KernelOp[] {
+    const link: readonly KernelOp[] = this.links.has(a.hostIfName)
+      ? []
+      : [{ op: 'link-set', ns: 'host', dev: a.hostIfName, set: { up: true } }]
+    const absent = ipsOf(a).filter(ip => this.routes.get(ip) !== a.hostIfName || !this.rules.has(ip))
+    return [...link, ...absent.map((ip): KernelOp => ({ op: 'addr-add', ns: 'host', dev: a.hostIfName, address: ip, prefix: 32 }))]
+  }
+}
+
+function ipsOf(a: Attachment): readonly Ip[] {
+  return [a.v4?.address, a.v6?.address].filter(ip => ip !== undefined)
+}
+
+function macOf(n: number): Mac {
+  return parseMac(`0a:00:00:00:00:0${n}`)
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+import { localBindingAnnotation } from '#ipam/release.ts'
+import { type Nic, type NicIp, type NodeCr, nodeCrs } from '#kube/crd/node.ts'
+import { configMaps } from '#kube/reflect/config-map.ts'
+import { leases } from '#kube/reflect/lease.ts'
+import { nodes } from '#kube/reflect/node.ts'
+import { type Pod, pods } from '#kube/reflect/pod.ts'
+import type { KubeModel } from './kube-model.ts'
+
+export const nodeName = 'node-1'
+export const eniConf = {
+  version: '1',
+  ipam_type: 'crd',
+  vswitches: { 'zone-a': ['vsw-1'] },
+  security_group: 'sg-1',
+  max_pool_size: 5,
+  min_pool_size: 0,
+}
+/** The ENI that the world begins with. */
+export const eni = { id: 'eni-1', mac: '02:00:00:00:00:01', cidr: '10.0.0.0/24' } as const
+
+/** The cluster's side of one node whose controller is ours: what exists before terwayd starts. */
+export class NodeWorld {
+  readonly model: KubeModel
+
+  constructor(model: KubeModel, addresses: readonly string[]) {
+    this.model = model
+    model.put(nodes, {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name: nodeName, uid: 'node-uid', labels: {} },
+      spec: {},
+    })
+    model.put(configMaps, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'eni-config', namespace: 'kube-system' },
+      data: { eni_conf: JSON.stringify(eniConf) },
+    })
+    this.lead('terway-ts_controller-1')
+    model.put(nodeCrs, {
+      apiVersion: 'network.alibabacloud.com/v1beta1',
+      kind: 'Node',
+      metadata: { name: nodeName, annotations: { [localBindingAnnotation]: 'v1' } },
+      spec: {
+        nodeMetadata: { regionID: 'r', instanceType: 't', instanceID: 'i-1', zoneID: 'zone-a' },
+        nodeCap: { adapters: 3, ipv4PerAdapter: 10, ipv6PerAdapter: 10 },
+      },
+      status: { networkInterfaces: { [eni.id]: nicOf(addresses) } },
+    })
+  }
+
+  lead(holder: string): void {
+    this.model.put(leases, {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name: 'terway-controlplane', namespace: 'kube-system' },
+      spec: { holderIdentity: holder },
+    })
+  }
+
+  node(): NodeCr {
+    const node = this.model.read(nodeCrs, nodeName)
+    if (node === undefined) throw new Error('the Node CR is gone')
+    return node
+  }
+
+  /** Changes one address of eni-1 as the controller would; undefined removes it. */
+  address(ip: string, change: Partial<NicIp> | undefined): void {
+    const node = this.node()
+    const nic = node.status?.networkInterfaces?.[eni.id]
+    if (nic === undefined) throw new Error('eni-1 is gone')
+    const { [ip]: before, ...others } = nic.ipv4 ?? {}
+    const ipv4 = change === undefined ? others : { ...others, [ip]: { ip, primary: false, status: 'Valid', ...before, ...change } as NicIp }
+    this.model.put(nodeCrs, { ...node, status: { ...node.status, networkInterfaces: { [eni.id]: { ...nic, ipv4 } } } })
+  }
+
+  pod(name: string, change: { uid?: string; spec?: Partial<Pod['spec']>; annotations?: Record<string, string> } = {}): Pod {
+    const { uid = `uid-${name}`, spec = {}, annotations = {} } = change
+    return this.model.put(pods, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: 'default', uid, annotations },
+      spec: { nodeName, ...spec },
+      status: { phase: 'Pending' },
+    })
+  }
+
+  removePod(name: string): void {
+    this.model.remove(pods, name, 'default')
+  }
+}
+
+export function nicOf(addresses: readonly string[], change: Partial<Nic> = {}): Nic {
+  return {
+    id: eni.id,
+    status: 'InUse',
+    macAddress: eni.mac,
+    vSwitchID: 'vsw-1',
+    networkInterfaceType: 'Secondary',
+    networkInterfaceTrafficMode: 'Standard',
+    ipv4CIDR: eni.cidr,
+    ipv4: Object.fromEntries(addresses.map(ip => [ip, { ip, primary: false, status: 'Valid' }])),
+    ...change,
+  }
+}
