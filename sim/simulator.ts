@@ -145,6 +145,15 @@ export class Simulator {
     })
   }
 
+  /** Every row of the state by kind, without the secrets of keys. */
+  dump(): Record<string, unknown[]> {
+    this.store.advance()
+    const rows = this.store.state.dump().map(({ kind, row }) => ({ kind, row: kind === 'account' ? { ...row, secret: '******' } : row }))
+    return Object.fromEntries(
+      Object.entries(Object.groupBy(rows, ({ kind }) => kind)).map(([kind, list = []]) => [kind, list.map(({ row }) => row)]),
+    )
+  }
+
   /** Serves the OpenAPI on an address; port 0 takes a free one. */
   async listen(address: { readonly host: string; readonly port: number }): Promise<Listening> {
     return this.own(await listenApi(this, address))

@@ -23,14 +23,20 @@ export function claimOfV1(request: WireRequest): Claim {
   const timestamp = need('Timestamp')
   const nonce = need('SignatureNonce')
   const text = stringToSign(request.method, pairs)
+  const securityToken = params.get('SecurityToken')
   return {
     accessKeyId,
-    securityToken: params.get('SecurityToken'),
+    securityToken,
     timestamp: parseTime(timestamp),
     nonce,
     signature: Buffer.from(signature),
     expected: secret => signV1(secret, text),
-    mismatch: () => fault('IncompleteSignature', 'The request signature does not conform to Aliyun standards.'),
+    // SDKs compare what they signed with the text after the colon, to tell a wrong secret from a wrong text. It would repeat a token.
+    mismatch: () =>
+      fault(
+        'SignatureDoesNotMatch',
+        `Specified signature is not matched with our calculation.${securityToken === undefined ? ` server string to sign is:${text}` : ''}`,
+      ),
   }
 }
 

@@ -28,14 +28,14 @@ endpoint, key, secret = sys.argv[1:4]
 client = AcsClient(key, secret, "cn-lab", auto_retry=False, timeout=5)
 
 
-def call(request, format="JSON", method=None):
+def call(request, format="JSON", method=None, using=client):
     request.set_endpoint(endpoint)
     request.set_accept_format(format)
     if method:
         request.set_method(method)
     if format == "XML":  # do_action_with_exception always asks for JSON
         return ElementTree.fromstring(client.get_response(request)[2])
-    return json.loads(client.do_action_with_exception(request))
+    return json.loads(using.do_action_with_exception(request))
 
 
 def find(eni_id):
@@ -56,9 +56,9 @@ def wait(eni_id, status):
         time.sleep(0.05)
 
 
-def refused(request):
+def refused(request, using=client):
     try:
-        call(request)
+        call(request, using=using)
     except ServerException as error:
         return [error.get_http_status(), error.get_error_code()]
     return None
@@ -133,4 +133,6 @@ class Unknown(RpcRequest):
 
 
 saw["unknown action"] = refused(Unknown())
+wrong = AcsClient(key, secret + "x", "cn-lab", auto_retry=False, timeout=5)
+saw["wrong secret"] = refused(DescribeInstancesRequest.DescribeInstancesRequest(), wrong)
 print(json.dumps(saw))

@@ -200,5 +200,7 @@ test('the Python SDK (signature version 1) leads an ENI through its life', async
     gone: true,
     'deleted twice': [404, 'InvalidEniId.NotFound'],
     'unknown action': [404, 'InvalidAction.NotFound'],
+    // The SDK's own code, which it derives from the string to sign in our message.
+    'wrong secret': [400, 'InvalidAccessKeySecret'],
   })
 })

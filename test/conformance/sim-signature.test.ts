@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import ecsModule, * as models from '@alicloud/ecs20140526'
 import { $OpenApiUtil } from '@alicloud/openapi-core'
+import { listenMetadata } from '../../sim/metadata.ts'
 import { pythonWithSdk, run } from './python-sdk.ts'
 import { key, startSim } from './sim-fixture.ts'
 
@@ -61,11 +62,11 @@ function flip(text: string, pattern: RegExp): string {
   return text.slice(0, at) + other + text.slice(at + 1)
 }
 
-async function refusesChanges(recorded: Recorded, changed: Readonly<Record<string, Recorded>>, mismatch: string) {
+async function refusesChanges(recorded: Recorded, changed: Readonly<Record<string, Recorded>>) {
   await using sim = await startSim()
   for (const [what, request] of Object.entries(changed)) {
     const answer = await replay(sim.port, request)
-    assert.deepEqual(answer, { status: 400, code: mismatch }, `${what} changed by one byte`)
+    assert.deepEqual(answer, { status: 400, code: 'SignatureDoesNotMatch' }, `${what} changed by one byte`)
   }
   assert.deepEqual(await replay(sim.port, recorded), { status: 200, code: '' }, 'unchanged')
   assert.deepEqual(await replay(sim.port, recorded), { status: 400, code: 'SignatureNonceUsed' }, 'sent again')
@@ -94,7 +95,7 @@ test('signature version 3 of the JavaScript SDK: one flipped byte is refused', a
     nonce: header('x-acs-signature-nonce', flip(String(recorded.headers['x-acs-signature-nonce']), /(.+)/)),
     body: { ...recorded, body: Buffer.from('x'), headers: { ...recorded.headers, 'content-length': '1' } },
   }
-  await refusesChanges(recorded, changed, 'SignatureDoesNotMatch')
+  await refusesChanges(recorded, changed)
 })
 
 test('signature version 1 of the Python SDK: one flipped byte is refused', async t => {
@@ -108,5 +109,37 @@ test('signature version 1 of the Python SDK: one flipped byte is refused', async
     parameter: { ...recorded, url: flip(recorded.url, /SignatureNonce=(\w+)/) },
     method: { ...recorded, method: 'POST', headers: { ...recorded.headers, 'content-length': '0' } },
   }
-  await refusesChanges(recorded, changed, 'IncompleteSignature')
+  await refusesChanges(recorded, changed)
+})
+
+test('credentials of the metadata service work for what the role may do', async () => {
+  await using sim = await startSim()
+  const metadata = await listenMetadata(sim.simulator, { host: '127.0.0.1', port: 0, loopbackAs: 'node-1' })
+  const reply = await fetch(`http://127.0.0.1:${metadata.port}/latest/meta-data/ram/security-credentials/lab-node`)
+  const given = (await reply.json()) as { AccessKeyId: string; AccessKeySecret: string; SecurityToken: string; Code: string }
+  assert.equal(given.Code, 'Success')
+  const ask = (changes: Partial<typeof given>) => {
+    const { AccessKeyId, AccessKeySecret, SecurityToken } = { ...given, ...changes }
+    const config = {
+      accessKeyId: AccessKeyId,
+      accessKeySecret: AccessKeySecret,
+      endpoint: sim.endpoint,
+      protocol: 'HTTP',
+      regionId: 'cn-lab',
+    }
+    return new ecsModule.default(new $OpenApiUtil.Config({ ...config, ...(SecurityToken !== '' && { securityToken: SecurityToken }) }))
+  }
+  const list = (changes: Partial<typeof given> = {}) =>
+    ask(changes).describeNetworkInterfaces(new models.DescribeNetworkInterfacesRequest({ regionId: 'cn-lab' }))
+  assert.equal((await list()).body?.networkInterfaceSets?.networkInterfaceSet?.length, 2)
+  await assert.rejects(ask({}).describeInstances(new models.DescribeInstancesRequest({ regionId: 'cn-lab' })), { code: 'Forbidden.RAM' })
+  await assert.rejects(list({ SecurityToken: '' }), { code: 'MissingSecurityToken' })
+  await assert.rejects(list({ SecurityToken: given.SecurityToken.replace(/.$/, c => (c === 'A' ? 'B' : 'A')).replace(/^./, 'X') }), {
+    code: 'InvalidSecurityToken.Malformed',
+  })
+  await assert.rejects(list({ AccessKeyId: 'STS.another' }), { code: 'InvalidSecurityToken.MismatchWithAccessKey' })
+  await assert.rejects(list({ AccessKeySecret: 'guessed' }), { code: 'SignatureDoesNotMatch' })
+  const id = sim.simulator.addFault({ kind: 'clock-skew', ms: 7 * 3600_000 })
+  await assert.rejects(list(), { code: 'InvalidTimeStamp.Expired' })
+  sim.simulator.clearFaults(id)
 })
