@@ -31,7 +31,10 @@ export async function imageStore(cache: string, bin: string, images: readonly Im
   const identity = images.map(i => [i.ref, i.path, statSync(i.path).size, statSync(i.path).mtimeMs])
   const key = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 16)
   const store = join(cache, `images-${key}`)
-  if (existsSync(store)) return store
+  if (existsSync(store)) {
+    utimesSync(store, new Date(), new Date())
+    return store
+  }
   mkdirSync(cache, { recursive: true })
   const work = mkdtempSync(join(cache, 'importing-'))
   try {
@@ -42,7 +45,18 @@ export async function imageStore(cache: string, bin: string, images: readonly Im
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
+  forgetOld(cache)
   return store
+}
+
+const KEPT = 3
+const QUIET_MS = 30 * 60 * 1000
+
+/** Stores that nobody asked for in a while go, except the last few; nodes made from them hold links of their own. */
+function forgetOld(cache: string): void {
+  const stores = globSync('images-*', { cwd: cache }).map(name => ({ path: join(cache, name), used: statSync(join(cache, name)).mtimeMs }))
+  const old = stores.toSorted((a, b) => b.used - a.used).slice(KEPT)
+  for (const { path, used } of old) if (Date.now() - used > QUIET_MS) rmSync(path, { recursive: true, force: true })
 }
 
 /**
