@@ -47,14 +47,17 @@ export async function expose(deps: ExposeDeps, addresses: Addresses): Promise<{ 
     '/debug/state': () => ({ status: 200, body: daemon.snapshot() }),
     '/debug/why': async query => ({ status: 200, body: await daemon.why(query.get('namespace') ?? '', query.get('name') ?? '') }),
   }
-  const open = [
-    await serveHttp(addresses.probes, probes, log),
-    await serveHttp(addresses.debug, debug, log),
-    await serveGrpc({ socket: addresses.grpcSocket, leases: deps.leases, daemon, metrics, clock: deps.clock, log }),
-  ]
-  return {
-    close: async () => {
-      await Promise.allSettled(open.map(server => server.close()))
-    },
+  const open: { close(): Promise<void> }[] = []
+  const close = async () => {
+    await Promise.allSettled(open.map(server => server.close()))
   }
+  try {
+    open.push(await serveHttp(addresses.probes, probes, log))
+    open.push(await serveHttp(addresses.debug, debug, log))
+    open.push(await serveGrpc({ socket: addresses.grpcSocket, leases: deps.leases, daemon, metrics, clock: deps.clock, log }))
+  } catch (e) {
+    await close()
+    throw e
+  }
+  return { close }
 }
