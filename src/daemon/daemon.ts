@@ -25,8 +25,11 @@ import { whyOf } from '#daemon/why.ts'
 import { Book } from '#ipam/book.ts'
 import { AppError, messageOf, unreachable } from '#lib/errors.ts'
 import type { CniRequest } from '#rpc/cni-message.ts'
-import { serveCni } from '#rpc/cni-server.ts'
+import { type CniServerOptions, serveCni } from '#rpc/cni-server.ts'
 import type { LeaseService } from '#rpc/grpc/port.ts'
+
+/** How CNI requests come in: a unix socket, or a test's own calls. */
+export type ServeCni = (options: CniServerOptions) => Promise<{ close(closed: () => void): unknown }>
 
 export interface Daemon {
   readonly state: DaemonState
@@ -40,11 +43,11 @@ export interface Daemon {
  * Starts terwayd over its dependencies: first what the ledger alone can put right, then CNI (DEL and STATUS work from here
  * on), then the cluster's view; the node is announced as ready last. Resolves when the CNI socket is open.
  */
-export async function startDaemon(deps: Deps, options: Options): Promise<Daemon> {
+export async function startDaemon(deps: Deps, options: Options, serve: ServeCni = serveCni): Promise<Daemon> {
   const stopping = new AbortController()
   const ctx = makeContext(deps, options, stopping.signal)
   await resyncLedger(ctx)
-  const server = await serveCni({
+  const server = await serve({
     path: options.cniSocket,
     handler: (request, received) => answer(ctx, request, received),
     log: deps.log,
