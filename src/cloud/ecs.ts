@@ -68,10 +68,12 @@ export function makeEcs(rpc: Rpc): EcsCloud {
       return reply.texts('Ipv6Sets', 'Ipv6Address').map(parseIpv6)
     },
     async unassignIpv4(r) {
-      await succeedWhenGone(() => call('UnassignPrivateIpAddresses', { NetworkInterfaceId: r.eniId, PrivateIpAddress: r.addresses }))
+      await unassignAll(r.addresses, addresses =>
+        call('UnassignPrivateIpAddresses', { NetworkInterfaceId: r.eniId, PrivateIpAddress: addresses }),
+      )
     },
     async unassignIpv6(r) {
-      await succeedWhenGone(() => call('UnassignIpv6Addresses', { NetworkInterfaceId: r.eniId, Ipv6Address: r.addresses }))
+      await unassignAll(r.addresses, addresses => call('UnassignIpv6Addresses', { NetworkInterfaceId: r.eniId, Ipv6Address: addresses }))
     },
     describeInstanceTypes: ids => describeTypes(call, ids),
     async instanceExists(instanceId) {
@@ -143,6 +145,17 @@ async function succeedWhenGone(fn: () => Promise<unknown>): Promise<void> {
     await fn()
   } catch (e) {
     if (!isCloudError(e, 'gone')) throw e
+  }
+}
+
+/** One address that is not there makes the cloud refuse the whole call and change nothing: then each is given back by itself. */
+async function unassignAll<T>(addresses: readonly T[], call: (addresses: readonly T[]) => Promise<unknown>): Promise<void> {
+  try {
+    await call(addresses)
+  } catch (e) {
+    if (!isCloudError(e, 'gone')) throw e
+    if (e.code === 'InvalidEniId.NotFound' || addresses.length === 1) return
+    for (const address of addresses) await succeedWhenGone(() => call([address]))
   }
 }
 
