@@ -62,13 +62,12 @@ export async function perform(machinery: Machinery, call: Call): Promise<object>
   for (const spec of struck) before(spec)
   throttler.take(action.name, call.caller.id, clock.wall())
   await sleep(clock, store.state.settings.timing.call)
-  const hold = struck.some(spec => spec.kind === 'stuck')
-  const reply = apply(store, action, params, call.caller.id, hold)
+  const reply = apply(store, action, params, call.caller.id, struck)
   for (const spec of struck) await after(spec, clock)
   return reply
 }
 
-function apply(store: Store, action: Action, params: Params, user: string, hold: boolean): object {
+function apply(store: Store, action: Action, params: Params, user: string, struck: readonly FaultSpec[]): object {
   const { regionId, timing } = store.state.settings
   if (action.regional && params.text('RegionId') === undefined) throw missing('RegionId')
   if ((params.text('RegionId') ?? regionId) !== regionId) throw fault('InvalidRegionId.NotFound', 'The specified RegionId does not exist.')
@@ -77,7 +76,7 @@ function apply(store: Store, action: Action, params: Params, user: string, hold:
   return store.run(state => {
     const context = { state, seen: new Seen(state, timing.describeLag) }
     const reply = once(state, `${user}/${action.name}`, token, request, () => action.run(context, params))
-    if (hold) holdTransitions(state)
+    spoilTransitions(state, struck)
     return reply
   })
 }
@@ -103,11 +102,14 @@ function injected(spec: FaultSpec & { readonly kind: 'error' }): CloudFault {
   )
 }
 
-/** Makes the transitions that the operation under way has started last until a fault is cleared. */
-function holdTransitions(state: State): void {
+/** Makes the transitions that the operation under way has started last until a fault is cleared, or fail. */
+function spoilTransitions(state: State, struck: readonly FaultSpec[]): void {
+  const stuck = struck.some(spec => spec.kind === 'stuck')
+  const failing = struck.some(spec => spec.kind === 'attach-fails')
+  if (!stuck && !failing) return
   for (const { kind, id } of state.written) {
     const eni = kind === 'eni' ? state.get('eni', id) : undefined
-    if (typeof eni?.due === 'number') state.put('eni', { ...eni, due: 'never' })
+    if (typeof eni?.due === 'number') state.put('eni', { ...eni, ...(stuck && { due: 'never' }), ...(failing && { failing }) })
   }
 }
 

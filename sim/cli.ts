@@ -47,7 +47,7 @@ const fault = program.command('fault').description('faults on demand')
 fault
   .command('add <kind> [field=value...]')
   .description(
-    'throttle | error | lost-reply | slow | stuck | metadata-outage | clock-skew; fields: action, count, probability, seed, params, ms, code, status, when',
+    'throttle | error | lost-reply | slow | stuck | attach-fails | metadata-outage | clock-skew; fields: action, count, probability, seed, params, ms, code, status, when',
   )
   .action((kind: string, fields: string[]) => ask('POST', '/faults', { kind, ...pairs(fields) }))
 fault.command('list').action(() => ask('GET', '/faults'))

@@ -78,6 +78,26 @@ test('a stuck transition ends when the fault is cleared', async () => {
   assert.equal(eni(id)?.status, 'InUse')
 })
 
+test('a stuck detachment goes on when it is asked for again; an attachment may fail', async () => {
+  const { call, simulator, clock, createEni, attach, eni, instance } = world()
+  const id = await createEni()
+  await attach(id)
+  simulator.addFault({ kind: 'stuck', action: 'DetachNetworkInterface', count: 1 })
+  const detach = () => call('DetachNetworkInterface', { NetworkInterfaceId: id, InstanceId: instance.instanceId })
+  await detach()
+  clock.pass(10_000)
+  assert.equal(eni(id)?.status, 'Detaching')
+  await detach()
+  await detach()
+  clock.pass(1000)
+  assert.equal(eni(id)?.status, 'Available')
+  simulator.addFault({ kind: 'attach-fails', count: 1 })
+  await attach(id)
+  assert.deepEqual([eni(id)?.status, eni(id)?.attachment, eni(id)?.failing], ['Available', undefined, undefined])
+  await attach(id)
+  assert.equal(eni(id)?.status, 'InUse')
+})
+
 test('an exhausted vSwitch reads 0 and gives nothing; a vanished ENI frees its addresses', async () => {
   const { call, simulator, createEni, eni } = world()
   const id = await createEni({ VSwitchId: 'vsw-small' })

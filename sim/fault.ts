@@ -35,6 +35,8 @@ export const faultSchema = Type.Union([
   Type.Object({ ...common, kind: Type.Literal('slow'), ms: Type.Number({ minimum: 0 }) }, closed),
   /** The transition that the call starts does not end until the fault is cleared. */
   Type.Object({ ...common, kind: Type.Literal('stuck') }, closed),
+  /** The attachment that the call starts fails: the ENI is Available again after its time. */
+  Type.Object({ ...common, kind: Type.Literal('attach-fails') }, closed),
   /** The metadata service answers 503, or closes the connection. */
   Type.Object({ ...common, kind: Type.Literal('metadata-outage'), close: Type.Optional(Type.Boolean()) }, closed),
   /** The server's clock is wrong by so many milliseconds. */

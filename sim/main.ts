@@ -28,7 +28,7 @@ function parseListen(text: string): { readonly host: string; readonly port: numb
 async function main(options: Options): Promise<void> {
   const seed = readSeed(options.seed)
   if (options.state !== undefined) await requireNobody(join(options.state, 'admin.sock'))
-  const simulator = new Simulator({ seed, ...(options.state !== undefined && { stateDir: options.state }) }).start()
+  const simulator = new Simulator({ seed, ...(options.state !== undefined && { stateDir: options.state }) })
   const faults: unknown = options.faults === undefined ? [] : parse(readFileSync(options.faults, 'utf8'))
   if (!Array.isArray(faults)) throw new Error(`${options.faults} holds no list of faults`)
   for (const fault of faults) simulator.addFault(parseFault(fault))

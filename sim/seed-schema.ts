@@ -90,6 +90,7 @@ export const seedSchema = strict({
     strict({
       enisPerAccount: Type.Optional(Type.Integer({ minimum: 0 })),
       addressesPerFreeEni: Type.Optional(Type.Integer({ minimum: 1 })),
+      ipv6PerFreeEni: Type.Optional(Type.Integer({ minimum: 0 })),
       addressesPerCall: Type.Optional(Type.Integer({ minimum: 1 })),
       securityGroupsPerEni: Type.Optional(Type.Integer({ minimum: 1 })),
       tagsPerResource: Type.Optional(Type.Integer({ minimum: 1 })),

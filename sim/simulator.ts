@@ -53,7 +53,7 @@ export class Simulator {
   readonly #listeners = new Set<(view: FabricView) => void>()
   readonly #servers = new Set<Listening>()
 
-  /** Takes up the state in `stateDir` or makes it from the seed. */
+  /** Takes up the state in `stateDir` or makes it from the seed. Transitions end by themselves from now on. */
   constructor({ seed, clock = machineClock, stateDir }: SimulatorOptions) {
     const settings = settingsOf(seed)
     this.clock = clock
@@ -62,7 +62,7 @@ export class Simulator {
     this.store.onChange(changes => this.#announce(changes))
   }
 
-  /** Starts the timer that ends transitions when they are due. */
+  /** Goes on after `stop`; a new simulator runs already. */
   start(): this {
     this.store.start()
     return this

@@ -17,7 +17,7 @@ export class Store {
   readonly #journal: Journal | undefined
   readonly #listeners = new Set<(changes: readonly Change[]) => void>()
   #cancel: (() => void) | undefined
-  #running = false
+  #running = true
 
   /** Takes up the state of `dir`, or makes it from the seed when there is none. */
   constructor(settings: Settings, seed: Seed, clock: SimClock, dir: string | undefined) {
@@ -51,7 +51,7 @@ export class Store {
     return () => this.#listeners.delete(listener)
   }
 
-  /** From now on transitions end by themselves when they are due; before, only when somebody looks. */
+  /** Lets time pass again after `stop`. */
   start(): void {
     this.#running = true
     this.advance()

@@ -28,7 +28,7 @@ export function smallSeed(changes: Partial<Seed> = {}): Seed {
 /** A simulator in virtual time, with the calls that most tests need. */
 export function world(changes: Partial<Seed> = {}, stateDir?: string) {
   const clock = new VirtualClock()
-  const simulator = new Simulator({ seed: smallSeed(changes), clock, ...(stateDir !== undefined && { stateDir }) }).start()
+  const simulator = new Simulator({ seed: smallSeed(changes), clock, ...(stateDir !== undefined && { stateDir }) })
   const [instance] = simulator.instances()
   if (instance === undefined) throw new Error('the seed has no instance')
   const call = (action: string, params: Readonly<Record<string, string>> = {}) => simulator.call(action, params) as Promise<Reply>

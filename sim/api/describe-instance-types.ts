@@ -23,7 +23,7 @@ function body(type: InstanceType): object {
   }
 }
 
-/** InstanceTypes.N names at most 10 (reference: 1 to 10); MaxResults at most 100, and all in one page when absent. */
+/** InstanceTypes.N names at most 10 (reference: 1 to 10); MaxResults at most 1600, and all in one page when absent. */
 export const describeInstanceTypes: Action = {
   name: 'DescribeInstanceTypes',
   versions: [ecs],
@@ -36,7 +36,7 @@ export const describeInstanceTypes: Action = {
       .sort((a, b) => (a.id < b.id ? -1 : 1))
     const paged = params.text('MaxResults') !== undefined || params.text('NextToken') !== undefined
     const { rows: some, fields } = paged
-      ? page(params, [...rows.entries()], ([i]) => i, 100)
+      ? page(params, [...rows.entries()], ([i]) => i, 1600)
       : { rows: [...rows.entries()], fields: { NextToken: '' } }
     return { NextToken: fields.NextToken ?? '', InstanceTypes: { InstanceType: some.map(([, type]) => body(type)) } }
   },

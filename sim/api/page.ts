@@ -19,15 +19,15 @@ function decode(token: string): number {
 
 /**
  * One page of rows. With MaxResults or NextToken: from the row after the token's, so that rows created or deleted meanwhile
- * shift nothing. Otherwise by PageNumber and PageSize, with TotalCount. `position` must grow along the rows.
+ * shift nothing; a MaxResults below 10 counts as 10, one above `max` as `max` (reference of DescribeNetworkInterfaces). Otherwise by PageNumber and PageSize, with TotalCount. `position` must grow along the rows.
  */
 export function page<T>(params: Params, rows: readonly T[], position: (row: T) => number, max: number): Page<T> {
   const token = params.text('NextToken')
-  const size = params.integer('MaxResults', 1, max)
+  const size = params.integer('MaxResults', 0, 1_000_000)
   if (token !== undefined || size !== undefined) {
     const after = token === undefined ? -1 : decode(token)
     const rest = rows.filter(row => position(row) > after)
-    const some = rest.slice(0, size ?? 10)
+    const some = rest.slice(0, Math.min(max, Math.max(10, size ?? 10)))
     const last = some.at(-1)
     return { rows: some, fields: { NextToken: rest.length > some.length && last !== undefined ? encode(position(last)) : '' } }
   }

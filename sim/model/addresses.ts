@@ -64,7 +64,7 @@ export function requireAddressQuota(
   limits: { readonly ipv4PerEni: number; readonly ipv6PerEni: number } | undefined,
 ) {
   const ipv4 = limits?.ipv4PerEni ?? state.settings.quota.addressesPerFreeEni
-  const ipv6 = limits?.ipv6PerEni ?? state.settings.quota.addressesPerFreeEni
+  const ipv6 = limits?.ipv6PerEni ?? state.settings.quota.ipv6PerFreeEni
   const prefixes4 = eni.prefixes.filter(prefix => !prefix.includes(':')).length
   if (eni.ipv4.length + prefixes4 > ipv4)
     throw fault('InvalidOperation.Ipv4CountExceeded', `ENI ${eni.id} may hold ${ipv4} IPv4 addresses, ${eni.ipv4.length} are wanted.`)

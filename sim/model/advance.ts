@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { enter, moves } from './eni-moves.ts'
+import type { Eni } from './rows.ts'
 import type { Change, State } from './state.ts'
 
 /** Client tokens are remembered for this long (ECS: how to ensure idempotence). */
@@ -29,9 +30,15 @@ function finish(state: State, eniId: string): void {
     return
   }
   if (ends === undefined) throw new Error(`ENI ${eniId} is ${eni.status}, which is no transition, and yet is due`)
-  const rested = enter(eni, ends, state.now, state.settings.timing)
-  const { attachment: _, ...free } = rested
-  state.put('eni', eni.status === 'Detaching' ? { ...free, type: eni.type === 'Member' ? 'Secondary' : eni.type } : rested)
+  const failed = eni.failing === true && eni.status === 'Attaching'
+  const rested = enter(eni, failed ? 'Available' : ends, state.now, state.settings.timing)
+  state.put('eni', failed || eni.status === 'Detaching' ? released(rested) : rested)
+}
+
+/** An ENI that belongs to no instance: a member is an ordinary secondary ENI again. */
+export function released(eni: Eni): Eni {
+  const { attachment: _, ...free } = eni
+  return { ...free, type: eni.type === 'Member' ? 'Secondary' : eni.type }
 }
 
 function forgetTokens(state: State): void {

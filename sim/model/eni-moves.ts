@@ -10,7 +10,8 @@ export type Move = 'attach' | 'detach' | 'delete' | 'assign'
  *
  *   Creating -> Available -attach-> Attaching -> InUse -detach-> Detaching -> Available -delete-> Deleting -> gone
  *
- * `ends` is where a transition ends by itself, after the duration named `takes`.
+ * `ends` is where a transition ends by itself, after the duration named `takes`. An attachment that fails ends in Available.
+ * Detaching and deleting may be asked for again while they last: that is how the reference says to get a stuck one going.
  */
 export const moves: {
   readonly [S in EniStatus]: { readonly may: readonly Move[]; readonly ends?: EniStatus | 'gone'; readonly takes?: keyof Timing }
@@ -19,8 +20,8 @@ export const moves: {
   Available: { may: ['attach', 'delete', 'assign'] },
   Attaching: { may: [], ends: 'InUse', takes: 'attaching' },
   InUse: { may: ['detach', 'assign'] },
-  Detaching: { may: [], ends: 'Available', takes: 'detaching' },
-  Deleting: { may: [], ends: 'gone', takes: 'deleting' },
+  Detaching: { may: ['detach'], ends: 'Available', takes: 'detaching' },
+  Deleting: { may: ['delete'], ends: 'gone', takes: 'deleting' },
 }
 
 /** Refuses a move that the present state does not allow, with the code that ECS lists for it (400). */
@@ -32,7 +33,8 @@ export function requireMove(eni: Eni, move: Move): void {
 
 /** The row that enters a state now. */
 export function enter(eni: Eni, status: EniStatus, now: number, timing: Timing): Eni {
-  const { due: _, ...rest } = eni
+  if (eni.status === status && eni.due !== 'never') return eni
+  const { due: _, failing: __, ...rest } = eni
   const takes = moves[status].takes
   return takes === undefined ? { ...rest, status } : { ...rest, status, due: now + timing[takes] }
 }

@@ -52,6 +52,7 @@ export function createEni(state: State, wanted: NewEni): Eni {
     seq,
     mac: macAddress(seq),
     status: 'Creating',
+    due: 'never',
     vpcId: vSwitch.vpcId,
     zoneId: vSwitch.zoneId,
     ipv4,
@@ -59,7 +60,8 @@ export function createEni(state: State, wanted: NewEni): Eni {
     prefixes: [],
     createdAt: state.now,
   }
-  const eni = enter(bare, 'Creating', state.now, state.settings.timing)
+  // With no duration at all it is Available at once, as the reference describes the call.
+  const eni = enter(bare, state.settings.timing.creating === 0 ? 'Available' : 'Creating', state.now, state.settings.timing)
   requireAddressQuota(state, eni, undefined)
   requireGroupCapacity(state, eni)
   state.put('eni', eni)

@@ -36,7 +36,7 @@ function g7(size: string, cpu: number, enis: number, total: number, addresses: n
 }
 
 /**
- * The general purpose family g7 of the instance family overview (ENIs, private IPv4 and IPv6 addresses per ENI, base
+ * The general purpose families g7 and g6 of the instance family overview (ENIs, private IPv4 and IPv6 addresses per ENI, base
  * bandwidth); EniTotalQuantity as DescribeInstanceTypes answers it. `ecs.lab.*` do not exist: small ones for cheap tests
  * of exhaustion. A seed may add types of its own.
  */
@@ -46,6 +46,8 @@ export const instanceTypes: readonly InstanceType[] = [
   g7('2xlarge', 8, 4, 22, 15, 5),
   g7('4xlarge', 16, 8, 44, 30, 10),
   g7('8xlarge', 32, 8, 72, 30, 16),
+  { ...g7('large', 2, 2, 2, 6, 1), id: 'ecs.g6.large', family: 'ecs.g6', ipv6PerEni: 1 },
+  { ...g7('2xlarge', 8, 4, 4, 10, 2.5), id: 'ecs.g6.2xlarge', family: 'ecs.g6', ipv6PerEni: 1 },
   { ...g7('xlarge', 4, 4, 14, 10, 2), id: 'ecs.lab.medium', family: 'ecs.lab' },
   { ...g7('large', 2, 2, 2, 3, 1), id: 'ecs.lab.tiny', family: 'ecs.lab', ipv6PerEni: 0 },
 ]

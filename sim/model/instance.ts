@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { released } from './advance.ts'
 import { enisOf, requireInstance } from './attach.ts'
 import { createEni, requireVSwitch } from './eni.ts'
 import { enter } from './eni-moves.ts'
@@ -71,15 +72,8 @@ export function setInstanceStatus(state: State, id: string, status: InstanceStat
 export function deleteInstance(state: State, id: string): void {
   requireInstance(state, id)
   for (const eni of enisOf(state, id)) {
-    if (eni.deleteOnRelease) {
-      state.drop('eni', eni.id)
-      continue
-    }
-    const { attachment: _, ...free } = eni
-    state.put(
-      'eni',
-      enter({ ...free, type: eni.type === 'Member' ? 'Secondary' : eni.type }, 'Available', state.now, state.settings.timing),
-    )
+    if (eni.deleteOnRelease) state.drop('eni', eni.id)
+    else state.put('eni', released(enter(eni, 'Available', state.now, state.settings.timing)))
   }
   state.drop('instance', id)
 }

@@ -81,6 +81,8 @@ export interface Eni {
   readonly status: EniStatus
   /** When the present transition ends; 'never' while a fault holds it. Absent in a resting state. */
   readonly due?: number | 'never'
+  /** A fault lets the present transition fail. */
+  readonly failing?: boolean
   readonly vpcId: string
   readonly vSwitchId: string
   readonly zoneId: string

@@ -33,6 +33,7 @@ export interface Quota {
   readonly enisPerAccount: number
   /** IPv4 addresses of an ENI that is attached to nothing. */
   readonly addressesPerFreeEni: number
+  readonly ipv6PerFreeEni: number
   readonly addressesPerCall: number
   readonly securityGroupsPerEni: number
   readonly tagsPerResource: number
@@ -59,6 +60,7 @@ export const defaultTiming: Timing = {
 export const defaultQuota: Quota = {
   enisPerAccount: 10_000,
   addressesPerFreeEni: 50,
+  ipv6PerFreeEni: 10,
   addressesPerCall: 10,
   securityGroupsPerEni: 10,
   tagsPerResource: 20,

@@ -7,7 +7,7 @@ export const key = { id: 'LTAI-lab-admin', secret: 'lab-admin-secret' }
 
 /** A simulated cloud of the demo seed on a free loopback port, ended with `await using`. */
 export async function startSim(changes: Partial<Seed> = {}) {
-  const simulator = new Simulator({ seed: { ...readSeed('sim/seeds/demo.yaml'), ...changes } }).start()
+  const simulator = new Simulator({ seed: { ...readSeed('sim/seeds/demo.yaml'), ...changes } })
   const { port } = await simulator.listen({ host: '127.0.0.1', port: 0 })
   return { simulator, endpoint: `127.0.0.1:${port}`, port, [Symbol.asyncDispose]: () => simulator.stop() }
 }
