@@ -94,8 +94,7 @@ export function readEniConf(json: unknown): ParsedConf {
   if (groups.length > 10)
     f.wrong('security_groups', `names ${groups.length} security groups together with security_group, at most 10 are allowed`)
   const maxPoolSize = f.count('max_pool_size', 0)
-  const minPoolSize = f.count('min_pool_size', 0)
-  if (minPoolSize > maxPoolSize) f.wrong('min_pool_size', `is ${minPoolSize}, more than max_pool_size (${maxPoolSize})`)
+  const minPoolSize = Math.min(f.count('min_pool_size', 0), maxPoolSize)
   const filter = f.textMap('eni_tag_filter')
   const optional = {
     ...present(
