@@ -242,16 +242,19 @@ function simulate(seed: number, steps: number): void {
   let now = 0
   let next = 0
   const node = () => nodeOf(nic('eni-1', [...records.values()]))
+  let previous = node()
   for (let step = 0; step < steps; step++) {
     now += Math.floor(random() * 8_000)
     const action = Math.floor(random() * 6)
     if (action <= 1) {
-      const pool = view(node(), book, now)
+      // One time in four from an API server that lags behind: what was acked since may still look Valid there.
+      const stale = random() < 0.25
+      const pool = view(stale ? previous : node(), book, now)
       const choice = acquire(want({ containerId: `c${next++}`, podUid: `u${next}`, podId: `default/p${next}` }), pool, book)
       if (choice.kind === 'chosen') {
         const [address] = choice.addresses
         assert.ok(address !== undefined)
-        assert.equal(records.get(address.ip)?.status, 'Valid')
+        if (!stale) assert.equal(records.get(address.ip)?.status, 'Valid')
         assert.notEqual(book.release(address.ip)?.answer, 'acked', `seed ${seed}: ${address.ip} was given back`)
         const idle = pool.counts[4].idle
         assert.equal(choice.waived, idle === 0, `seed ${seed}: waived with ${idle} idle`)
@@ -259,7 +262,7 @@ function simulate(seed: number, steps: number): void {
           { put: 'lease', lease: leaseOf(`c${next - 1}`, address.ip, { state: 'pending' }) },
           { drop: 'cooling', ip: address.ip },
         ])
-      } else assert.equal(view(node(), book, now).counts[4].idle + view(node(), book, now).counts[4].cooling, 0)
+      } else assert.equal(pool.counts[4].idle + pool.counts[4].cooling, 0)
     } else if (action === 2) {
       const lease = any(book.leases())
       if (lease !== undefined) book.commit(advance(lease, now))
@@ -280,6 +283,7 @@ function simulate(seed: number, steps: number): void {
       const back = any(absent)
       if (back !== undefined) records.set(back, { ip: back, primary: false, status: 'Valid' })
     }
+    if (random() < 0.3) previous = node()
     // The daemon sees each state of Node.status: a watch may skip some, which only delays answers.
     book.commit(answerMarks(node(), book, { mode: 'local', now, liveWithoutLease: () => false }))
     const held = book.leases().flatMap(addressesOf)
