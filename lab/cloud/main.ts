@@ -6,6 +6,7 @@ import { METADATA_ADDRESS, OPENAPI_ADDRESS } from '../../sim/fabric/base.ts'
 import { Fabric } from '../../sim/fabric/fabric.ts'
 import type { FaultSpec } from '../../sim/fault.ts'
 import { listenMetadata } from '../../sim/metadata.ts'
+import type { FabricView } from '../../sim/model/view.ts'
 import { parseSeed } from '../../sim/seed.ts'
 import { Simulator } from '../../sim/simulator.ts'
 import { namesOf, netnsOf } from '../names.ts'
@@ -25,11 +26,13 @@ const simulator = new Simulator({ seed: parseSeed(JSON.parse(readFileSync(join(d
 const machines = new Map<string, string>(existsSync(machinesFile) ? Object.entries(JSON.parse(readFileSync(machinesFile, 'utf8'))) : [])
 const placed = new Map([...machines].map(([id, netns]) => [id, { netns, configurePrimary: true }]))
 const fabricNames = { fabric: netnsOf(names, 'fabric'), internet: netnsOf(names, 'internet') }
-const fabric = await Fabric.adopt(fabricNames, simulator.view(), placed, text => console.error(text))
-let shown = Promise.resolve()
+const fabric = await Fabric.adopt(fabricNames, simulator.view(), placed)
+const show = (view: FabricView) => fabric.show(view).catch((e: Error) => console.error(e.message))
+let shown = show(simulator.view())
 simulator.onView(view => {
-  shown = fabric.show(view)
+  shown = show(view)
 })
+await shown
 
 const handlers: { [P in keyof CloudRequests]: (request: CloudRequests[P]['request']) => Promise<CloudRequests[P]['reply']> } = {
   '/instance/create': async ({ name, type, vSwitchId, ipv6 }) => {

@@ -60,8 +60,12 @@ function create(link: Link): string[] {
     link.end.kind === 'veth'
       ? `link add dev ${link.dev} address ${GATEWAY_MAC} mtu ${link.mtu} type veth peer name eth${link.end.slot} address ${link.mac} mtu ${link.mtu} netns ${link.end.netns}`
       : `link add link ${link.end.trunkDev} dev ${link.dev} address ${GATEWAY_MAC} mtu ${link.mtu} type vlan id ${link.end.id}`
+  return [add, ...configure(link)]
+}
+
+/** What a fabric end needs once it exists; each line may be repeated. */
+export function configure(link: Link): string[] {
   return [
-    add,
     `link set dev ${link.dev} up`,
     ...link.gateways.map(g =>
       familyOf(g) === 4 ? `address replace ${g}/32 dev ${link.dev}` : `address replace ${g}/128 dev ${link.dev} nodad`,

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { FabricView } from '../model/view.ts'
+import { asCidr } from './address.ts'
+import { must, run } from './run.ts'
+import { desiredState, deviceOf, type Link, nothing, type Placed } from './state.ts'
+
+/** What the kernel has of a fabric. */
+export interface Observed {
+  /** Links of the view whose device exists and whose other end is an `eth<N>` of the right machine, with the routes they have. */
+  readonly links: ReadonlyMap<string, Link>
+  /** ENI devices that are none of these. */
+  readonly stray: readonly string[]
+}
+
+/** Compares the kernel with what a view asks for, without any memory of what was applied. */
+export async function observe(netns: string, view: FabricView, placed: Placed): Promise<Observed> {
+  const devices = await devicesIn(netns)
+  const slots = new Map<string, number>()
+  for (const place of placed.values()) {
+    for (const [dev, mac] of await devicesIn(place.netns)) {
+      const slot = /^eth(\d+)$/.exec(dev)?.[1]
+      if (slot !== undefined) slots.set(`${place.netns} ${deviceOf(mac)}`, Number(slot))
+    }
+  }
+  const routes = await routesIn(netns)
+  const links = new Map<string, Link>()
+  for (const link of desiredState(view, placed, nothing).links.values()) {
+    const slot = link.end.kind === 'veth' ? slots.get(`${link.end.netns} ${link.dev}`) : undefined
+    if (!devices.has(link.dev) || (link.end.kind === 'veth' && slot === undefined)) continue
+    const end = link.end.kind === 'veth' ? { ...link.end, slot: slot ?? 0 } : link.end
+    links.set(link.eniId, { ...link, end, routes: routes.get(link.dev) ?? [] })
+  }
+  const kept = new Set([...links.values()].map(link => link.dev))
+  return { links, stray: [...devices.keys()].filter(dev => /^e[0-9a-f]{12}$/.test(dev) && !kept.has(dev)) }
+}
+
+/** Devices of a namespace with their MAC addresses; empty when the namespace is gone. */
+export async function devicesIn(netns: string): Promise<ReadonlyMap<string, string>> {
+  const ran = await run(['ip', '-n', netns, '-json', 'link', 'show'])
+  if (ran.code !== 0) return new Map()
+  const links = JSON.parse(ran.stdout) as { readonly ifname: string; readonly address?: string }[]
+  return new Map(links.map(link => [link.ifname, link.address ?? '']))
+}
+
+interface Route {
+  readonly dst: string
+  readonly dev?: string
+  readonly gateway?: string
+}
+
+/** What is routed to each device: host routes and prefixes as CIDRs. */
+async function routesIn(netns: string): Promise<ReadonlyMap<string, readonly string[]>> {
+  const routes = new Map<string, string[]>()
+  for (const family of ['-4', '-6']) {
+    const listed = JSON.parse(await must(['ip', family, '-n', netns, '-json', 'route', 'show'])) as Route[]
+    for (const { dst, dev, gateway } of listed) {
+      if (dev !== undefined && gateway !== undefined && dst !== 'default') routes.set(dev, [...(routes.get(dev) ?? []), asCidr(dst)])
+    }
+  }
+  return routes
+}
