@@ -89,6 +89,7 @@ function kernelFailure(e: unknown, ifName: IfName, netns: NetnsPath): AppError {
     'eni-absent': 'try-again',
     'kernel-worker': 'try-again',
     'netns-gone': 'bad-environment',
+    'pod-interface-taken': 'bad-environment',
     'kernel-refused': 'internal',
   }
   const code = codes[e.code]
