@@ -44,8 +44,7 @@ export class KubeClient implements Kube, WatchSource {
   }
 
   async list<T extends KubeObject>(r: Resource<T>, s: Selector = {}): Promise<readonly T[]> {
-    const { items } = await this.listRaw(r, s)
-    return items.map(raw => r.parse(raw))
+    return (await this.listPages(r, s, raw => r.parse(raw))).items
   }
 
   async create<T extends KubeObject>(r: Resource<T>, object: T): Promise<T> {
@@ -95,15 +94,15 @@ export class KubeClient implements Kube, WatchSource {
   }
 
   /**
-   * All pages of a consistent list, not yet parsed. Without resourceVersion=0 on purpose: an answer from a stale cache could show the world
-   * before our own last writes. When a page token expires (410) the list starts again, once, in one piece.
+   * A consistent list, parsed page by page so that only one page is ever held whole. Without resourceVersion=0 on purpose: an answer from a stale
+   * cache could show the world before our own last writes. When a page token expires (410) the list starts again, once, in one piece.
    */
-  async listRaw(r: Resource<KubeObject>, s: Selector): Promise<Listed> {
+  async listPages<T>(r: Resource<KubeObject>, s: Selector, each: (raw: unknown) => T | undefined): Promise<Listed<T>> {
     try {
-      return await this.pages(r, s, pageSize)
+      return await this.pages(r, s, each, pageSize)
     } catch (e) {
       if (!(e instanceof StatusError && e.gone)) throw e
-      return await this.pages(r, s, 0)
+      return await this.pages(r, s, each, 0)
     }
   }
 
@@ -122,14 +121,17 @@ export class KubeClient implements Kube, WatchSource {
     return await this.transport.open({ method: 'GET', path }, signal)
   }
 
-  private async pages(r: Resource<KubeObject>, s: Selector, limit: number): Promise<Listed> {
-    const items: unknown[] = []
+  private async pages<T>(r: Resource<KubeObject>, s: Selector, each: (raw: unknown) => T | undefined, limit: number): Promise<Listed<T>> {
+    const items: T[] = []
     let token = ''
     for (;;) {
       const paging = { ...(limit > 0 && { limit: String(limit) }), ...(token !== '' && { continue: token }) }
       const page = await this.transport.json({ method: 'GET', path: `${pathOf(r, s.namespace)}${query(s, paging)}` }, pageDeadline)
       if (!isObject(page) || !isObject(page.metadata)) throw badObject(`list of ${r.plural}: not a list`)
-      if (Array.isArray(page.items)) items.push(...page.items)
+      for (const raw of Array.isArray(page.items) ? page.items : []) {
+        const item = each(raw)
+        if (item !== undefined) items.push(item)
+      }
       const { continue: next, resourceVersion } = page.metadata
       if (typeof next !== 'string' || next === '') return { items, resourceVersion: String(resourceVersion ?? '') }
       token = next

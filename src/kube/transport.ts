@@ -3,7 +3,7 @@ import { Pool } from 'undici'
 import type { Clock } from '#lib/clock.ts'
 import { isAppError } from '#lib/errors.ts'
 import { type KubeConfig, readSource } from './config.ts'
-import { statusError, unavailable } from './status.ts'
+import { StatusError, statusError, unavailable } from './status.ts'
 
 export interface Request {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -28,6 +28,7 @@ const credentialAge = 10_000
 /** The API server closes idle connections after 90 s; ours go first, so that a request seldom meets a dying one. */
 const keepAlive = 60_000
 const connectTimeout = 5_000
+const minRetryAfter = 100
 
 /**
  * HTTP to the API server: kept-alive connections, credentials that are read again, the next server when one cannot be connected.
@@ -45,13 +46,25 @@ export class Transport {
     this.clock = clock
   }
 
-  /** The answer's body parsed as JSON. The deadline covers the whole exchange. Throws AppError<KubeCode>. */
+  /**
+   * The answer's body parsed as JSON. The deadline covers the whole exchange. A server that names a time to wait (429, 503 with Retry-After) has not
+   * done anything yet, so the request is sent again then, if that is before the deadline. Throws AppError<KubeCode>.
+   */
   async json(r: Request, deadline: number): Promise<unknown> {
+    const end = this.clock.now() + deadline
     const abort = new AbortController()
     const cancel = this.clock.after(deadline, () => abort.abort(new Error(`no answer within ${deadline} ms`)))
     try {
-      const { body } = await this.open(r, abort.signal)
-      return JSON.parse(await textOf(body))
+      for (;;) {
+        try {
+          const { body } = await this.open(r, abort.signal)
+          return JSON.parse(await textOf(body))
+        } catch (e) {
+          const wait = e instanceof StatusError ? e.retryAfter : undefined
+          if (wait === undefined || this.clock.now() + wait >= end) throw e
+          await this.clock.sleep(Math.max(wait, minRetryAfter), abort.signal)
+        }
+      }
     } catch (e) {
       if (isAppError(e)) throw e
       throw unavailable(labelOf(r), abort.signal.aborted ? abort.signal.reason : e)

@@ -18,20 +18,20 @@ const tooOld = () => statusError('watch', 410, { reason: 'Expired', message: 'to
 class Scripted implements WatchSource {
   readonly clock: VirtualClock
   readonly asked: string[] = []
-  private readonly lists: Listed[]
+  private readonly lists: Listed<unknown>[]
   private readonly scripts: Script[]
 
-  constructor(clock: VirtualClock, lists: Listed[], scripts: Script[]) {
+  constructor(clock: VirtualClock, lists: Listed<unknown>[], scripts: Script[]) {
     this.clock = clock
     this.lists = lists
     this.scripts = scripts
   }
 
-  async listRaw(): Promise<Listed> {
+  async listPages<T>(_: unknown, __: unknown, each: (raw: unknown) => T | undefined): Promise<Listed<T>> {
     this.asked.push('list')
     const next = this.lists.shift()
     if (next === undefined) throw statusError('list', 503, 'no more')
-    return next
+    return { items: next.items.flatMap(raw => each(raw) ?? []), resourceVersion: next.resourceVersion }
   }
 
   async openWatch(_: unknown, __: unknown, o: { resourceVersion: string }, signal: AbortSignal) {
@@ -85,7 +85,7 @@ test('each connection goes on from the last version seen, bookmarks included', a
 })
 
 test('410, as an event or as the answer, leads to a new list', async () => {
-  const list = (v: string): Listed => ({ items: [], resourceVersion: v })
+  const list = (v: string): Listed<unknown> => ({ items: [], resourceVersion: v })
   const source = new Scripted(
     new VirtualClock(),
     [list('1'), list('2'), list('3')],

@@ -8,15 +8,16 @@ import { StatusError, statusError, unavailable } from './status.ts'
 import type { Answer } from './transport.ts'
 
 /** A consistent list, for the watch that follows it. */
-export interface Listed {
-  readonly items: readonly unknown[]
+export interface Listed<T> {
+  readonly items: readonly T[]
   readonly resourceVersion: string
 }
 
 /** What a watch needs of the client. */
 export interface WatchSource {
   readonly clock: Clock
-  listRaw(r: Resource<KubeObject>, s: Selector): Promise<Listed>
+  /** All pages; `each` makes an item of what came over the wire, page by page, or leaves it out. */
+  listPages<T>(r: Resource<KubeObject>, s: Selector, each: (raw: unknown) => T | undefined): Promise<Listed<T>>
   openWatch(
     r: Resource<KubeObject>,
     s: Selector,
@@ -103,9 +104,9 @@ export class WatchLoop<T extends KubeObject> implements Watch {
   }
 
   private async relist(): Promise<void> {
-    const { items, resourceVersion } = await this.source.listRaw(this.resource, this.selector)
+    const { items, resourceVersion } = await this.source.listPages(this.resource, this.selector, raw => this.parsed(raw))
     if (this.stopper.signal.aborted) return
-    this.handler.replaced(items.flatMap(raw => this.parsed(raw) ?? []))
+    this.handler.replaced(items)
     this.version = resourceVersion
     this.markSynced()
   }
@@ -174,6 +175,7 @@ export class WatchLoop<T extends KubeObject> implements Watch {
   }
 
   private parsed(raw: unknown): T | undefined {
+    if (this.stopper.signal.aborted) return undefined
     try {
       return this.resource.parse(raw)
     } catch (e) {

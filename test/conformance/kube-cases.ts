@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { type NodeCr, nodeCrs } from '#kube/crd/node.ts'
 import { type NodeRuntime, nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { type PodEni, podEnis } from '#kube/crd/pod-eni.ts'
+import { podNetworkings } from '#kube/crd/pod-networking.ts'
 import { Election } from '#kube/elect.ts'
 import type { Kube, KubeObject, WatchHandler } from '#kube/port.ts'
 import { type ConfigMap, configMaps } from '#kube/reflect/config-map.ts'
@@ -56,6 +57,7 @@ export function kubeSuite(name: string, start: () => Promise<World>): void {
     after(() => world?.stop())
 
     objects(() => kube)
+    lists(() => kube)
     watches(
       () => world,
       () => kube,
@@ -155,6 +157,19 @@ function objects(kube: () => Kube): void {
     assert.equal(await kube().get(podEnis, 'final', 'default'), undefined)
   })
 
+  test('the schema holds: wrong values are refused by path, unknown fields are pruned, defaults are set', async () => {
+    const spec = { eniOptions: {}, allocationType: {}, nonsense: { a: 1 }, vSwitchOptions: ['vsw-1'] }
+    const object = { apiVersion, kind: 'PodNetworking', metadata: { name: 'schema' }, spec }
+    const created = await kube().create(podNetworkings, object)
+    assert.deepEqual(created.spec, { eniOptions: { eniType: 'Default' }, allocationType: { type: 'Elastic' }, vSwitchOptions: ['vsw-1'] })
+    const wrong = { type: 'merge', body: { spec: { allocationType: { type: 'Sticky' } } } } as const
+    await assert.rejects(kube().patch(podNetworkings, 'schema', wrong), { code: 'invalid', message: /spec\.allocationType\.type/ })
+    const nulls = await kube().patch(podNetworkings, 'schema', { type: 'json', body: [{ op: 'add', path: '/spec/selector', value: null }] })
+    assert.equal('selector' in nulls.spec, false)
+  })
+}
+
+function lists(kube: () => Kube): void {
   test('selectors: namespace, labels, fields', async () => {
     await kube().create(podEnis, podEni('sel-a', { 'k8s.aliyun.com/node': 'n1', kind: 'sel' }))
     await kube().create(podEnis, podEni('sel-b', { 'k8s.aliyun.com/node': 'n2', kind: 'sel' }))

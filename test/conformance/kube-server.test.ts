@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { Type } from 'typebox'
 import { KubeClient } from '#kube/client.ts'
@@ -15,7 +16,7 @@ import { configMaps } from '#kube/reflect/config-map.ts'
 import { pods } from '#kube/reflect/pod.ts'
 import { resource } from '#kube/resource.ts'
 import { realClock } from '#lib/clock.ts'
-import { writeKubeconfig } from '../../lab/pki.ts'
+import { issue, writeKubeconfig } from '../../lab/pki.ts'
 import { ApiServer, tokens } from '../support/apiserver.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
@@ -115,6 +116,27 @@ describe('KubeClient against a real kube-apiserver', () => {
     await assert.rejects(gone.get(configMaps, 'x', 'default'), { code: 'unauthorized', message: /rotated\.token cannot be read/ })
   })
 
+  test('rotated files are read again after a while, without a 401', async () => {
+    let skipped = 0
+    const clock = { ...realClock, now: () => realClock.now() + skipped }
+    const reporter = { controller: 'terway-test', instance: 'node-1' }
+    await issue(api.pki, { name: 'somebody', subject: '/CN=somebody', alternative: [] })
+    const file = (name: string) => join(api.pki.dir, name)
+    for (const kind of ['crt', 'key']) copyFileSync(file(`somebody.${kind}`), file(`current.${kind}`))
+    const { token: _, ...config } = { ...api.config('cert'), cert: { file: file('current.crt') }, key: { file: file('current.key') } }
+    const byToken = api.config('aging', tokens.nobody)
+    const [withCert, withToken] = [new KubeClient({ config, clock, reporter }), new KubeClient({ config: byToken, clock, reporter })]
+    clients.push(withCert, withToken)
+    await assert.rejects(withCert.list(pods), { code: 'forbidden', message: /"somebody"/ })
+    await assert.rejects(withToken.list(pods), { code: 'forbidden', message: /"nobody"/ })
+    for (const kind of ['crt', 'key']) copyFileSync(file(`admin.${kind}`), file(`current.${kind}`))
+    writeFileSync(byToken.token.file, tokens.admin)
+    await assert.rejects(withToken.list(pods), { code: 'forbidden' })
+    skipped = 11_000
+    await withCert.list(pods)
+    await withToken.list(pods)
+  })
+
   test('a watch begins once its token is valid', async t => {
     const config = api.config('late', 'not-yet')
     const client = connect(config)
@@ -210,7 +232,7 @@ describe('KubeClient against a real kube-apiserver', () => {
     await admin.create(pods, pod)
     const [listed] = await admin.list(pods, { fieldSelector: 'metadata.name=p' })
     assert.deepEqual(listed?.spec.containers, [{ name: 'c', resources: { limits: { 'aliyun/eni': '1' } } }])
-    const { resourceVersion } = await admin.listRaw(pods, {})
+    const { resourceVersion } = await admin.listPages(pods, {}, () => undefined)
     const abort = new AbortController()
     t.after(() => abort.abort())
     const from = { resourceVersion, timeoutSeconds: 5 }

@@ -5,6 +5,7 @@ import type { Clock } from '#lib/clock.ts'
 import { type Call, Faults } from './kube-faults.ts'
 import { Watcher } from './kube-model-watch.ts'
 import { jsonPatch, mergePatch } from './kube-patch.ts'
+import { admit } from './kube-schema.ts'
 import { selects } from './kube-selector.ts'
 import { type Change, Collection, fail, keyOf, type Stored } from './kube-store.ts'
 
@@ -27,6 +28,9 @@ export interface ModelEvent extends EventInput {
  * An API server in memory behind the same port as the real one: versions, optimistic conflicts, the status subresource, finalizers,
  * selectors, watches. Everything happens through the injected clock and in the order of requests, so a run under virtual time
  * repeats exactly. `client` gives each process its own port, so that faults can strike one of them.
+ *
+ * Unlike the real one: core kinds keep a status given at creation and are not validated; field selectors work on every field; a pod that runs
+ * on a node stays after its deletion until `remove` (there is no kubelet); the schemas of Terway's kinds hold without installing a CRD.
  */
 export class KubeModel {
   readonly faults: Faults
@@ -154,8 +158,9 @@ export class KubeModel {
   }
 
   private pruned(r: Resource<KubeObject>, object: Stored): Stored {
+    const admitted = admit(r.group, r.plural, object)
     const prune = this.prunes.get(idOf(r))
-    return prune === undefined ? object : prune(structuredClone(object))
+    return prune === undefined ? admitted : prune(structuredClone(admitted))
   }
 
   private cut(client: string | undefined, reason: string): void {

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { type TestContext, test } from 'node:test'
+import { realClock } from '#lib/clock.ts'
+import { Transport } from './transport.ts'
+
+/** A server on loopback that answers by `handle`, and a transport to it. */
+async function serve(t: TestContext, handle: (q: IncomingMessage, a: ServerResponse) => void): Promise<Transport> {
+  const server = createServer(handle)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  assert.ok(address !== null && typeof address === 'object')
+  const transport = new Transport({ servers: [`http://127.0.0.1:${address.port}`], ca: [] }, realClock)
+  t.after(async () => {
+    await transport.close()
+    server.close()
+  })
+  return transport
+}
+
+function answer(a: ServerResponse, status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
+  a.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
+}
+
+test('each status has its code', async t => {
+  const cases: readonly (readonly [number, string, string])[] = [
+    [400, 'BadRequest', 'invalid'],
+    [401, 'Unauthorized', 'unauthorized'],
+    [403, 'Forbidden', 'forbidden'],
+    [404, 'NotFound', 'not-found'],
+    [409, 'AlreadyExists', 'already-exists'],
+    [409, 'Conflict', 'conflict'],
+    [422, 'Invalid', 'invalid'],
+    [429, 'TooManyRequests', 'throttled'],
+    [500, 'InternalError', 'unavailable'],
+    [503, 'ServiceUnavailable', 'unavailable'],
+  ]
+  let next = 0
+  const transport = await serve(t, (_, a) => {
+    const [status, reason] = cases[next] ?? [500, '']
+    answer(a, status, { kind: 'Status', reason, message: 'because' })
+  })
+  for (const [status, reason, code] of cases) {
+    const message = `GET /x: ${status} ${reason}: because`
+    await assert.rejects(transport.json({ method: 'GET', path: '/x?limit=1' }, 1000), { code, message })
+    next++
+  }
+})
+
+test('a throttled request is sent again after the time that the server names', async t => {
+  let asked = 0
+  const transport = await serve(t, (_, a) => {
+    asked++
+    if (asked < 3) answer(a, 429, { reason: 'TooManyRequests' }, { 'retry-after': '0' })
+    else answer(a, 200, { ok: true })
+  })
+  assert.deepEqual(await transport.json({ method: 'POST', path: '/x', body: {} }, 5000), { ok: true })
+  assert.equal(asked, 3)
+})
+
+test('it is not, when that time lies after the deadline', async t => {
+  const transport = await serve(t, (_, a) => answer(a, 429, {}, { 'retry-after': '60' }))
+  await assert.rejects(transport.json({ method: 'GET', path: '/x' }, 1000), { code: 'throttled' })
+})
+
+test('the deadline ends a request that hangs, before or inside the answer', async t => {
+  const transport = await serve(t, (q, a) => {
+    if (q.url === '/half') a.writeHead(200).write('{"a":')
+  })
+  for (const path of ['/never', '/half'])
+    await assert.rejects(transport.json({ method: 'GET', path }, 200), {
+      code: 'unavailable',
+      message: `GET ${path}: no answer within 200 ms`,
+    })
+})
+
+test('an answer that is no JSON is unavailable: some proxy spoke', async t => {
+  const transport = await serve(t, (_, a) => a.writeHead(200).end('<html>'))
+  await assert.rejects(transport.json({ method: 'GET', path: '/x' }, 1000), { code: 'unavailable', message: /not valid JSON/ })
+})
