@@ -1,13 +1,223 @@
 // SPDX-License-Identifier: Apache-2.0
-
-import type { Datapath } from '#datapath/port.ts'
-import type { Kernel } from '#kernel/port.ts'
+import { converge, type Look } from '#datapath/apply.ts'
+import type { Attachment, EniDevice, IfName } from '#datapath/attachment.ts'
+import { concernsUs } from '#datapath/change.ts'
+import { diff } from '#datapath/diff.ts'
+import { type EniFacts, eniQuery, findEni, planEni } from '#datapath/eni.ts'
+import { inventoryQuery, leftovers, removalOf, stillThere, takeInventory } from '#datapath/inventory.ts'
+import { Locks } from '#datapath/locks.ts'
+import { plan } from '#datapath/mode/veth-route.ts'
+import { queriesFor, queryForEni, queryForWithdrawal } from '#datapath/observe.ts'
+import type { Datapath, Inventory, SetupResult } from '#datapath/port.ts'
+import { newMacs, type Pair, recognisePair } from '#datapath/veth.ts'
+import { withdrawal } from '#datapath/withdraw.ts'
+import { formatOp, type KernelOp } from '#kernel/op.ts'
+import { type Kernel, KernelError } from '#kernel/port.ts'
+import type { NsQuery, NsState } from '#kernel/state.ts'
 import type { Clock } from '#lib/clock.ts'
+import { AppError } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
+import type { Mac } from '#net/mac.ts'
 
 export interface DatapathDeps {
   readonly clock: Clock
   readonly log: Logger
 }
 
-export declare function makeDatapath(kernel: Kernel, deps: DatapathDeps): Datapath
+/**
+ * `eni-absent`: the node has no device with the ENI's MAC (yet). `pod-interface-taken`: the pod has a foreign interface of
+ * the wanted name. Kernel errors pass as they are: `kernel-refused`, `netns-gone`, `kernel-worker`.
+ */
+export type DatapathCode = 'eni-absent' | 'pod-interface-taken'
+
+/** Changes are told together, this long after the first. */
+const debounceMs = 100
+
+export function makeDatapath(kernel: Kernel, deps: DatapathDeps): Datapath {
+  return new Engine(kernel, deps)
+}
+
+/** Who has a host end's name, as far as this process knows. */
+interface Tenant {
+  readonly attachment: Attachment
+  readonly dying: boolean
+}
+
+class Engine implements Datapath {
+  readonly #kernel: Kernel
+  readonly #deps: DatapathDeps
+  /** By host end: everything that concerns one pod's devices is done in turn. */
+  readonly #locks = new Locks()
+  readonly #tenants = new Map<IfName, Tenant>()
+  /** Where each ENI was found. Checked at each use, found again when the device changed. */
+  readonly #enis = new Map<Mac, Promise<EniFacts>>()
+  readonly #eniIndexes = new Set<number>()
+  #unsubscribers: (() => void)[] = []
+
+  constructor(kernel: Kernel, deps: DatapathDeps) {
+    this.#kernel = kernel
+    this.#deps = deps
+  }
+
+  async ensureEni(eni: EniDevice, mtu: number) {
+    this.#enis.delete(eni.mac) // the node's own address may have changed
+    const { ops, seen } = await converge(this.#kernel, async (): Promise<Look<EniFacts>> => {
+      const facts = await this.#eni(eni)
+      const desired = planEni(eni, facts, mtu)
+      const host = await this.#host(queryForEni(facts, desired))
+      if (!isStill(facts, host)) {
+        this.#enis.delete(eni.mac)
+        throw absent(eni)
+      }
+      return { ops: diff(desired, { host }), seen: facts }
+    })
+    this.#logOps('ENI brought to its wanted state', { eni: eni.eniId }, ops)
+    return { ifName: seen.dev, ifIndex: seen.index }
+  }
+
+  setup(a: Attachment): Promise<SetupResult> {
+    return this.#locks.hold([a.hostIfName], async () => {
+      this.#tenants.set(a.hostIfName, { attachment: a, dying: false })
+      const { ops, seen } = await converge(this.#kernel, () => this.#look(a)).catch(e => {
+        // What was made so far is to be withdrawn and reaped by the caller.
+        this.#tenants.set(a.hostIfName, { attachment: a, dying: true })
+        throw e
+      })
+      this.#logOps('pod network brought to its wanted state', { container: a.containerId, eni: a.eni.eniId }, ops)
+      return { hostMac: seen.hostMac, podMac: seen.podMac, ops }
+    })
+  }
+
+  diff(a: Attachment): Promise<readonly KernelOp[]> {
+    return this.#locks.hold([a.hostIfName], async () => (await this.#look(a)).ops)
+  }
+
+  withdraw(a: Attachment): Promise<void> {
+    return this.#locks.hold([a.hostIfName], async () => {
+      const tenant = this.#tenants.get(a.hostIfName)
+      if (tenant === undefined || tenant.attachment.containerId === a.containerId) {
+        this.#tenants.set(a.hostIfName, { attachment: a, dying: true })
+      }
+      const { ops } = await converge(this.#kernel, async () => ({
+        ops: withdrawal(a, await this.#host(queryForWithdrawal(a))),
+        seen: undefined,
+      }))
+      this.#logOps('pod addresses withdrawn', { container: a.containerId }, ops)
+    })
+  }
+
+  reap(links: readonly IfName[]) {
+    return this.#locks.hold(links, async () => {
+      // A name that a newer sandbox took: the old device went when the new one was made.
+      const replaced = links.filter(name => this.#tenants.get(name)?.dying === false)
+      const doomed = links.filter(name => !replaced.includes(name)).map(name => ({ name, ...this.#ownerOf(name) }))
+      const { gone, remaining } = await this.#kernel.reapLinks(doomed)
+      for (const name of gone) this.#tenants.delete(name)
+      this.#deps.log.info({ gone, remaining, replaced }, 'host devices reaped')
+      return { gone: [...gone, ...replaced], remaining }
+    })
+  }
+
+  async inventory(): Promise<Inventory> {
+    return takeInventory(await this.#host(inventoryQuery))
+  }
+
+  removeLeftovers(left: Inventory): Promise<readonly KernelOp[]> {
+    return this.#locks.hold([...new Set([...left.hostLinks.map(l => l.name), ...left.routes.map(r => r.dev)])], async () => {
+      const found = stillThere(this.#withoutLive(left), await this.inventory())
+      const { done, failed } = await this.#kernel.apply(removalOf(found))
+      if (failed !== undefined) throw failed
+      const { gone } = await this.#kernel.reapLinks(found.hostLinks)
+      for (const name of gone) this.#tenants.delete(name)
+      const ops = [...done, ...gone.map((dev): KernelOp => ({ op: 'link-del', ns: 'host', dev }))]
+      this.#logOps('leftovers removed', {}, ops)
+      return ops
+    })
+  }
+
+  onChange(callback: () => void): () => void {
+    let cancel: (() => void) | undefined
+    const stop = this.#kernel.monitor(events => {
+      if (cancel !== undefined || !events.some(e => concernsUs(e, this.#eniIndexes))) return
+      cancel = this.#deps.clock.after(debounceMs, () => {
+        cancel = undefined
+        callback()
+      })
+    })
+    const unsubscribe = () => {
+      stop()
+      cancel?.()
+    }
+    this.#unsubscribers.push(unsubscribe)
+    return unsubscribe
+  }
+
+  async close(): Promise<void> {
+    for (const unsubscribe of this.#unsubscribers) unsubscribe()
+    this.#unsubscribers = []
+    await this.#kernel.close()
+  }
+
+  /** What `setup` would do now, and the addresses of the pair's ends. Throws `netns-gone`. */
+  async #look(a: Attachment): Promise<Look<Pair>> {
+    const eni = await this.#eni(a.eni)
+    // Where to look does not depend on the MACs of the two ends; the plan for an existing pair does.
+    const draft = plan(a, { eni, ...newMacs(a) })
+    const [host, pod] = await this.#kernel.observe(queriesFor(a, eni, draft))
+    if (pod === undefined) throw new KernelError('netns-gone', `network namespace ${a.netns}`)
+    if (host === undefined || !isStill(eni, host)) {
+      this.#enis.delete(a.eni.mac)
+      return this.#look(a)
+    }
+    const pair = recognisePair(a, host, pod)
+    return { ops: diff(plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac }), { host, pod }, pair), seen: pair }
+  }
+
+  #eni(eni: EniDevice): Promise<EniFacts> {
+    const known = this.#enis.get(eni.mac)
+    if (known !== undefined) return known
+    const found = this.#host(eniQuery).then(host => {
+      const facts = findEni(eni.mac, host)
+      if (facts === undefined) throw absent(eni)
+      this.#eniIndexes.add(facts.index)
+      return facts
+    })
+    this.#enis.set(eni.mac, found)
+    found.catch(() => {
+      if (this.#enis.get(eni.mac) === found) this.#enis.delete(eni.mac)
+    })
+    return found
+  }
+
+  async #host(query: NsQuery): Promise<NsState> {
+    const [host] = await this.#kernel.observe([query])
+    if (host === undefined) throw new KernelError('netns-gone', "the node's own network namespace")
+    return host
+  }
+
+  #ownerOf(name: IfName): { owner?: string } {
+    const tenant = this.#tenants.get(name)
+    return tenant === undefined ? {} : { owner: tenant.attachment.containerId }
+  }
+
+  /** Drops from an inventory what a pod set up by this process accounts for. */
+  #withoutLive(left: Inventory): Inventory {
+    const live = [...this.#tenants.values()].filter(t => !t.dying).map(t => t.attachment)
+    return leftovers(left, live)
+  }
+
+  #logOps(what: string, fields: Record<string, string>, ops: readonly KernelOp[]): void {
+    if (ops.length > 0) this.#deps.log.info({ ...fields, ops: ops.map(formatOp) }, what)
+  }
+}
+
+function isStill(eni: EniFacts, host: NsState): boolean {
+  return host.links.some(l => l.name === eni.dev && l.index === eni.index && l.mac === eni.mac)
+}
+
+function absent(eni: EniDevice): AppError<DatapathCode> {
+  return new AppError(
+    'eni-absent',
+    `no device of this node has the MAC ${eni.mac} of ENI ${eni.eniId}: it is not attached, or the driver has not shown it yet`,
+  )
+}

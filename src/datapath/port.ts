@@ -13,8 +13,8 @@ export interface SetupResult {
 
 /** Host-side objects with our markers, for resync: what a predecessor may have left. */
 export interface Inventory {
-  /** Host ends of pods: links whose name is `cali` + 11 hex. */
-  readonly hostLinks: readonly { readonly name: IfName; readonly index: number; readonly up: boolean }[]
+  /** Host ends of pods: links whose name is `cali` + 11 hex. `owner` is the container id that made it, when it says so. */
+  readonly hostLinks: readonly { readonly name: IfName; readonly index: number; readonly up: boolean; readonly owner?: string }[]
   /** Policy rules of priority 512 (`to`) and 2048 (`from`). */
   readonly rules: readonly { readonly priority: 512 | 2048; readonly ip: Ip; readonly table: number }[]
   /** /32 and /128 routes in the main table over a cali link. */

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IfName, Netns, NetnsPath } from '#kernel/names.ts'
+import type { Cidr } from '#net/cidr.ts'
+import type { Family, Ip } from '#net/ip.ts'
+import type { Mac } from '#net/mac.ts'
+
+/** A device and where it is. */
+export interface Dev {
+  readonly ns: Netns
+  readonly dev: IfName
+}
+
+/** The pair that joins a pod to the host. `owner` (the container id) is written on the host end as its alias. */
+export interface VethWant {
+  readonly hostDev: IfName
+  readonly hostMac: Mac
+  readonly netns: NetnsPath
+  readonly podDev: IfName
+  readonly podMac: Mac
+  readonly mtu: number
+}
+/** Every wanted device is up. */
+export interface LinkWant extends Dev {
+  readonly mtu?: number
+  readonly alias?: string
+}
+export interface AddrWant extends Dev {
+  readonly address: Ip
+  readonly prefix: number
+  readonly nodad?: boolean
+  /** False: this very address must not be there. */
+  readonly present: boolean
+}
+export interface SysctlWant {
+  readonly ns: Netns
+  readonly key: string
+  readonly value: string
+}
+export interface RouteWant extends Dev {
+  readonly table: number
+  readonly dst: Cidr
+  readonly via?: Ip
+  readonly scope: 'global' | 'link'
+  readonly onlink?: boolean
+}
+export interface RuleWant {
+  readonly priority: number
+  readonly from?: Cidr
+  readonly to?: Cidr
+  readonly table: number
+}
+export interface NeighWant extends Dev {
+  readonly ip: Ip
+  readonly mac: Mac
+}
+export interface TbfWant extends Dev {
+  readonly rate: number
+  readonly burst: number
+  readonly limit: number
+}
+
+/** The whole wanted state of one pod, or of one ENI. What it does not mention is not touched. Rules are the host's. */
+export interface Desired {
+  readonly veth?: VethWant
+  readonly links: readonly LinkWant[]
+  readonly sysctls: readonly SysctlWant[]
+  readonly addrs: readonly AddrWant[]
+  /** Devices on which no other global address of the family may stay. */
+  readonly exclusive: readonly (Dev & { readonly family: Family })[]
+  readonly neighs: readonly NeighWant[]
+  readonly routes: readonly RouteWant[]
+  readonly rules: readonly RuleWant[]
+  readonly tbfs: readonly TbfWant[]
+}
+
+/** Both wanted states, the first one's operations first. At most one may want a veth. */
+export function merge(a: Desired, b: Desired): Desired {
+  const veth = a.veth ?? b.veth
+  return {
+    ...(veth === undefined ? {} : { veth }),
+    links: [...a.links, ...b.links],
+    sysctls: [...a.sysctls, ...b.sysctls],
+    addrs: [...a.addrs, ...b.addrs],
+    exclusive: [...a.exclusive, ...b.exclusive],
+    neighs: [...a.neighs, ...b.neighs],
+    routes: [...a.routes, ...b.routes],
+    rules: [...a.rules, ...b.rules],
+    tbfs: [...a.tbfs, ...b.tbfs],
+  }
+}

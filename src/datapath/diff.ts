@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AddrWant, Desired, Dev, LinkWant, NeighWant, RouteWant, RuleWant, SysctlWant, TbfWant } from '#datapath/desired.ts'
+import { ourRule } from '#datapath/ours.ts'
+import type { Pair } from '#datapath/veth.ts'
+import type { KernelOp } from '#kernel/op.ts'
+import type { LinkState, NsState } from '#kernel/state.ts'
+import { familyOfCidr } from '#net/cidr.ts'
+import { familyOf } from '#net/ip.ts'
+
+/** What was observed: the host, and the pod's namespace when the wanted state has one. */
+export interface World {
+  readonly host: NsState
+  readonly pod?: NsState
+}
+
+/**
+ * The operations that turn what is there into what is wanted, in an order in which each can succeed: devices, their
+ * settings, addresses, up, neighbours, routes, rules, queues. New before old wherever both can exist, so that there is no
+ * moment without. Empty when nothing differs. `pair` says whether the veth of `desired` exists.
+ */
+export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
+  const { veth } = desired
+  const unmade: Dev[] =
+    pair?.state === 'absent' && veth !== undefined
+      ? [
+          { ns: 'host', dev: veth.hostDev },
+          { ns: veth.netns, dev: veth.podDev },
+        ]
+      : []
+  const at = new View(world, unmade)
+  return [
+    ...vethOps(desired, pair),
+    ...desired.sysctls.flatMap(want => sysctlOps(want, at)),
+    ...addrOps(desired, at),
+    ...desired.links.flatMap(want => linkOps(want, at, desired, pair)),
+    ...desired.neighs.flatMap(want => neighOps(want, at)),
+    ...desired.routes.flatMap(want => routeOps(want, at)),
+    ...desired.rules.flatMap(want => ruleOps(want, world.host)),
+    ...desired.tbfs.flatMap(want => tbfOps(want, at)),
+  ]
+}
+
+/** The observed state as if the devices that are still to be made had no settings at all. */
+class View {
+  readonly #world: World
+  readonly #unmade: readonly Dev[]
+
+  constructor(world: World, unmade: readonly Dev[]) {
+    this.#world = world
+    this.#unmade = unmade
+  }
+
+  state(ns: Dev['ns']): NsState | undefined {
+    return ns === 'host' ? this.#world.host : this.#world.pod
+  }
+
+  link({ ns, dev }: Dev): LinkState | undefined {
+    return this.isUnmade(ns, dev) ? undefined : this.state(ns)?.links.find(l => l.name === dev)
+  }
+
+  isUnmade(ns: Dev['ns'], dev: string): boolean {
+    return this.#unmade.some(u => u.ns === ns && u.dev === dev)
+  }
+}
+
+function vethOps({ veth }: Desired, pair: Pair | undefined): KernelOp[] {
+  if (veth === undefined || pair?.state !== 'absent') return []
+  const { hostDev, hostMac, netns, podDev, podMac, mtu } = veth
+  const add: KernelOp = { op: 'veth-add', ns: 'host', dev: hostDev, mac: hostMac, mtu, peer: { ns: netns, dev: podDev, mac: podMac, mtu } }
+  return pair.namesake ? [{ op: 'link-del', ns: 'host', dev: hostDev }, add] : [add]
+}
+
+/** A key that the kernel does not have, although its device exists, cannot be set and needs not be. */
+function sysctlOps({ ns, key, value }: SysctlWant, at: View): KernelOp[] {
+  const present = at.state(ns)?.sysctls[key]
+  const dev = key.split('/')[3] ?? ''
+  const settled = at.isUnmade(ns, dev) ? false : present === undefined || present === value
+  return settled ? [] : [{ op: 'sysctl-set', ns, key, value }]
+}
+
+function addrOps(desired: Desired, at: View): KernelOp[] {
+  const additions = desired.addrs.flatMap(want => addrOp(want, at))
+  const removals = desired.exclusive.flatMap(({ ns, dev, family }): KernelOp[] => {
+    const link = at.link({ ns, dev })
+    if (link === undefined) return []
+    const wanted = (ip: string) => desired.addrs.some(w => w.ns === ns && w.dev === dev && w.present && w.address === ip)
+    return (at.state(ns)?.addrs ?? [])
+      .filter(a => a.ifIndex === link.index && a.scope === 'global' && familyOf(a.address) === family && !wanted(a.address))
+      .map(({ address, prefix }) => ({ op: 'addr-del', ns, dev, address, prefix }))
+  })
+  return [...additions, ...removals]
+}
+
+function addrOp({ ns, dev, address, prefix, nodad, present }: AddrWant, at: View): KernelOp[] {
+  const link = at.link({ ns, dev })
+  const there = at.state(ns)?.addrs.some(a => link?.index === a.ifIndex && a.address === address && a.prefix === prefix) ?? false
+  if (there === present) return []
+  return [{ op: present ? 'addr-add' : 'addr-del', ns, dev, address, prefix, ...(nodad && present ? { nodad } : {}) }]
+}
+
+/** A device that was just made has its MTU already. */
+function linkOps(want: LinkWant, at: View, desired: Desired, pair: Pair | undefined): KernelOp[] {
+  const { ns, dev } = want
+  const link = at.link(want)
+  const mtu = link?.mtu ?? (pair?.state === 'absent' ? desired.veth?.mtu : undefined)
+  const set = {
+    ...(want.mtu !== undefined && want.mtu !== mtu ? { mtu: want.mtu } : {}),
+    ...(want.alias !== undefined && want.alias !== link?.alias ? { alias: want.alias } : {}),
+    ...(link?.up === true ? {} : { up: true }),
+  }
+  return Object.keys(set).length === 0 ? [] : [{ op: 'link-set', ns, dev, set }]
+}
+
+function neighOps({ ns, dev, ip, mac }: NeighWant, at: View): KernelOp[] {
+  const link = at.link({ ns, dev })
+  const there = at.state(ns)?.neighs.some(n => n.ifIndex === link?.index && n.ip === ip && n.mac === mac && n.permanent) ?? false
+  return there ? [] : [{ op: 'neigh-replace', ns, dev, ip, mac }]
+}
+
+/** IPv6 routes have no scope in the kernel. */
+function routeOps(want: RouteWant, at: View): KernelOp[] {
+  const { ns, dev, dst, table, via, scope } = want
+  const link = at.link(want)
+  const there =
+    at
+      .state(ns)
+      ?.routes.some(
+        r =>
+          r.dst === dst &&
+          r.table === table &&
+          r.ifIndex === link?.index &&
+          r.via === via &&
+          (familyOfCidr(dst) === 6 || r.scope === scope),
+      ) ?? false
+  if (link !== undefined && there) return []
+  return [
+    { op: 'route-replace', ns, dev, dst, table, scope, ...(via === undefined ? {} : { via }), ...(want.onlink ? { onlink: true } : {}) },
+  ]
+}
+
+/** A rule for the same prefix that looks up another table is one of ours that is out of date. */
+function ruleOps(want: RuleWant, host: NsState): KernelOp[] {
+  const same = host.rules.filter(r => r.priority === want.priority && r.from === want.from && r.to === want.to && ourRule(r) !== undefined)
+  const ops: KernelOp[] = same.some(r => r.table === want.table) ? [] : [{ op: 'rule-add', ns: 'host', ...want }]
+  for (const { table } of same) if (table !== want.table) ops.push({ op: 'rule-del', ns: 'host', ...want, table })
+  return ops
+}
+
+function tbfOps({ ns, dev, rate, burst, limit }: TbfWant, at: View): KernelOp[] {
+  const link = at.link({ ns, dev })
+  const there = at.state(ns)?.tbfs.some(t => t.ifIndex === link?.index && t.rate === rate && t.limit === limit) ?? false
+  return link !== undefined && there ? [] : [{ op: 'tbf-replace', ns, dev, rate, burst, limit }]
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Attachment, IfName } from '#datapath/attachment.ts'
+import { isHostIfName } from '#datapath/host-if-name.ts'
+import { addressesOf } from '#datapath/mode/veth-route.ts'
+import { fromPodPriority, hostOf, ourRule, ruleOperands, toPodPriority } from '#datapath/ours.ts'
+import type { Inventory } from '#datapath/port.ts'
+import { type KernelOp, mainTable } from '#kernel/op.ts'
+import type { NsQuery, NsState } from '#kernel/state.ts'
+import { hostCidr } from '#net/cidr.ts'
+import type { Ip } from '#net/ip.ts'
+
+export const inventoryQuery: NsQuery = {
+  ns: 'host',
+  links: 'all',
+  routes: { tables: [mainTable] },
+  rules: { priorities: [toPodPriority, fromPodPriority] },
+  families: [4, 6],
+}
+
+/** The host-side objects with our markers. */
+export function takeInventory(host: NsState): Inventory {
+  const hostLinks = host.links.filter(l => isHostIfName(l.name))
+  return {
+    hostLinks: hostLinks.map(({ name, index, up, alias }) => ({ name, index, up, ...(alias === undefined ? {} : { owner: alias }) })),
+    rules: host.rules.flatMap(r => ourRule(r) ?? []),
+    routes: host.routes.flatMap(r => {
+      const [ip, dev] = [hostOf(r.dst), hostLinks.find(l => l.index === r.ifIndex)?.name]
+      return ip === undefined || dev === undefined || r.via !== undefined ? [] : [{ ip, dev }]
+    }),
+  }
+}
+
+/** What of an inventory no live attachment accounts for. Pass every attachment whose lease is not dying. */
+export function leftovers(all: Inventory, live: readonly Attachment[]): Inventory {
+  const names = new Set<IfName>(live.map(a => a.hostIfName))
+  const ips = new Set<Ip>(live.flatMap(addressesOf))
+  return {
+    hostLinks: all.hostLinks.filter(l => !names.has(l.name)),
+    rules: all.rules.filter(r => !ips.has(r.ip)),
+    routes: all.routes.filter(r => !ips.has(r.ip) || !names.has(r.dev)),
+  }
+}
+
+/** What is in both: a leftover that is still there, the device not yet replaced by another of the same name. */
+export function stillThere(left: Inventory, now: Inventory): Inventory {
+  return {
+    hostLinks: left.hostLinks.filter(l => now.hostLinks.some(n => n.name === l.name && n.index === l.index)),
+    rules: left.rules.filter(r => now.rules.some(n => n.priority === r.priority && n.ip === r.ip && n.table === r.table)),
+    routes: left.routes.filter(r => now.routes.some(n => n.ip === r.ip && n.dev === r.dev)),
+  }
+}
+
+/** Removes rules and routes of an inventory; its devices go with `reapLinks`. */
+export function removalOf(left: Inventory): KernelOp[] {
+  return [
+    ...left.rules.map((rule): KernelOp => ({ op: 'rule-del', ns: 'host', ...ruleOperands(rule) })),
+    ...left.routes.map(
+      ({ ip, dev }): KernelOp => ({ op: 'route-del', ns: 'host', dev, dst: hostCidr(ip), table: mainTable, scope: 'link' }),
+    ),
+  ]
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from 'node:crypto'
+import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import type { NsState } from '#kernel/state.ts'
+import { AppError } from '#lib/errors.ts'
+import { type Mac, macFromBytes } from '#net/mac.ts'
+
+/**
+ * The state of a pod's pair. `joined`: the two ends are there and belong together. `absent`: it must be made;
+ * `namesake` says that another pair's host end has the name and must go first.
+ */
+export type Pair =
+  | { readonly state: 'joined'; readonly hostMac: Mac; readonly podMac: Mac }
+  | { readonly state: 'absent'; readonly namesake: boolean; readonly hostMac: Mac; readonly podMac: Mac }
+
+/**
+ * Recognises the pair of one sandbox. A host end of the same name may belong to a dead sandbox of a pod with the same
+ * name: each end must name the other by number, and the host end's far namespace must be this one.
+ * Throws `pod-interface-taken` when the pod already has an interface of that name that is not ours to replace.
+ */
+export function recognisePair(a: SharedEniAttachment, host: NsState, pod: NsState): Pair {
+  const hostEnd = host.links.find(l => l.name === a.hostIfName)
+  const podEnd = pod.links.find(l => l.name === a.ifName)
+  if (hostEnd?.mac !== undefined && podEnd?.mac !== undefined) {
+    const joined =
+      hostEnd.peerIndex === podEnd.index &&
+      podEnd.peerIndex === hostEnd.index &&
+      hostEnd.peerNsid !== undefined &&
+      hostEnd.peerNsid === host.nsids[a.netns]
+    if (joined) return { state: 'joined', hostMac: hostEnd.mac, podMac: podEnd.mac }
+  }
+  if (podEnd !== undefined) {
+    throw new AppError(
+      'pod-interface-taken',
+      `${a.netns} already has an interface ${a.ifName} whose other end is not ${a.hostIfName}: another plugin made it; remove it from the CNI configuration`,
+    )
+  }
+  return { state: 'absent', namesake: hostEnd !== undefined, ...newMacs(a) }
+}
+
+/** The addresses that the two ends get when they are made. */
+export function newMacs(a: SharedEniAttachment): { readonly hostMac: Mac; readonly podMac: Mac } {
+  return { hostMac: macOf(a, 'host'), podMac: macOf(a, 'pod') }
+}
+
+/**
+ * The address of a pair's end, derived from the sandbox so that planning needs no randomness. Locally administered,
+ * unicast. Set at birth: an end without an explicit address may get another one from udev after its MAC was used.
+ */
+function macOf(a: SharedEniAttachment, end: 'host' | 'pod'): Mac {
+  const digest = createHash('sha1').update(`${a.containerId}/${a.ifName}/${end}`).digest()
+  return macFromBytes(Uint8Array.of((digest.readUInt8(0) & 0xfc) | 0x02, ...digest.subarray(1, 6)))
+}
