@@ -25,7 +25,7 @@ export function contextOf(names: Names, apiPort: number): Context {
   return {
     names,
     supervisor: new SupervisorClient(names.supervisorSocket),
-    cloud: new CloudClient(names.cloudSocket),
+    cloud: new CloudClient(names),
     pki: { dir: names.pki },
     api: new Api(apiPort, names.pki),
   }

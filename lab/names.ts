@@ -15,6 +15,9 @@ export interface Names {
   readonly pki: string
   readonly supervisorSocket: string
   readonly cloudSocket: string
+  /** The simulator's state, with its operator's socket: what `node sim/cli.ts --state` takes. */
+  readonly cloudState: string
+  readonly adminSocket: string
   /** Where the gateway in the control plane's namespace takes connections for the API server. */
   readonly apiSocket: string
   /** Record of running processes, for a `down` without the supervisor. */
@@ -38,6 +41,8 @@ export function namesOf(lab: string, root = labRoot()): Names {
     pki: join(dir, 'pki'),
     supervisorSocket: join(dir, 'supervisor.sock'),
     cloudSocket: join(dir, 'cloud.sock'),
+    cloudState: join(dir, 'cloud', 'state'),
+    adminSocket: join(dir, 'cloud', 'state', 'admin.sock'),
     apiSocket: join(dir, 'api.sock'),
     processes: join(dir, 'processes.json'),
     state: join(dir, 'lab.json'),

@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
+import { listenAdmin } from '../../sim/admin.ts'
 import { METADATA_ADDRESS, OPENAPI_ADDRESS } from '../../sim/fabric/base.ts'
 import { Fabric } from '../../sim/fabric/fabric.ts'
-import type { FaultSpec } from '../../sim/fault.ts'
 import { listenMetadata } from '../../sim/metadata.ts'
 import type { FabricView } from '../../sim/model/view.ts'
 import { parseSeed } from '../../sim/seed.ts'
@@ -22,7 +22,7 @@ const dir = join(names.dir, 'cloud')
 const machinesFile = join(dir, 'machines.json')
 mkdirSync(dir, { recursive: true })
 
-const simulator = new Simulator({ seed: parseSeed(JSON.parse(readFileSync(join(dir, 'seed.json'), 'utf8'))), stateDir: join(dir, 'state') })
+const simulator = new Simulator({ seed: parseSeed(JSON.parse(readFileSync(join(dir, 'seed.json'), 'utf8'))), stateDir: names.cloudState })
 const machines = new Map<string, string>(existsSync(machinesFile) ? Object.entries(JSON.parse(readFileSync(machinesFile, 'utf8'))) : [])
 const placed = new Map([...machines].map(([id, netns]) => [id, { netns, configurePrimary: true }]))
 const fabricNames = { fabric: netnsOf(names, 'fabric'), internet: netnsOf(names, 'internet') }
@@ -71,8 +71,6 @@ const handlers: { [P in keyof CloudRequests]: (request: CloudRequests[P]['reques
     return Object.fromEntries(devices)
   },
   '/call': async ({ action, params }) => simulator.call(action, params),
-  '/fault/add': async spec => simulator.addFault(spec as FaultSpec),
-  '/fault/clear': async ({ id }) => simulator.clearFaults(id),
 }
 
 async function unplace(instanceId: string): Promise<null> {
@@ -98,6 +96,7 @@ async function answer(request: IncomingMessage): Promise<unknown> {
 
 await simulator.listen({ host: OPENAPI_ADDRESS, port: 80 })
 await listenMetadata(simulator, { host: METADATA_ADDRESS, port: 80 })
+await listenAdmin(simulator, names.adminSocket)
 rmSync(names.cloudSocket, { force: true })
 createServer((request, response) => {
   answer(request).then(

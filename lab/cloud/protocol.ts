@@ -15,8 +15,6 @@ export interface CloudRequests {
   '/fabric/links': { readonly request: object; readonly reply: { readonly [eniId: string]: Device } }
   /** An OpenAPI operation in process, as an all-powerful caller. */
   '/call': { readonly request: { readonly action: string; readonly params: Readonly<Record<string, string>> }; readonly reply: object }
-  '/fault/add': { readonly request: object; readonly reply: string }
-  '/fault/clear': { readonly request: { readonly id?: string }; readonly reply: number }
 }
 
 /** An instance in the seed's first security group, with its first role, in the named vSwitch or the seed's first. */

@@ -112,6 +112,22 @@ test('a program that is killed comes back, and the simulated cloud goes on where
   assert.equal(await runPod('again', 'echo works'), 'works')
 })
 
+test('faults of the cloud are made by its operator socket', async () => {
+  const url = 'http://100.100.100.200/latest/meta-data/instance-id'
+  const { id } = await lab.cloud.admin<{ id: string }>('POST', '/faults', { kind: 'metadata-outage' })
+  assert.match(await fetchOn(url), /^503/)
+  await lab.cloud.admin('DELETE', `/faults/${id}`)
+  assert.equal(await fetchOn(url), `200 ${lab.node('node1').identity.instanceId}`)
+})
+
+test('orphans of a node are collected by its first process', async () => {
+  const node = lab.node('node1')
+  await node.exec(['sh', '-c', 'for i in 1 2 3; do (sleep 0.1 &) ; done'])
+  const listed = async () => (await node.exec(['ps', '-eo', 'stat,args'])).stdout
+  await until('the orphans end', 5_000, async () => !(await listed()).includes('sleep 0.1'))
+  await until('no orphan stays a zombie', 5_000, async () => !/^Z.*sleep/m.test(await listed()))
+})
+
 test('a reboot gives a new boot id and an empty /run, and keeps disk and ENIs', async () => {
   const node = lab.node('node1')
   await node.exec(['sh', '-c', 'echo x > /run/gone; echo x > /var/lib/cni/kept'])
