@@ -56,13 +56,12 @@ function hostDefault(family: Family, host: NsState): { readonly ifIndex: number;
 
 /**
  * The wanted state of an ENI's device (Terway's wire contract): up, the node's own address as /32 or /128, and a default
- * route through the vSwitch's gateway in the table of the device. `mtu` is left as it is when undefined.
+ * route through the vSwitch's gateway in the table of the device. `mtu` is left as it is when undefined. A family without
+ * a gateway is left alone.
  */
-export function planEni(eni: EniDevice, facts: EniFacts, mtu: number | undefined): Desired {
+export function planEni(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: EniFacts, mtu: number | undefined): Desired {
   const at = { ns: 'host', dev: facts.dev } as const
-  const families: Family[] = []
-  if (eni.gateway4 !== undefined) families.push(4)
-  if (eni.gateway6 !== undefined) families.push(6)
+  const families = ([4, 6] as const).filter(f => (f === 4 ? eni.gateway4 : eni.gateway6) !== undefined)
   const managed = facts.primary ? [] : facts.hostIps.filter(ip => families.includes(familyOf(ip)))
   const link: LinkWant = { ...at, ...(mtu === undefined ? {} : { mtu }) }
   return {
@@ -77,7 +76,7 @@ export function planEni(eni: EniDevice, facts: EniFacts, mtu: number | undefined
   }
 }
 
-function eniRoutes(eni: EniDevice, facts: EniFacts): RouteWant[] {
+function eniRoutes(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: EniFacts): RouteWant[] {
   const at = { ns: 'host', dev: facts.dev } as const
   const table = tableOf(facts.index)
   const routes: RouteWant[] = []

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import type { EniDevice, SharedEniAttachment } from '#datapath/attachment.ts'
 import {
   type AddrWant,
   type Desired,
@@ -70,7 +70,15 @@ export function plan(a: SharedEniAttachment, facts: VethRouteFacts): Desired {
       ...(a.egressBytesPerSecond === undefined ? [] : [{ ...pod, ...bucket(a.egressBytesPerSecond, a.mtu) }]),
     ],
   }
-  return merge(planEni(a.eni, facts.eni, undefined), own)
+  return merge(planEni(gatewaysOf(a), facts.eni, undefined), own)
+}
+
+/** Only the families the pod has: a pod without IPv6 is no judge of the ENI's. Its subnet is the ENI's unless the ENI says otherwise. */
+function gatewaysOf({ eni, v4, v6 }: SharedEniAttachment): Pick<EniDevice, 'gateway4' | 'gateway6'> {
+  return {
+    ...(v4 === undefined ? {} : { gateway4: eni.gateway4 ?? v4.gateway }),
+    ...(v6 === undefined ? {} : { gateway6: eni.gateway6 ?? v6.gateway }),
+  }
 }
 
 /** The pod's addresses, IPv4 first. */

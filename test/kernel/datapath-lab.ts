@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { EniDevice, SharedEniAttachment } from '#datapath/attachment.ts'
+import { makeDatapath } from '#datapath/engine.ts'
+import { hostIfName } from '#datapath/host-if-name.ts'
+import type { Datapath } from '#datapath/port.ts'
+import { makeKernel } from '#kernel/kernel.ts'
+import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
+import type { Kernel } from '#kernel/port.ts'
+import { realClock } from '#lib/clock.ts'
+import { silent } from '#lib/log.ts'
+import { parseCidr } from '#net/cidr.ts'
+import { parseIpv4, parseIpv6 } from '#net/ip.ts'
+import { parseMac } from '#net/mac.ts'
+
+/**
+ * A node with two ENIs, out of network namespaces; the test process itself stays out of all of them.
+ *
+ *   gw0 ── eth0 ┐          ┌ cali… ── pod
+ *   gw1 ── eth1 ┤   host   ├ cali… ── pod
+ *   gw2 ── eth2 ┘          └ …
+ *
+ * eth0 is the node's own interface (192.0.2.10, default route). Each ENI's gateway owns 10.0.<n>.253 and fd00:<n>::fd, and
+ * the same "internet" addresses, so that an answer tells which way a packet went. As in the cloud, the gateway knows by
+ * itself which MAC has a pod's address.
+ */
+export const internet4 = '198.51.100.1'
+export const internet6 = '2001:db8:ffff::1'
+export const hostIp4 = '192.0.2.10'
+export const hostIp6 = '2001:db8:1::10'
+export const port = 7777
+
+const enis: Record<1 | 2, EniDevice> = { 1: eniDevice(1), 2: eniDevice(2) }
+
+function eniDevice(n: 1 | 2): EniDevice {
+  return {
+    eniId: `eni-${n}`,
+    mac: parseMac(`00:16:3e:00:00:0${n}`),
+    gateway4: parseIpv4(`10.0.${n}.253`),
+    gateway6: parseIpv6(`fd00:${n}::fd`),
+  }
+}
+
+export interface PodOptions {
+  readonly eni?: 1 | 2
+  readonly families?: readonly (4 | 6)[]
+  readonly more?: Partial<SharedEniAttachment>
+}
+
+export class DatapathLab {
+  readonly prefix: string
+  readonly kernel: Kernel
+  readonly datapath: Datapath
+  readonly #namespaces: string[]
+  readonly #probes: Probe[] = []
+
+  private constructor(prefix: string, namespaces: string[], kernel: Kernel) {
+    this.prefix = prefix
+    this.#namespaces = namespaces
+    this.kernel = kernel
+    this.datapath = makeDatapath(kernel, { clock: realClock, log: silent })
+  }
+
+  /** `name` tells labs of one process apart. */
+  static async create(name: string): Promise<DatapathLab> {
+    const prefix = `tdp${process.pid}${name}`
+    const namespaces = ['host', 'gw0', 'gw1', 'gw2'].map(n => `${prefix}-${n}`)
+    const lines = (ns: string, text: string) => batch(`${prefix}-${ns}`, text)
+    try {
+      for (const ns of namespaces) ip('netns', 'add', ns)
+      for (const n of [0, 1, 2]) {
+        // The far end of each wire is in the gateway's namespace; MACs of the cloud's vendor prefix.
+        lines(
+          'host',
+          `link add eth${n} address 00:16:3e:00:00:0${n} type veth peer name wire address 00:16:3e:00:01:0${n} netns ${prefix}-gw${n}`,
+        )
+        lines(`gw${n}`, `link set lo up\nlink set wire up\naddr add ${internet4}/32 dev lo\naddr add ${internet6}/128 dev lo nodad`)
+      }
+      lines('host', `link set lo up\nlink set eth0 up\naddr add ${hostIp4}/24 dev eth0\naddr add ${hostIp6}/64 dev eth0 nodad`)
+      lines('host', 'route add default via 192.0.2.1\n-6 route add default via 2001:db8:1::1')
+      lines('gw0', 'addr add 192.0.2.1/24 dev wire\naddr add 2001:db8:1::1/64 dev wire nodad')
+      for (const n of [1, 2]) lines(`gw${n}`, `addr add 10.0.${n}.253/24 dev wire\naddr add fd00:${n}::fd/64 dev wire nodad`)
+      return new DatapathLab(prefix, namespaces, await makeKernel({ hostNetns: netnsFile(`${prefix}-host`) }))
+    } catch (e) {
+      for (const ns of namespaces) removeNetns(ns)
+      throw e
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const probe of this.#probes) probe.close()
+    await this.datapath.close()
+    for (const ns of this.#namespaces) removeNetns(ns)
+  }
+
+  eni(n: 1 | 2): EniDevice {
+    return enis[n]
+  }
+
+  /** Runs `ip` (or `tc`, `sysctl`, … as the first word) in a namespace of the lab. */
+  run(ns: string, command: string): string {
+    return execFileSync('ip', ['netns', 'exec', `${this.prefix}-${ns}`, ...command.split(' ')], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+  }
+
+  /** A sandbox's namespace, and the attachment of pod number `n` (10.0.<eni>.<n>, fd00:<eni>::<n>). */
+  pod(n: number, { eni = 1, families = [4], more = {} }: PodOptions = {}): SharedEniAttachment {
+    const ns = `pod${n}`
+    this.addNetns(ns)
+    const attachment: SharedEniAttachment = {
+      kind: 'shared-eni',
+      containerId: `container-${n}`,
+      netns: parseNetnsPath(netnsFile(`${this.prefix}-${ns}`)),
+      ifName: parseIfName('eth0'),
+      hostIfName: hostIfName('default', ns, 'eth0'),
+      mtu: 1500,
+      eni: enis[eni],
+      defaultRoute: true,
+      extraRoutes: [],
+      ...more,
+    }
+    const v4 = { address: parseIpv4(`10.0.${eni}.${n}`), subnet: parseCidr(`10.0.${eni}.0/24`), gateway: parseIpv4(`10.0.${eni}.253`) }
+    const v6 = { address: parseIpv6(`fd00:${eni}::${n}`), subnet: parseCidr(`fd00:${eni}::/64`), gateway: parseIpv6(`fd00:${eni}::fd`) }
+    for (const f of families) {
+      this.run(`gw${eni}`, `ip neigh replace ${f === 4 ? v4.address : v6.address} lladdr ${enis[eni].mac} dev wire nud permanent`)
+    }
+    return { ...attachment, ...(families.includes(4) ? { v4 } : {}), ...(families.includes(6) ? { v6 } : {}) }
+  }
+
+  /** The runtime brings the loopback up before it calls the plugin. */
+  addNetns(ns: string): void {
+    ip('netns', 'add', `${this.prefix}-${ns}`)
+    this.#namespaces.push(`${this.prefix}-${ns}`)
+    batch(`${this.prefix}-${ns}`, 'link set lo up')
+  }
+
+  removeNetns(ns: string): void {
+    removeNetns(`${this.prefix}-${ns}`)
+  }
+
+  async probe(ns: string): Promise<Probe> {
+    const probe = new Probe(`${this.prefix}-${ns}`)
+    this.#probes.push(probe)
+    await probe.say({ cmd: 'serve', port, name: ns })
+    return probe
+  }
+}
+
+/** The other end of datapath-probe.ts. */
+export class Probe {
+  readonly #child: ChildProcess
+  readonly #waiting = new Map<number, (answer: never) => void>()
+  #nextId = 0
+
+  constructor(netns: string) {
+    const script = fileURLToPath(new URL('datapath-probe.ts', import.meta.url))
+    const child = spawn('ip', ['netns', 'exec', netns, process.execPath, script], { stdio: ['pipe', 'pipe', 'inherit'] })
+    createInterface({ input: child.stdout }).on('line', line => {
+      const { id, answer } = JSON.parse(line)
+      this.#waiting.get(id)?.(answer as never)
+      this.#waiting.delete(id)
+    })
+    this.#child = child
+  }
+
+  say<T = string>(command: object): Promise<T> {
+    return new Promise<T>(resolve => {
+      const id = this.#nextId++
+      this.#waiting.set(id, resolve)
+      this.#child.stdin?.write(`${JSON.stringify({ id, ...command })}\n`)
+    })
+  }
+
+  /** Who answered and what address it saw: `gw1 10.0.1.5`; `timeout` when nobody did. */
+  ask(host: string, timeoutMs = 3000): Promise<string> {
+    return this.say({ cmd: 'ask', host, port, timeoutMs })
+  }
+
+  close(): void {
+    this.#child.stdin?.end()
+  }
+}
+
+export function netnsFile(name: string): string {
+  return `/run/netns/${name}`
+}
+
+/** Polls until the condition holds; fails after five seconds. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 5000
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+}
+
+function ip(...args: string[]): void {
+  execFileSync('ip', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+/** One `ip` command per line. */
+function batch(ns: string, text: string): void {
+  for (const line of text.split('\n')) ip('-n', ns, ...line.split(' '))
+}
+
+function removeNetns(ns: string): void {
+  try {
+    ip('netns', 'del', ns)
+  } catch {
+    // It was removed by the test itself, or never made.
+  }
+}
