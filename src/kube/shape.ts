@@ -17,9 +17,9 @@ export interface Shape {
   readonly default?: unknown
   readonly minimum?: number
   readonly minLength?: number
-  readonly maxItems?: number
   readonly format?: string
   readonly 'x-kubernetes-map-type'?: string
+  readonly 'x-kubernetes-list-type'?: string
 }
 
 /** TypeBox types the schema by what it infers, not by its keywords; at run time it is the plain JSON Schema. */

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { type NodeCr, nodeCrs } from '#kube/crd/node.ts'
 import { type NodeRuntime, nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { type PodEni, podEnis } from '#kube/crd/pod-eni.ts'
-import { podNetworkings } from '#kube/crd/pod-networking.ts'
+import { type PodNetworking, podNetworkings } from '#kube/crd/pod-networking.ts'
 import { Election } from '#kube/elect.ts'
 import type { Kube, KubeObject, WatchHandler } from '#kube/port.ts'
 import { type ConfigMap, configMaps } from '#kube/reflect/config-map.ts'
@@ -158,10 +158,15 @@ function objects(kube: () => Kube): void {
   })
 
   test('the schema holds: wrong values are refused by path, unknown fields are pruned, defaults are set', async () => {
-    const spec = { eniOptions: {}, allocationType: {}, nonsense: { a: 1 }, vSwitchOptions: ['vsw-1'] }
-    const object = { apiVersion, kind: 'PodNetworking', metadata: { name: 'schema' }, spec }
+    const spec = { allocationType: {}, nonsense: { a: 1 }, vSwitchOptions: ['vsw-1'] }
+    const object = { apiVersion, kind: 'PodNetworking', metadata: { name: 'schema' }, spec } as unknown as PodNetworking
     const created = await kube().create(podNetworkings, object)
-    assert.deepEqual(created.spec, { eniOptions: { eniType: 'Default' }, allocationType: { type: 'Elastic' }, vSwitchOptions: ['vsw-1'] })
+    assert.deepEqual(created.spec, {
+      eniOptions: { eniType: 'Default' },
+      allocationType: { type: 'Elastic' },
+      vSwitchOptions: ['vsw-1'],
+      vSwitchSelectOptions: { vSwitchSelectionPolicy: 'ordered' },
+    })
     const wrong = { type: 'merge', body: { spec: { allocationType: { type: 'Sticky' } } } } as const
     await assert.rejects(kube().patch(podNetworkings, 'schema', wrong), { code: 'invalid', message: /spec\.allocationType\.type/ })
     const nulls = await kube().patch(podNetworkings, 'schema', { type: 'json', body: [{ op: 'add', path: '/spec/selector', value: null }] })

@@ -116,7 +116,7 @@ export class KubeModel {
     const kind = this.kind(r)
     const history = {
       version: () => this.lastVersion,
-      since: (v: number) => (v < kind.forgotten ? undefined : kind.history.filter(c => c.version > v)),
+      since: (v: number) => (v < kind.forgotten ? undefined : kind.history.slice(firstAfter(kind.history, v))),
       list: () => this.stored(r),
     }
     const onStop = (w: Watcher<T>) => kind.watchers.delete(w as unknown as Watcher<KubeObject>)
@@ -178,6 +178,17 @@ export class KubeModel {
   private time(): string {
     return `${new Date(this.clock.wall()).toISOString().slice(0, 19)}Z`
   }
+}
+
+/** Index of the first change after the version; history is in the order of versions. */
+function firstAfter(history: readonly Change[], version: number): number {
+  let [low, high] = [0, history.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((history[middle]?.version ?? 0) > version) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 function idOf(r: Resource<KubeObject>): string {

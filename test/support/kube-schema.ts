@@ -19,7 +19,7 @@ export function admit(group: string, plural: string, object: Stored): Stored {
   for (const [part, schema] of Object.entries(parts)) {
     if (object[part] === undefined || object[part] === null) continue
     try {
-      out[part] = withDefaults(shapeOf(schema), parseValue(`${kind} ${nameIn(metadata)}`, schema, object[part], 'drop', part))
+      out[part] = parseValue(`${kind} ${nameIn(metadata)}`, schema, withDefaults(shapeOf(schema), object[part]), 'drop', part)
     } catch (e) {
       throw fail('invalid', messageOf(e))
     }

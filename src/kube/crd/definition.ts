@@ -64,11 +64,11 @@ export function crdOf(d: Definition): CrdManifest {
 
 /** A structural schema says maps by additionalProperties and wants a type beside every enum. */
 function structural(s: Shape): Json {
-  const { description, default: byDefault, minimum, minLength, maxItems, format } = s
+  const { description, default: byDefault, minimum, minLength, format } = s
   const map = mapValueOf(s)
   const properties = Object.entries(s.properties ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))
   const required = [...(s.required ?? [])].sort()
-  const atomic = s['x-kubernetes-map-type']
+  const [mapType, listType] = [s['x-kubernetes-map-type'], s['x-kubernetes-list-type']]
   return {
     ...(description !== undefined && { description }),
     type: s.type ?? 'string',
@@ -77,11 +77,11 @@ function structural(s: Shape): Json {
     ...(format !== undefined && { format }),
     ...(minimum !== undefined && { minimum }),
     ...(minLength !== undefined && { minLength }),
-    ...(maxItems !== undefined && { maxItems }),
     ...(map && { additionalProperties: structural(map) }),
     ...(s.items && { items: structural(s.items) }),
     ...(properties.length > 0 && { properties: Object.fromEntries(properties.map(([k, v]) => [k, structural(v)])) }),
     ...(required.length > 0 && { required }),
-    ...(atomic !== undefined && { 'x-kubernetes-map-type': atomic }),
+    ...(mapType !== undefined && { 'x-kubernetes-map-type': mapType }),
+    ...(listType !== undefined && { 'x-kubernetes-list-type': listType }),
   }
 }

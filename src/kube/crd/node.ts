@@ -32,7 +32,7 @@ const eniConfig = Type.Object({
   vSwitchSelectPolicy: selectionPolicy,
   tag: Type.Optional(textMap),
   tagFilter: Type.Optional(textMap),
-  tagBlockList: Type.Optional(Type.Array(Type.Object({ key: Type.Optional(text), value: Type.Optional(text) }))),
+  tagBlockList: Type.Optional(Type.Array(Type.Object({ key: text, value: text }))),
   resourceGroupID: Type.Optional(text),
   enableIPv4: Type.Optional(flag),
   enableIPv6: Type.Optional(flag),

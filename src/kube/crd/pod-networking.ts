@@ -7,24 +7,24 @@ import type { ValueOf } from '../shape.ts'
 import { allocationType, group, type selectionPolicy, text, textMap, texts, time, version } from './common.ts'
 
 /** PodNetworking: which pods get an ENI of their own, and from which vSwitches. Spec: the user; status: the controller. */
+const atomic = { 'x-kubernetes-list-type': 'atomic' }
+const requirement = Type.Object({ key: text, operator: text, values: Type.Optional(Type.Array(text, atomic)) })
 const labelSelector = Type.Object(
-  {
-    matchLabels: Type.Optional(textMap),
-    matchExpressions: Type.Optional(Type.Array(Type.Object({ key: text, operator: text, values: Type.Optional(texts) }))),
-  },
+  { matchLabels: Type.Optional(textMap), matchExpressions: Type.Optional(Type.Array(requirement, atomic)) },
   { 'x-kubernetes-map-type': 'atomic' },
 )
 
 export const podNetworkingSpec = Type.Object({
-  eniOptions: Type.Object({ eniType: Type.Optional(Type.Enum(['Trunk', 'ENI', 'Default'], { default: 'Default' })) }),
+  eniOptions: Type.Object({ eniType: Type.Enum(['Trunk', 'ENI', 'Default'], { default: 'Default' }) }, { default: { eniType: 'Default' } }),
   allocationType: Type.Optional(allocationType),
   selector: Type.Optional(Type.Object({ podSelector: Type.Optional(labelSelector), namespaceSelector: Type.Optional(labelSelector) })),
-  securityGroupIDs: Type.Optional(Type.Array(Type.String(), { maxItems: 10 })),
+  securityGroupIDs: Type.Optional(texts),
   vSwitchOptions: Type.Optional(texts),
   vSwitchSelectOptions: Type.Optional(
-    Type.Object({
-      vSwitchSelectionPolicy: Type.Optional(Type.Enum(['ordered', 'random', 'most'], { default: 'ordered' })),
-    }),
+    Type.Object(
+      { vSwitchSelectionPolicy: Type.Optional(Type.Enum(['ordered', 'random', 'most'], { default: 'ordered' })) },
+      { default: { vSwitchSelectionPolicy: 'ordered' } },
+    ),
   ),
 })
 
@@ -56,6 +56,7 @@ export const podNetworkings = resource<PodNetworking>({
   // Objects from before eniOptions existed are still stored without it, and mean Default.
   upgrade: raw => {
     const spec = isObject(raw.spec) ? raw.spec : {}
-    return { ...raw, spec: { ...spec, eniOptions: spec.eniOptions ?? {} } }
+    const eniOptions = isObject(spec.eniOptions) ? spec.eniOptions : {}
+    return { ...raw, spec: { ...spec, eniOptions: { eniType: 'Default', ...eniOptions } } }
   },
 })

@@ -179,7 +179,7 @@ test('managedFields and nulls are dropped, a missing spec is empty', () => {
 
 test('a pod networking from before eniOptions means the default', () => {
   const { eniOptions: _, ...spec } = podNetworking.spec
-  assert.deepEqual(podNetworkings.parse({ ...podNetworking, spec }).spec.eniOptions, {})
+  assert.deepEqual(podNetworkings.parse({ ...podNetworking, spec }).spec.eniOptions, { eniType: 'Default' })
 })
 
 test('the fields that docs/addresses.md adds are typed', () => {
