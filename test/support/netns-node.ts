@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { defaultOptions, type Options } from '#daemon/deps.ts'
+import { realClock } from '#lib/clock.ts'
+import { type CniCall, type CniReply, podArgs } from './cni-client.ts'
+import { serveKube } from './kube-ipc.ts'
+import { KubeModel } from './kube-model.ts'
+import { eni, NodeWorld, nodeName } from './node-world.ts'
+import { compileShim, type Shim } from './shim.ts'
+import type { TerwaydConfig } from './terwayd.ts'
+
+let worlds = 0
+
+/**
+ * A node made of network namespaces, with a fabric behind its ENI: pods answer pings of the fabric's gateway and of each
+ * other. terwayd runs in it as a process, CNI calls go through the compiled shim, the cluster is a KubeModel here.
+ * Everything carries the name `twd<pid>-<n>` and goes with the world.
+ */
+export class NetnsNode implements AsyncDisposable {
+  readonly name = `twd${process.pid}-${worlds++}`
+  readonly dir = mkdtempSync(join(tmpdir(), 'terwayd-'))
+  readonly model = new KubeModel(realClock)
+  readonly cluster: NodeWorld
+  readonly options: Options
+  readonly ledgerPath = join(this.dir, 'lib', 'ledger.db')
+  bootId = 'boot-1'
+  process: ChildProcess | undefined
+  readonly #shim: Shim = compileShim()
+  readonly #pods = new Set<string>()
+
+  constructor(addresses: readonly string[], options: Partial<Options> = {}) {
+    this.cluster = new NodeWorld(this.model, addresses)
+    for (const sub of ['etc', 'net.d']) mkdirSync(join(this.dir, sub))
+    writeFileSync(join(this.dir, 'etc', '10-terway.conf'), '{"cniVersion":"0.4.0","name":"terway","type":"terway"}')
+    this.options = {
+      ...defaultOptions,
+      nodeName,
+      cniSocket: join(this.dir, 'cni.socket'),
+      cniConfDir: join(this.dir, 'etc'),
+      hostCniDir: join(this.dir, 'net.d'),
+      podWait: 300,
+      addressWait: 500,
+      reportInterval: 20,
+      podGoneFloor: 500,
+      ...options,
+    }
+    try {
+      this.#makeNamespaces(addresses)
+    } catch (e) {
+      this.#removeNamespaces()
+      throw e
+    }
+  }
+
+  #makeNamespaces(addresses: readonly string[]): void {
+    const [node, fabric] = [this.name, `${this.name}-f`]
+    for (const ns of [node, fabric]) {
+      ip('netns', 'add', ns)
+      ip('-n', ns, 'link', 'set', 'lo', 'up')
+    }
+    ip('-n', node, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'port0', 'netns', fabric)
+    ip('-n', fabric, 'addr', 'add', '192.168.0.253/24', 'dev', 'port0')
+    ip('-n', fabric, 'link', 'set', 'port0', 'up')
+    ip('-n', node, 'addr', 'add', '192.168.0.10/24', 'dev', 'eth0')
+    ip('-n', node, 'link', 'set', 'eth0', 'up')
+    ip('-n', node, 'route', 'add', 'default', 'via', '192.168.0.253')
+    ip('-n', node, 'link', 'add', 'eth1', 'address', eni.mac, 'type', 'veth', 'peer', 'name', 'port1', 'netns', fabric)
+    ip('-n', fabric, 'addr', 'add', '10.0.0.253/32', 'dev', 'port1')
+    ip('-n', fabric, 'link', 'set', 'port1', 'up')
+    for (const address of addresses) {
+      ip('-n', fabric, 'route', 'add', address, 'dev', 'port1')
+      ip('-n', fabric, 'neigh', 'add', address, 'lladdr', eni.mac, 'dev', 'port1', 'nud', 'permanent')
+    }
+  }
+
+  /** Starts terwayd; resolves when its socket is open. `crashAt` arms a crash point; `wrap` is a command line before node's. */
+  async start(o: { readonly crashAt?: string; readonly wrap?: readonly string[] } = {}): Promise<ChildProcess> {
+    const config: TerwaydConfig = { options: this.options, ledgerPath: this.ledgerPath, bootId: this.bootId }
+    rmSync(this.options.cniSocket, { force: true })
+    const child = spawn(
+      'nsenter',
+      [`--net=/run/netns/${this.name}`, ...(o.wrap ?? []), process.execPath, join(import.meta.dirname, 'terwayd.ts')],
+      {
+        env: { ...process.env, TERWAYD_TEST: JSON.stringify(config), ...(o.crashAt === undefined ? {} : { TERWAY_CRASH_AT: o.crashAt }) },
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+        serialization: 'json',
+      },
+    )
+    this.process = child
+    serveKube(child, this.model.client('terwayd'))
+    await wait(
+      () => existsSync(this.options.cniSocket) || child.exitCode !== null || child.signalCode !== null,
+      'terwayd to open its socket',
+    )
+    return child
+  }
+
+  /** Also waits until STATUS succeeds. */
+  async started(o: { readonly wrap?: readonly string[] } = {}): Promise<ChildProcess> {
+    const child = await this.start(o)
+    await wait(async () => (await this.call({ command: 'STATUS' })).exit === 0, 'STATUS to succeed')
+    return child
+  }
+
+  async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
+    const child = this.process
+    this.process = undefined
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const exited = new Promise(resolve => child.once('exit', resolve))
+    child.kill(signal)
+    await exited
+  }
+
+  call(call: CniCall): Promise<CniReply> {
+    return this.#shim.run(this.options.cniSocket, call)
+  }
+
+  /** A namespace for a sandbox, as the runtime makes it. */
+  sandbox(containerId: string): string {
+    const ns = `${this.name}-${containerId}`
+    if (!this.#pods.has(ns)) {
+      ip('netns', 'add', ns)
+      ip('-n', ns, 'link', 'set', 'lo', 'up')
+      this.#pods.add(ns)
+    }
+    return `/run/netns/${ns}`
+  }
+
+  removeSandbox(containerId: string): void {
+    const ns = `${this.name}-${containerId}`
+    if (this.#pods.delete(ns)) ip('netns', 'del', ns)
+  }
+
+  add(pod: string, containerId = `c-${pod}`): Promise<CniReply> {
+    return this.call({ command: 'ADD', containerId, netns: this.sandbox(containerId), args: podArgs('default', pod, `uid-${pod}`) })
+  }
+
+  del(containerId: string): Promise<CniReply> {
+    return this.call({ command: 'DEL', containerId, netns: `/run/netns/${this.name}-${containerId}` })
+  }
+
+  /** `ip` in the node's namespace, its output as lines. */
+  ip(...args: string[]): string[] {
+    return ip('-n', this.name, ...args)
+  }
+
+  /** What the node's kernel has of ours, sorted: host links, policy rules, routes over host links. */
+  state(): string[] {
+    const links = this.ip('-o', 'link', 'show', 'type', 'veth').flatMap(l => /^\d+: (cali[0-9a-f]+)/.exec(l)?.[1] ?? [])
+    const rules = this.ip('rule').flatMap(l => (/^(512|2048):/.test(l) ? [l.replace(/\s+/g, ' ').trim()] : []))
+    const routes = this.ip('route').flatMap(l => (l.includes(' dev cali') ? [l.replace(/\s+/g, ' ').trim()] : []))
+    return [...links, ...rules, ...routes].sort()
+  }
+
+  /** Whether the fabric's gateway reaches the address, through the ENI, the node and the pod, and back: a closed port refuses. */
+  reaches(address: string, seconds = 2): boolean {
+    const command = `exec 3<>/dev/tcp/${address}/9`
+    const { stderr } = spawnSync('ip', ['netns', 'exec', `${this.name}-f`, 'timeout', String(seconds), 'bash', '-c', command], {
+      encoding: 'utf8',
+    })
+    return stderr.includes('Connection refused')
+  }
+
+  #removeNamespaces(): void {
+    for (const ns of [...this.#pods, this.name, `${this.name}-f`]) {
+      try {
+        ip('netns', 'del', ns)
+      } catch {
+        // The test removed it already.
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+    this.#removeNamespaces()
+    this.#shim[Symbol.dispose]()
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
+
+export function ip(...args: string[]): string[] {
+  return execFileSync('ip', args, { encoding: 'utf8' })
+    .split('\n')
+    .filter(line => line !== '')
+}
+
+async function wait(holds: () => boolean | Promise<boolean>, what: string, ms = 15_000): Promise<void> {
+  const end = performance.now() + ms
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`waited ${ms} ms for ${what}`)
+    await realClock.sleep(20)
+  }
+}

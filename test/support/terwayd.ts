@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole terwayd in a process of its own, for tests that kill it: real ledger, kernel and sockets; the API server is the parent.
+import { startDaemon } from '#daemon/daemon.ts'
+import type { Options } from '#daemon/deps.ts'
+import { realHost } from '#daemon/host.ts'
+import { noObserver } from '#daemon/observer.ts'
+import { makeDatapath } from '#datapath/engine.ts'
+import { openLedger } from '#ipam/ledger-sqlite.ts'
+import { makeKernel } from '#kernel/kernel.ts'
+import { realClock } from '#lib/clock.ts'
+import { makeLogger } from '#lib/log.ts'
+import { IpcKube } from './kube-ipc.ts'
+
+/** In the environment variable TERWAYD_TEST, as JSON. */
+export interface TerwaydConfig {
+  readonly options: Options
+  readonly ledgerPath: string
+  readonly bootId: string
+}
+
+const { options, ledgerPath, bootId } = JSON.parse(process.env.TERWAYD_TEST ?? '') as TerwaydConfig
+const log = makeLogger('terwayd', process.env.LOG_LEVEL ?? 'silent')
+const { ledger, rebuilt } = openLedger({ path: ledgerPath, bootId, stamp: 'test' })
+if (rebuilt !== undefined) log.error(rebuilt, 'the ledger was unreadable')
+const datapath = makeDatapath(await makeKernel(), { clock: realClock, log })
+const daemon = await startDaemon(
+  {
+    kube: new IpcKube(),
+    datapath,
+    ledger,
+    clock: realClock,
+    log,
+    observer: noObserver,
+    host: realHost,
+    primaryVSwitch: async () => undefined,
+  },
+  options,
+)
+process.once('SIGTERM', () => {
+  void daemon.stop().then(async () => {
+    await datapath.close()
+    ledger.close()
+    process.exit(0)
+  })
+})
+await daemon.ready
+process.send?.({ ready: true })
