@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from 'node:fs'
 import { defaultMetadataBase, makeMetadata } from '#cloud/metadata.ts'
