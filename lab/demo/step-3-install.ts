@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { terway } from '../../deploy/image/list.ts'
 import { must } from '../../sim/fabric/run.ts'
 import { SERVICE_CIDR } from '../control-plane.ts'
+import type { Lab } from '../lab.ts'
 import { until } from '../process.ts'
 import { type Demo, get, isReady, type Pod, podsOf, seed, settings } from './demo.ts'
 
@@ -18,8 +19,8 @@ export async function installTerway({ lab, report }: Demo): Promise<void> {
   await must([...helm, 'install', 'terway', chart, '--values=-'], values)
 
   const nodes = lab.state.nodes.length
-  await report.check('the DaemonSet terway-eniip runs on every node, from our image, as the chart says', async () => {
-    const pods = await ready(() => podsOf(lab, 'app=terway-eniip'), nodes)
+  const daemons = report.check('the DaemonSet terway-eniip runs on every node, from our image, as the chart says', async () => {
+    const pods = await ready(lab, 'app=terway-eniip', nodes)
     fromOurImage(pods)
     const owners = await get<{ status: { numberReady: number; desiredNumberScheduled: number } }>(
       lab,
@@ -32,11 +33,13 @@ export async function installTerway({ lab, report }: Demo): Promise<void> {
       throw new Error(`${owners.status.desiredNumberScheduled} pods wanted for ${nodes} nodes`)
     return pods.map(p => p.metadata.name).join(' ')
   })
-  await report.check('the Deployment terway-controlplane runs, from our image', async () => {
-    const pods = await ready(() => podsOf(lab, 'app=terway-controlplane'), 1)
+  const controlplane = report.check('the Deployment terway-controlplane runs, from our image', async () => {
+    const pods = await ready(lab, 'app=terway-controlplane', 1)
     fromOurImage(pods)
     return pods.map(p => `${p.metadata.name} on ${p.spec.nodeName}`).join(' ')
   })
+  if (!(await daemons) || !(await controlplane))
+    throw new Error('Terway does not run as the chart installs it; nothing after this would prove anything')
   await report.check('every node is Ready: the kubelet found the CNI plugin', async () => {
     interface Node {
       readonly status: { readonly conditions: readonly { readonly type: string; readonly status: string }[] }
@@ -47,7 +50,6 @@ export async function installTerway({ lab, report }: Demo): Promise<void> {
     })
     return `${count} of ${nodes}`
   })
-  if (report.failures > 0) throw new Error('Terway does not run as the chart installs it; nothing after this would prove anything')
 }
 
 function chartValues(controlAddress: string): object {
@@ -69,22 +71,31 @@ function chartValues(controlAddress: string): object {
   }
 }
 
-async function ready(list: () => Promise<readonly Pod[]>, wanted: number): Promise<readonly Pod[]> {
+async function ready(lab: Lab, selector: string, wanted: number): Promise<readonly Pod[]> {
   let last: readonly Pod[] = []
   try {
     return await until(
       `${wanted} ready pods`,
       60_000,
       async () => {
-        last = await list()
+        last = await podsOf(lab, selector)
         return last.length >= wanted && last.every(isReady) && last
       },
       250,
     )
   } catch (cause) {
     const states = last.map(p => `${p.metadata.name} ${p.status.phase}${isReady(p) ? '' : ', not ready'}`)
-    throw new Error(`${wanted} pods are not ready after 60 s: ${states.join('; ') || 'there are none'}`, { cause })
+    const words = await Promise.all(last.filter(p => !isReady(p)).map(p => lastWords(lab, p)))
+    throw new Error([`${wanted} pods are not ready after 60 s: ${states.join('; ') || 'there are none'}`, ...words].join('\n     '), {
+      cause,
+    })
   }
+}
+
+/** The end of the log of a pod that does not become ready, or why it has none. */
+async function lastWords(lab: Lab, { metadata }: Pod): Promise<string> {
+  const { stdout, stderr } = await lab.kubectlRaw(['logs', '-n', metadata.namespace, metadata.name, '--tail=3'])
+  return `${metadata.name}: ${(stdout || stderr).trim().slice(-600)}`
 }
 
 function fromOurImage(pods: readonly Pod[]): void {
