@@ -7,16 +7,18 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH):/usr/sbin:/sbin
 # Saves each of the many short processes the stripping of types.
 export NODE_COMPILE_CACHE := $(CURDIR)/build/compile-cache
 
+# Steps depend on what the one before installed.
+.NOTPARALLEL:
+
 NODE := node_modules/.bin/node
 NAME ?= lab
 NODES ?= 2
-layers := types lint imports unit scenario packet kernel simulation conformance cluster
 STATIC := musl-gcc -O2 -static -s -Wall -Wextra -Werror -std=gnu11
 
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z%-]+):.*## /\1\t/' | expand -t 12
-	@echo 'layers of tests: $(layers)'
+	@echo 'layers of tests: types lint imports files unit and the folders of test/, such as kernel (make test-kernel)'
 
 .PHONY: setup deps
 setup: ## install what is missing, find or build Kubernetes for the lab (9 min of CPU the first time)
@@ -35,13 +37,12 @@ build/pause build/app: build/%: deploy/image/%.c
 images: deps ## OCI archives of Terway and of the lab's helpers; prints where they are
 	@$(NODE) deploy/image/build.ts
 
-.PHONY: test $(layers:%=test-%)
+.PHONY: test
 test: setup build ## all layers of tests, or one with make test-<layer>
 	@$(NODE) tools/run-tests.ts
-test-types test-lint test-imports test-unit test-scenario test-packet test-kernel test-simulation: deps
-	@$(NODE) tools/run-tests.ts $(@:test-%=%)
-test-conformance test-cluster: setup build
-	@$(NODE) tools/run-tests.ts $(@:test-%=%)
+test-kernel test-conformance test-cluster: setup build
+test-%: deps
+	@$(NODE) tools/run-tests.ts $*
 
 .PHONY: fmt
 fmt: deps ## format and fix what can be fixed

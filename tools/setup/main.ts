@@ -8,13 +8,15 @@ import { build } from './build.ts'
 import { download, releaseOf } from './download.ts'
 import { defect, linkFrom, linkFromPath } from './find.ts'
 import { say } from './step.ts'
+import { complete, grpcVenv, makeVenv } from './venv.ts'
 
 /** Finds or builds every component, once per machine and version. Two at a time wait for each other; the second finds everything there. */
 
 const placeOf = (component: Component) => join(cacheDir(), 'components', `${component.name}-${component.version}-${keyOf(component)}`)
 
 /** All there? A link into TERWAY_BIN_DIR or PATH may have gone dangling since; existsSync follows it. */
-const ready = () => components.every(component => component.programs.every(program => existsSync(join(binPath(), program))))
+const linked = () => components.every(component => component.programs.every(program => existsSync(join(binPath(), program))))
+const ready = () => linked() && complete(grpcVenv.path())
 
 /** A directory that appears whole or not at all: filled under another name, then renamed. */
 async function place(path: string, fill: (staging: string) => void | Promise<void>): Promise<void> {
@@ -58,6 +60,12 @@ async function obtain(component: Component, staging: string): Promise<void> {
 const usable = (component: Component) => component.programs.every(program => existsSync(join(placeOf(component), program)))
 
 async function setUp(): Promise<void> {
+  if (!linked()) await setUpComponents()
+  // Only tests miss it, and they say so.
+  await makeVenv(grpcVenv.path(), grpcVenv.packages).catch((e: unknown) => say(`no gRPC for Python: ${e}`))
+}
+
+async function setUpComponents(): Promise<void> {
   for (const component of components.filter(candidate => !usable(candidate)))
     await place(placeOf(component), staging => obtain(component, staging))
   await place(binPath(), staging => {

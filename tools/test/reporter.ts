@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { TestEvent } from 'node:test/reporters'
+import { inspect } from 'node:util'
+import type { Result } from './result.ts'
+
+/** node:test's events as one JSON line per finished test, for run-file.ts. Given to Node as --test-reporter. */
+// biome-ignore lint/style/noDefaultExport: node:test takes a reporter from the default export only
+export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  const names: string[] = []
+  for await (const event of events) {
+    if (event.type === 'test:start') names.splice(event.data.nesting, names.length, event.data.name)
+    if (event.type !== 'test:pass' && event.type !== 'test:fail') continue
+    names.splice(event.data.nesting, names.length, event.data.name)
+    const result = resultOf(event, names.join(' > '))
+    if (result !== null) yield `${JSON.stringify(result)}\n`
+  }
+}
+
+/** A suite is no test, and a test whose only fault is a failed subtest is reported by that one. */
+function resultOf(event: Extract<TestEvent, { type: 'test:pass' | 'test:fail' }>, name: string): Result | null {
+  const { file = '', line = 0, skip, todo, details } = event.data
+  const place = `${file}:${line}`
+  if (skip !== undefined) return { outcome: 'skipped', name, place, text: textOf(skip) }
+  if (todo !== undefined) return { outcome: 'skipped', name, place, text: `to do: ${textOf(todo)}` }
+  if (event.type === 'test:pass') return details.type === 'suite' ? null : { outcome: 'passed', name, place, text: '' }
+  const error: unknown = 'error' in details ? details.error : undefined
+  if (error instanceof Error && 'failureType' in error && error.failureType === 'subtestsFailed') return null
+  const cause = error instanceof Error ? (error.cause ?? error) : error
+  return { outcome: 'failed', name, place, text: withoutInternals(inspect(cause)) }
+}
+
+const textOf = (value: string | boolean) => (typeof value === 'string' ? value : 'no reason given')
+
+const withoutInternals = (text: string) =>
+  text
+    .split('\n')
+    .filter(line => !/^\s+at .*\bnode:/.test(line))
+    .join('\n')
