@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from '#lib/clock.ts'
+import { AppError } from '#lib/errors.ts'
 import type { KubeConfig } from './config.ts'
 import { EventRecorder } from './events.ts'
 import { badObject, isObject } from './parse.ts'
-import type { EventInput, Kube, KubeObject, Patch, Resource, Selector, Watch, WatchHandler } from './port.ts'
+import type { EventInput, Kube, KubeCode, KubeObject, Patch, Resource, Selector, Watch, WatchHandler } from './port.ts'
 import { apiVersionOf } from './resource.ts'
 import { StatusError } from './status.ts'
 import { type Answer, type Request, Transport } from './transport.ts'
@@ -36,7 +37,7 @@ export class KubeClient implements Kube, WatchSource {
 
   async get<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string): Promise<T | undefined> {
     try {
-      return r.parse(await this.json({ method: 'GET', path: pathOf(r, namespace, name) }))
+      return r.parse(await this.json({ method: 'GET', path: objectPath(r, name, namespace) }))
     } catch (e) {
       if (isMissing(e)) return undefined
       throw e
@@ -48,23 +49,25 @@ export class KubeClient implements Kube, WatchSource {
   }
 
   async create<T extends KubeObject>(r: Resource<T>, object: T): Promise<T> {
-    return r.parse(await this.json({ method: 'POST', path: pathOf(r, object.metadata.namespace), body: typed(r, object) }))
+    return r.parse(await this.json({ method: 'POST', path: collectionOf(r, object.metadata.namespace), body: typed(r, object) }))
   }
 
   async replace<T extends KubeObject>(r: Resource<T>, object: T, subresource?: 'status'): Promise<T> {
     const { name, namespace } = object.metadata
-    return r.parse(await this.json({ method: 'PUT', path: pathOf(r, namespace, name, subresource), body: typed(r, object) }))
+    return r.parse(await this.json({ method: 'PUT', path: objectPath(r, name, namespace, subresource), body: typed(r, object) }))
   }
 
   async patch<T extends KubeObject>(r: Resource<T>, name: string, patch: Patch, namespace?: string): Promise<T> {
     const contentType = patch.type === 'merge' ? 'application/merge-patch+json' : 'application/json-patch+json'
-    return r.parse(await this.json({ method: 'PATCH', path: pathOf(r, namespace, name, patch.subresource), body: patch.body, contentType }))
+    return r.parse(
+      await this.json({ method: 'PATCH', path: objectPath(r, name, namespace, patch.subresource), body: patch.body, contentType }),
+    )
   }
 
   async delete<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string, uid?: string): Promise<void> {
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', ...(uid !== undefined && { preconditions: { uid } }) }
     try {
-      await this.json({ method: 'DELETE', path: pathOf(r, namespace, name), body })
+      await this.json({ method: 'DELETE', path: objectPath(r, name, namespace), body })
     } catch (e) {
       if (!isMissing(e)) throw e
     }
@@ -112,7 +115,7 @@ export class KubeClient implements Kube, WatchSource {
     o: { resourceVersion: string; timeoutSeconds: number },
     signal: AbortSignal,
   ): Promise<Answer> {
-    const path = `${pathOf(r, s.namespace)}${query(s, {
+    const path = `${collectionOf(r, s.namespace)}${query(s, {
       watch: 'true',
       allowWatchBookmarks: 'true',
       resourceVersion: o.resourceVersion,
@@ -126,7 +129,7 @@ export class KubeClient implements Kube, WatchSource {
     let token = ''
     for (;;) {
       const paging = { ...(limit > 0 && { limit: String(limit) }), ...(token !== '' && { continue: token }) }
-      const page = await this.transport.json({ method: 'GET', path: `${pathOf(r, s.namespace)}${query(s, paging)}` }, pageDeadline)
+      const page = await this.transport.json({ method: 'GET', path: `${collectionOf(r, s.namespace)}${query(s, paging)}` }, pageDeadline)
       if (!isObject(page) || !isObject(page.metadata)) throw badObject(`list of ${r.plural}: not a list`)
       for (const raw of Array.isArray(page.items) ? page.items : []) {
         const item = each(raw)
@@ -148,15 +151,22 @@ function typed<T extends KubeObject>(r: Resource<T>, object: T): T {
 }
 
 function isMissing(e: unknown): boolean {
-  return e instanceof StatusError && e.code === 'not-found'
+  return e instanceof StatusError && e.noSuchObject
 }
 
-/** `/apis/group/version/namespaces/ns/plural/name/status`; all namespaces when a namespaced kind is given none. */
-function pathOf(r: Resource<KubeObject>, namespace?: string, name?: string, subresource?: string): string {
+/** `/apis/group/version[/namespaces/ns]/plural`; all namespaces when a namespaced kind is given none. */
+function collectionOf(r: Resource<KubeObject>, namespace?: string): string {
   const root = r.group === '' ? `/api/${r.version}` : `/apis/${r.group}/${r.version}`
   const scope = r.namespaced && namespace !== undefined && namespace !== '' ? `/namespaces/${encodeURIComponent(namespace)}` : ''
-  const rest = [r.plural, name, subresource].filter(p => p !== undefined).map(encodeURIComponent)
-  return `${root}${scope}/${rest.join('/')}`
+  return `${root}${scope}/${r.plural}`
+}
+
+/** Refuses what would address something else than one object: the answer, a 404 or a list, would be misread. */
+function objectPath(r: Resource<KubeObject>, name: string, namespace?: string, subresource?: 'status'): string {
+  if (name === '') throw new AppError<KubeCode>('invalid', `${r.kind}: a name is needed`)
+  if (r.namespaced && (namespace === undefined || namespace === ''))
+    throw new AppError<KubeCode>('invalid', `${r.kind} ${name}: a namespace is needed`)
+  return `${collectionOf(r, namespace)}/${encodeURIComponent(name)}${subresource === undefined ? '' : `/${subresource}`}`
 }
 
 function query(s: Selector, more: Readonly<Record<string, string>>): string {

@@ -104,7 +104,7 @@ export type KubeCode =
 
 /** The API server as meaning. Failures are AppError<KubeCode>; `unavailable` covers refused, reset and timed-out connections. */
 export interface Kube {
-  /** Undefined when it does not exist. */
+  /** Undefined when it does not exist. A kind that is not served at all (no such CRD) is `not-found` instead. */
   get<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string): Promise<T | undefined>
   list<T extends KubeObject>(r: Resource<T>, s?: Selector): Promise<readonly T[]>
   create<T extends KubeObject>(r: Resource<T>, object: T): Promise<T>

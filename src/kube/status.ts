@@ -7,14 +7,17 @@ import type { KubeCode } from './port.ts'
 export class StatusError extends AppError<KubeCode> {
   readonly status: number
   readonly gone: boolean
+  /** The kind is served, but has no object of that name: only then may anybody conclude that it does not exist. */
+  readonly noSuchObject: boolean
   /** Milliseconds to wait, when the server said so. */
   readonly retryAfter: number | undefined
 
-  constructor(code: KubeCode, message: string, status: number, retryAfter?: number) {
+  constructor(code: KubeCode, message: string, o: { status: number; retryAfter?: number | undefined; noSuchObject?: boolean }) {
     super(code, message)
-    this.status = status
-    this.gone = status === 410
-    this.retryAfter = retryAfter
+    this.status = o.status
+    this.gone = o.status === 410
+    this.noSuchObject = o.noSuchObject ?? false
+    this.retryAfter = o.retryAfter
   }
 }
 
@@ -43,12 +46,13 @@ export function statusError(what: string, status: number, body: unknown, retryAf
     ? [String(body.reason ?? ''), String(body.message ?? '')]
     : ['', String(body ?? '').slice(0, 200)]
   const seconds = Number(retryAfter)
-  return new StatusError(
-    codeOf(status, reason),
-    `${what}: ${status} ${reason}${message === '' ? '' : `: ${message}`}`,
+  // A path that the server does not serve (no such CRD) is a 404 as well, but names no object.
+  const details = isObject(body) && isObject(body.details) ? body.details : {}
+  return new StatusError(codeOf(status, reason), `${what}: ${status} ${reason}${message === '' ? '' : `: ${message}`}`, {
     status,
-    retryAfter !== undefined && Number.isFinite(seconds) ? seconds * 1000 : undefined,
-  )
+    noSuchObject: status === 404 && typeof details.name === 'string' && details.name !== '',
+    retryAfter: retryAfter !== undefined && Number.isFinite(seconds) ? seconds * 1000 : undefined,
+  })
 }
 
 export function unavailable(what: string, cause: unknown): AppError<KubeCode> {

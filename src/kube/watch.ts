@@ -159,7 +159,7 @@ export class WatchLoop<T extends KubeObject> implements Watch {
         const item = this.parsed(e.object)
         if (item !== undefined) this.handler.deleted(item)
         // A deletion that cannot be read is still one: the next list shows it.
-        else throw new StatusError('unavailable', `${this.label()}: a deleted object cannot be read, listing again`, 410)
+        else throw new StatusError('unavailable', `${this.label()}: a deleted object cannot be read, listing again`, { status: 410 })
         break
       }
       case 'BOOKMARK':

@@ -85,6 +85,14 @@ function objects(kube: () => Kube): void {
     await kube().delete(nodeCrs, 'cgld')
   })
 
+  test('a name or namespace that is missing is refused, never taken for an absent object', async () => {
+    const invalid = { code: 'invalid', message: /a (name|namespace) is needed/ }
+    await assert.rejects(kube().get(podEnis, 'a'), invalid)
+    await assert.rejects(kube().delete(podEnis, 'a'), invalid)
+    await assert.rejects(kube().patch(podEnis, 'a', { type: 'merge', body: {} }), invalid)
+    await assert.rejects(kube().get(nodeCrs, ''), invalid)
+  })
+
   test('a status given at creation is dropped; spec and status are written apart', async () => {
     const created = await kube().create(nodeRuntimes, { ...runtime('status'), status: { pods: {} } })
     assert.equal(created.status, undefined)

@@ -105,6 +105,15 @@ describe('KubeClient against a real kube-apiserver', () => {
     assert.deepEqual(unknown.spec, node.spec, 'unknown fields are pruned by the server')
   })
 
+  test('a kind that is not served is an error, not an absent object', async () => {
+    const [noKind, noGroup] = [raw('network.alibabacloud.com', 'nothings', 'Nothing'), raw('nothing.example.com', 'nothings', 'Nothing')]
+    for (const r of [noKind, noGroup]) {
+      await assert.rejects(admin.get(r, 'x'), { code: 'not-found' })
+      await assert.rejects(admin.delete(r, 'x'), { code: 'not-found' })
+      await assert.rejects(admin.list(r), { code: 'not-found' })
+    }
+  })
+
   test('a token is read again after a 401, and requests go on', async () => {
     const config = api.config('rotated', 'expired-token')
     const client = connect(config)

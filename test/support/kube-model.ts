@@ -213,7 +213,7 @@ class ModelClient implements Kube {
 
   get<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string): Promise<T | undefined> {
     return this.request({ verb: 'get', plural: r.plural, name }, () => {
-      const found = this.model.lookup(r, name, namespace)
+      const found = this.located(r, name, namespace)
       return found === undefined ? undefined : r.parse(found)
     })
   }
@@ -252,7 +252,7 @@ class ModelClient implements Kube {
 
   delete<T extends KubeObject>(r: Resource<T>, name: string, namespace?: string, uid?: string): Promise<void> {
     return this.request({ verb: 'delete', plural: r.plural, name }, () => {
-      const before = this.model.lookup(r, name, namespace)
+      const before = this.located(r, name, namespace)
       if (before !== undefined) this.model.delete(r, before, uid)
     })
   }
@@ -266,9 +266,16 @@ class ModelClient implements Kube {
   }
 
   private present(r: Resource<KubeObject>, name: string, namespace: string | undefined): Stored {
-    const found = this.model.lookup(r, name, namespace)
+    const found = this.located(r, name, namespace)
     if (found === undefined) throw fail('not-found', `${r.kind} ${keyOf(name, namespace)} does not exist`)
     return found
+  }
+
+  /** A missing namespace would look like a missing object. */
+  private located(r: Resource<KubeObject>, name: string, namespace: string | undefined): Stored | undefined {
+    if (name === '') throw fail('invalid', `${r.kind}: a name is needed`)
+    if (r.namespaced && (namespace ?? '') === '') throw fail('invalid', `${r.kind} ${name}: a namespace is needed`)
+    return this.model.lookup(r, name, r.namespaced ? namespace : undefined)
   }
 
   private async request<R>(call: Omit<Call, 'client'>, fn: () => R): Promise<R> {
