@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { converge, type Look } from '#datapath/apply.ts'
 import type { Attachment, EniDevice, IfName } from '#datapath/attachment.ts'
-import { concernsUs } from '#datapath/change.ts'
+import { concernsUs, type Known } from '#datapath/change.ts'
 import { diff } from '#datapath/diff.ts'
 import { type EniFacts, eniQuery, findEni, planEni } from '#datapath/eni.ts'
 import { inventoryQuery, leftovers, removalOf, stillThere, takeInventory } from '#datapath/inventory.ts'
@@ -136,9 +136,10 @@ class Engine implements Datapath {
   }
 
   onChange(callback: () => void): () => void {
+    const known: Known = { enis: this.#eniIndexes, isLive: name => this.#tenants.get(name)?.dying === false }
     let cancel: (() => void) | undefined
     const stop = this.#kernel.monitor(events => {
-      if (cancel !== undefined || !events.some(e => concernsUs(e, this.#eniIndexes))) return
+      if (cancel !== undefined || !events.some(e => concernsUs(e, known))) return
       cancel = this.#deps.clock.after(debounceMs, () => {
         cancel = undefined
         callback()

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import { formatOp } from '#kernel/op.ts'
+import { DatapathLab, type Probe, port, until } from './datapath-lab.ts'
+
+/** Damage to a working pod, and the repair: which operations, and that a connection with a heartbeat lives on. */
+
+let lab: DatapathLab
+let a: SharedEniAttachment
+let pod: Probe
+let table: number
+before(async () => {
+  lab = await DatapathLab.create('r')
+  const { ifIndex } = await lab.datapath.ensureEni(lab.eni(1), 1500)
+  table = 1000 + ifIndex
+  a = lab.pod(21, { families: [4, 6], more: { egressBytesPerSecond: 12_500_000 } })
+  await lab.datapath.setup(a)
+  await lab.probe('gw1')
+  pod = await lab.probe('pod21')
+  assert.equal(await pod.say({ cmd: 'beat', host: '198.51.100.1', port }), 'ok')
+})
+after(() => lab.close())
+
+interface Beats {
+  readonly sent: number
+  readonly echoed: number
+  readonly ended: string
+}
+
+/** Waits until a heartbeat sent from now on was echoed. */
+async function alive(): Promise<void> {
+  const { sent } = await pod.say<Beats>({ cmd: 'beats' })
+  await until('a heartbeat is echoed', async () => {
+    const beats = await pod.say<Beats>({ cmd: 'beats' })
+    assert.equal(beats.ended, '')
+    return beats.echoed > sent
+  })
+}
+
+/** [what is broken, where, by which command, the repair]. `#` stands for the table of the ENI, `cali0` for the host end. */
+const matrix: readonly [what: string, ns: string, damage: string, repair: readonly string[]][] = [
+  ['rule to the pod', 'host', 'ip rule del priority 512 to 10.0.1.21', ['ip rule add priority 512 to 10.0.1.21/32 lookup main']],
+  ['rule from the pod', 'host', 'ip rule del priority 2048 from 10.0.1.21', ['ip rule add priority 2048 from 10.0.1.21/32 lookup #']],
+  ['IPv6 rule', 'host', 'ip -6 rule del priority 2048 from fd00:1::21', ['ip -6 rule add priority 2048 from fd00:1::21/128 lookup #']],
+  [
+    'all rules',
+    'host',
+    'ip rule del priority 512; ip rule del priority 2048',
+    ['ip rule add priority 512 to 10.0.1.21/32 lookup main', 'ip rule add priority 2048 from 10.0.1.21/32 lookup #'],
+  ],
+  ['host route', 'host', 'ip route del 10.0.1.21', ['ip route replace 10.0.1.21/32 dev cali0 scope link']],
+  ['IPv6 host route', 'host', 'ip -6 route del fd00:1::21', ['ip -6 route replace fd00:1::21/128 dev cali0 scope link']],
+  ['table of the ENI', 'host', 'ip route flush table #', ['ip route replace default via 10.0.1.253 dev eth1 table # onlink']],
+  ['IPv6 table of the ENI', 'host', 'ip -6 route flush table #', ['ip -6 route replace default via fd00:1::fd dev eth1 table # onlink']],
+  [
+    'address of the ENI',
+    'host',
+    'ip addr del 192.0.2.10/32 dev eth1',
+    // The kernel drops every IPv4 route of a device that loses its last address.
+    ['ip addr add 192.0.2.10/32 dev eth1', 'ip route replace default via 10.0.1.253 dev eth1 table # onlink'],
+  ],
+  [
+    'ENI down',
+    'host',
+    'ip link set eth1 down',
+    [
+      'ip addr add 2001:db8:1::10/128 dev eth1 nodad',
+      'ip link set eth1 up',
+      'ip route replace default via 10.0.1.253 dev eth1 table # onlink',
+      'ip -6 route replace fd00:1::fd/128 dev eth1 scope link',
+      'ip -6 route replace default via fd00:1::fd dev eth1 table # onlink',
+    ],
+  ],
+  [
+    'host end down',
+    'host',
+    'ip link set cali0 down',
+    [
+      'ip link set cali0 up',
+      'ip route replace 10.0.1.21/32 dev cali0 scope link',
+      'ip -6 route replace fd00:1::21/128 dev cali0 scope link',
+    ],
+  ],
+  ['MTU of the host end', 'host', 'ip link set cali0 mtu 1400', ['ip link set cali0 mtu 1500']],
+  ['reverse path filter', 'host', 'sysctl -w net.ipv4.conf.cali0.rp_filter=1', ['sysctl -w net.ipv4.conf.cali0.rp_filter=0']],
+  ['pod address', 'pod21', 'ip addr add 10.0.1.99/32 dev eth0', ['pod# ip addr del 10.0.1.99/32 dev eth0']],
+  ['pod route', 'pod21', 'ip route del default', ['pod# ip route replace default via 169.254.1.1 dev eth0 onlink']],
+  [
+    'pod queue',
+    'pod21',
+    'tc qdisc del dev eth0 root',
+    ['pod# tc qdisc replace dev eth0 root handle 1: tbf rate 12500000bps burst 12500 limit 325000'],
+  ],
+]
+
+for (const [what, ns, damage, repair] of matrix) {
+  test(`damage to ${what} is repaired, exactly it, under a living connection`, async () => {
+    const local = (line: string) => line.replaceAll('#', String(table)).replaceAll('cali0', a.hostIfName)
+    await alive()
+    assert.deepEqual(await lab.datapath.diff(a), [])
+    for (const command of local(damage).split('; ')) lab.run(ns, command)
+    const wanted = repair.map(line => (line.startsWith('pod# ') ? `nsenter --net=${a.netns} ${line.slice(5)}` : local(line)))
+    assert.deepEqual((await lab.datapath.diff(a)).map(formatOp), wanted, 'CHECK says what is broken')
+    assert.deepEqual((await lab.datapath.setup(a)).ops.map(formatOp), wanted)
+    assert.deepEqual(await lab.datapath.diff(a), [])
+    await alive()
+  })
+}
+
+test('a neighbour that the pod lost is repaired under a living connection', async () => {
+  lab.run('pod21', 'ip neigh del 169.254.1.1 dev eth0')
+  const { ops } = await lab.datapath.setup(a)
+  assert.deepEqual(
+    ops.map(o => o.op),
+    ['neigh-replace'],
+  )
+  await alive()
+})
+
+test('foreign rules of our priorities and foreign routes stay', async () => {
+  const foreign = [
+    'priority 512 to 10.0.1.21 lookup 100',
+    'priority 2048 from 10.0.1.21 iif lo lookup 1003',
+    'priority 512 fwmark 0x5 lookup main',
+  ]
+  for (const rule of foreign) lab.run('host', `ip rule add ${rule}`)
+  lab.run('host', 'ip route add 10.0.1.21/32 via 192.0.2.1 table 100')
+  assert.deepEqual(await lab.datapath.diff(a), [])
+  await lab.datapath.withdraw(a)
+  const rules = lab.run('host', 'ip rule')
+  for (const rule of ['to 10.0.1.21 lookup 100', 'from 10.0.1.21 iif lo lookup 1003', 'fwmark 0x5']) assert.ok(rules.includes(rule), rule)
+  assert.match(lab.run('host', 'ip route show table 100'), /10\.0\.1\.21 via 192\.0\.2\.1/)
+  for (const rule of foreign) lab.run('host', `ip rule del ${rule}`)
+  assert.equal((await lab.datapath.setup(a)).ops.length, 6, 'two rules and one route per family')
+  await alive()
+})
+
+test('changes by others are told, our own are not', async () => {
+  let told = 0
+  const stop = lab.datapath.onChange(() => told++)
+  const b = lab.pod(22)
+  // The watch starts in the background: it works once a change is seen.
+  await until('the watch is on', () => {
+    lab.run('host', 'ip rule add priority 512 to 10.0.1.77 lookup main')
+    lab.run('host', 'ip rule del priority 512 to 10.0.1.77')
+    return told > 0
+  })
+  const quiet = async () => {
+    const before = told
+    await new Promise(resolve => setTimeout(resolve, 500))
+    return told === before
+  }
+  await until('earlier changes are told', quiet)
+  const before = told
+  await lab.datapath.setup(b)
+  assert.ok(await quiet(), 'a setup of our own is not a change')
+  lab.run('host', 'ip route add 203.0.113.0/24 via 192.0.2.1')
+  lab.run('host', 'ip addr add 192.0.2.77/24 dev eth0')
+  assert.ok(await quiet(), 'nothing of ours')
+  assert.equal(told, before)
+  await lab.datapath.withdraw(b)
+  await lab.datapath.reap([b.hostIfName])
+  assert.ok(await quiet(), 'a teardown of our own is not a change')
+  await lab.datapath.setup(b)
+  for (const damage of [
+    'ip rule del priority 512 to 10.0.1.22',
+    'ip route del 10.0.1.22',
+    `ip route flush table ${table}`,
+    `ip link set ${b.hostIfName} down`,
+  ]) {
+    const seen = told
+    lab.run('host', damage)
+    await until(damage, () => told > seen)
+    await until('earlier changes are told', quiet)
+  }
+  stop()
+})
