@@ -100,7 +100,10 @@ function liveNetns(ctx: Context, text: string): NetnsPath {
   const netns = parseNetnsPath(text)
   const found = ctx.host.netns(netns)
   if (found === 'live') return netns
-  throw cniError('bad-environment', `CNI_NETNS: ${text} ${found === 'absent' ? 'does not exist' : 'is not a network namespace'}`)
+  throw cniError(
+    'bad-environment',
+    `CNI_NETNS: ${text} ${found === 'absent' ? 'does not exist' : 'is not a network namespace where terwayd runs (does its mount propagate from the host?)'}`,
+  )
 }
 
 /** Reports the time since the last call as that phase. */

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { conf } from '../support/cni-client.ts'
+import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { type CniCall, conf, podArgs } from '../support/cni-client.ts'
 import { ipOf } from '../support/daemon-world.ts'
 import { NetnsNode } from '../support/netns-node.ts'
+import { nodeName } from '../support/node-world.ts'
 import { until } from '../support/until.ts'
 
 const skip = process.getuid?.() !== 0 && 'needs root'
@@ -31,4 +35,130 @@ test('a pod through the shim: it is reached from the VPC, CHECK passes, DEL leav
   await until(() => node.state().join() === before.join())
   assert.equal((await node.call(check)).body?.code, 3)
   assert.equal((await node.del('c-web')).exit, 0)
+})
+
+test('what cannot be served is refused by name, and leaves no lease', { skip }, async t => {
+  await using node = new NetnsNode(addresses(1))
+  await node.started()
+  const before = node.state()
+  const netns = node.sandbox('bad')
+  node.cluster.pod('web')
+  const add = { command: 'ADD', containerId: 'bad', netns, args: podArgs('default', 'web', 'uid-web') }
+  const plainFile = join(node.dir, 'plain')
+  writeFileSync(plainFile, '')
+  node.cluster.pod('host', { spec: { hostNetwork: true } })
+  node.cluster.pod('trunk', { annotations: { 'k8s.aliyun.com/pod-eni': 'true' } })
+  node.cluster.pod('moved', { spec: { nodeName: 'node-2' } })
+  const cases: readonly [string, Partial<CniCall>, number, RegExp][] = [
+    ['malformed input', { config: '{"cniVersion": "1.1.0", "name"' }, 6, /standard input/],
+    ['a namespace that does not exist', { netns: '/run/netns/never-was' }, 4, /CNI_NETNS: \/run\/netns\/never-was does not exist/],
+    ['a file that is no namespace', { netns: plainFile }, 4, /is not a network namespace/],
+    ['a long name', { ifName: 'sixteen-letters-' }, 4, /CNI_IFNAME/],
+    [
+      'a pod that is not in the API',
+      { args: podArgs('default', 'nobody', 'u') },
+      11,
+      /pod default\/nobody is not in the API server after 300 ms/,
+    ],
+    ['a pod that was replaced', { args: podArgs('default', 'web', 'uid-old') }, 11, /has UID uid-web, the sandbox is for uid-old/],
+    ['a pod of another node', { args: podArgs('default', 'moved', 'uid-moved') }, 101, /is on node node-2/],
+    ['a pod on the host network', { args: podArgs('default', 'host', 'uid-host') }, 101, /uses the host's network/],
+    ['a pod with an ENI of its own', { args: podArgs('default', 'trunk', 'uid-trunk') }, 101, /wants an ENI of its own/],
+  ]
+  for (const [what, change, code, message] of cases) {
+    await t.test(what, async () => {
+      const reply = await node.call({ ...add, ...change })
+      assert.equal(reply.exit, 1)
+      assert.equal(reply.body?.code, code, JSON.stringify(reply.body))
+      assert.match(reply.body?.msg ?? '', message)
+    })
+  }
+  assert.deepEqual(node.state(), before)
+
+  await t.test("another pod's container id, and an empty pool", async () => {
+    assert.equal((await node.add('web', 'c-web')).exit, 0)
+    node.cluster.pod('next')
+    const foreign = await node.call({ ...add, containerId: 'c-web', args: podArgs('default', 'next', 'uid-next') })
+    assert.equal(foreign.body?.code, 4)
+    assert.match(foreign.body?.msg ?? '', /container c-web is the sandbox of default\/web/)
+    const dry = await node.add('next')
+    assert.equal(dry.body?.code, 11)
+    assert.match(dry.body?.msg ?? '', /no address for pod default\/next after 500 ms: IPv4: no idle address \(1 leased\)/)
+  })
+})
+
+test('CHECK sees a missing rule, and repair puts it back', { skip }, async () => {
+  await using node = new NetnsNode(addresses(2))
+  await node.started()
+  node.cluster.pod('web')
+  const reply = await node.add('web')
+  const address = ipOf(reply)
+  const whole = node.state()
+  const check = { command: 'CHECK', containerId: 'c-web', netns: node.sandbox('c-web'), config: { ...conf, prevResult: reply.body } }
+  node.ip('rule', 'del', 'priority', '2048', 'from', address)
+  const failed = await node.call(check)
+  assert.ok(failed.body?.code === 102 || failed.exit === 0, 'either CHECK or repair was first')
+  if (failed.exit !== 0) assert.match(failed.body?.msg ?? '', /ip rule add priority 2048/)
+  await until(() => node.state().join() === whole.join(), 5_000)
+  assert.equal((await node.call(check)).exit, 0)
+  await until(() => node.model.events.some(e => e.reason === 'ConfigCheck' && e.about.name === 'web'))
+  const wrong = await node.call({ ...check, config: { ...conf, prevResult: { ...reply.body, ips: [{ address: '10.9.9.9/24' }] } } })
+  assert.equal(wrong.body?.code, 102)
+})
+
+test('GC ends what the runtime does not know, and nothing else', { skip }, async () => {
+  await using node = new NetnsNode(addresses(3))
+  await node.started()
+  for (const name of ['a', 'b']) {
+    node.cluster.pod(name)
+    assert.equal((await node.add(name)).exit, 0)
+  }
+  const refused = await node.call({ command: 'GC' })
+  assert.equal(refused.body?.code, 7)
+  const kept = node.state().filter(l => l.includes('10.0.0.2'))
+  const config = { ...conf, 'cni.dev/valid-attachments': [{ containerID: 'c-b', ifname: 'eth0' }] }
+  assert.equal((await node.call({ command: 'GC', config })).exit, 0)
+  await until(() => !node.state().some(l => l.includes('10.0.0.1')))
+  assert.deepEqual(
+    node.state().filter(l => l.includes('10.0.0.2')),
+    kept,
+  )
+  assert.ok(node.reaches('10.0.0.2'))
+})
+
+test('a restart changes nothing for pods that run; leftovers of nobody go', { skip }, async () => {
+  await using node = new NetnsNode(addresses(3))
+  await node.started()
+  node.cluster.pod('web')
+  const address = ipOf(await node.add('web'))
+  const links = () => node.ip('-o', 'link', 'show').filter(l => l.includes(': cali'))
+  const before = { state: node.state(), links: links() }
+  await node.kill()
+  node.ip('link', 'add', 'cali0123456789a', 'type', 'veth', 'peer', 'name', 'stray')
+  node.ip('rule', 'add', 'priority', '512', 'to', '10.0.0.3/32', 'lookup', 'main')
+  node.ip('rule', 'add', 'priority', '600', 'to', '10.7.7.7/32', 'lookup', 'main')
+  await node.started()
+  assert.deepEqual(node.state(), before.state)
+  assert.deepEqual(links(), before.links)
+  assert.ok(
+    node.ip('rule').some(l => l.startsWith('600:')),
+    "somebody else's rule stays",
+  )
+  assert.ok(node.reaches(address))
+  assert.equal((await node.del('c-web')).exit, 0)
+})
+
+test('a lease whose pod and sandbox are gone ends without a DEL; a living sandbox does not', { skip, timeout: 60_000 }, async () => {
+  await using node = new NetnsNode(addresses(3))
+  await node.started()
+  for (const name of ['gone', 'alive']) {
+    node.cluster.pod(name)
+    assert.equal((await node.add(name)).exit, 0)
+    node.cluster.removePod(name)
+  }
+  node.removeSandbox('c-gone')
+  const pods = () => node.model.read(nodeRuntimes, nodeName)?.status?.pods ?? {}
+  await until(() => pods()['uid-gone']?.status.deleted !== undefined, 40_000)
+  assert.equal(pods()['uid-alive']?.status.deleted, undefined)
+  assert.ok(node.reaches('10.0.0.2'))
 })
