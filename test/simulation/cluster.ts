@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+import { nodeCrs } from '#kube/crd/node.ts'
+import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { configMaps } from '#kube/reflect/config-map.ts'
+import { nodes } from '#kube/reflect/node.ts'
+import { parseMac } from '#net/mac.ts'
+import { KubeModel } from '../support/kube-model.ts'
+import { World } from './clock.ts'
+import { calm, instanceType, region, rough, SimCloud, vSwitches, zone } from './cloud.ts'
+import { type ControllerPorts, Controlplane } from './controlplane.ts'
+import { always, atRest, Violation } from './invariants.ts'
+import { Contradiction, Kubelet } from './kubelet.ts'
+import { type DaemonPorts, SimNode } from './node.ts'
+
+/** What a mutant changes; the identity when it changes nothing. */
+export interface Ports {
+  readonly controller: ControllerPorts
+  readonly daemon: DaemonPorts
+}
+
+export const noMutation: Ports = {
+  controller: { kube: k => k, cloud: c => c, decisions: {}, options: {} },
+  daemon: { kube: k => k, ledger: l => l },
+}
+
+export const pool = { min: 2, max: 5 }
+
+const eniConf = JSON.stringify({
+  version: '1',
+  ipam_type: 'crd',
+  vswitches: { [zone]: vSwitches },
+  security_group: 'sg-1',
+  vswitch_selection_policy: 'ordered',
+  max_pool_size: pool.max,
+  min_pool_size: pool.min,
+  ip_pool_sync_period: '10s',
+  service_cidr: '172.16.0.0/16',
+})
+
+/** A whole cluster in one process and virtual time: cloud, API server, controlplane replicas, nodes with their daemons, kubelets. */
+export class Cluster {
+  readonly world: World
+  readonly cloud: SimCloud
+  readonly api: KubeModel
+  readonly controlplane: Controlplane
+  readonly nodes = new Map<string, SimNode>()
+  readonly kubelet: Kubelet
+  readonly seed: number
+  readonly #ports: Ports
+  #dirty = true
+  #broken: unknown
+
+  constructor(seed: number, ports: Ports = noMutation) {
+    this.seed = seed
+    this.#ports = ports
+    this.world = new World(seed)
+    this.api = new KubeModel(this.world)
+    this.cloud = new SimCloud(this.world)
+    this.controlplane = new Controlplane({ world: this.world, api: this.api, cloud: this.cloud, ports: ports.controller })
+    this.kubelet = new Kubelet(this.world, this.api)
+    this.cloud.simulator.store.onChange(() => {
+      this.#dirty = true
+    })
+    this.cloud.simulator.onView(view => {
+      for (const node of this.nodes.values()) {
+        node.plug(new Set(view.enis.filter(e => e.instanceId === node.instanceId).map(e => parseMac(e.mac))))
+      }
+    })
+    this.api.put(configMaps, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'eni-config', namespace: 'kube-system' },
+      data: { eni_conf: eniConf },
+    })
+    this.api.faults.latency = () => this.world.int(20)
+    this.api.faults.watchDelay = () => this.world.int(this.world.chance(0.02) ? 3000 : 30)
+    process.once('uncaughtException', this.#uncaught)
+  }
+
+  readonly #uncaught = (e: unknown) => {
+    this.#broken = e
+  }
+
+  close(): void {
+    process.off('uncaughtException', this.#uncaught)
+    this.cloud.simulator.stop().catch(() => undefined)
+  }
+
+  join(name: string): SimNode {
+    const { instanceId } = this.cloud.simulator.createInstance({
+      name,
+      type: instanceType,
+      vSwitchId: 'vsw-nodes',
+      securityGroupIds: ['sg-1'],
+    })
+    const node = new SimNode({ name, instanceId, world: this.world, api: this.api, conf: eniConf, ports: this.#ports.daemon })
+    this.nodes.set(name, node)
+    this.api.put(nodes, {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: {
+        name,
+        labels: {
+          'topology.kubernetes.io/region': region,
+          'topology.kubernetes.io/zone': zone,
+          'node.kubernetes.io/instance-type': instanceType,
+        },
+      },
+      spec: { providerID: `${region}.${instanceId}` },
+    })
+    node.start()
+    return node
+  }
+
+  /** The machine is switched off and its Kubernetes node deleted; the instance goes too, or lives on without its kubelet. */
+  leave(node: SimNode, instance: 'deleted' | 'kept'): void {
+    node.crash()
+    node.sandboxes.clear()
+    this.nodes.delete(node.name)
+    for (const job of [...this.kubelet.jobs.values()])
+      if (job.node === node) this.kubelet.delete(job.name, { forgetful: true, force: true })
+    this.api.remove(nodes, node.name)
+    this.api.remove(nodeRuntimes, node.name)
+    if (instance === 'deleted') this.cloud.simulator.deleteInstance(node.instanceId)
+  }
+
+  rough(): void {
+    this.cloud.weather = rough
+    this.api.faults.decide = call =>
+      call.verb === 'watch' ? undefined : this.world.chance(0.02) ? (this.world.chance(0.5) ? 'lost' : 'unavailable') : undefined
+  }
+
+  /** The faults end; what was on its way arrives. */
+  calm(): void {
+    this.cloud.weather = calm
+    this.api.faults.decide = () => undefined
+    this.api.faults.unavailable(false)
+    for (const v of vSwitches) this.cloud.simulator.exhaustVSwitch(v, false)
+    this.cloud.simulator.clearFaults()
+  }
+
+  async run(ms: number): Promise<void> {
+    await this.world.run(ms, () => this.#check())
+  }
+
+  /** Lets everything settle, then demands that nothing is left over. Throws Violation when it does not settle. */
+  async settle(): Promise<void> {
+    this.calm()
+    const deadline = this.world.now() + 60 * 60_000
+    for (;;) {
+      await this.run(60_000)
+      try {
+        atRest(this)
+        return
+      } catch (e) {
+        if (this.world.now() >= deadline || !(e instanceof Violation)) throw e
+      }
+    }
+  }
+
+  why(node: SimNode): string {
+    const cr = this.api.read(nodeCrs, node.name)
+    return JSON.stringify({
+      starts: node.starts,
+      up: node.handler !== undefined,
+      status: cr?.status,
+      runtime: this.api.read(nodeRuntimes, node.name)?.status,
+    })
+  }
+
+  #check(): void {
+    if (this.#broken !== undefined) throw this.#broken
+    if (!this.#dirty && this.world.steps % 4 !== 0) return
+    this.#dirty = false
+    always(this)
+  }
+}
+
+export function isViolation(e: unknown): e is Error {
+  return e instanceof Violation || e instanceof Contradiction || (e instanceof Error && 'code' in e && e.code === 'double-use')
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Pod, pods } from '#kube/reflect/pod.ts'
+import type { CniConfig } from '#rpc/cni-message.ts'
+import type { KubeModel } from '../support/kube-model.ts'
+import type { World } from './clock.ts'
+import type { Sandbox, SimNode } from './node.ts'
+
+const config: CniConfig = { cniVersion: '1.0.0', name: 'terway' }
+
+/** What has to happen to a pod; the kubelet's loop looks at it. */
+interface Job {
+  readonly uid: string
+  readonly name: string
+  readonly node: SimNode
+  deleting: boolean
+  /** The runtime loses the sandbox without a DEL (a crashed runtime, a forgotten container). */
+  forgetful: boolean
+  /** The present sandbox is to be replaced. */
+  restart: boolean
+  sandbox: Sandbox | undefined
+}
+
+/** Kubelet and runtime of every node: each pod is brought up and torn down as they do it, with their retries. */
+export class Kubelet {
+  readonly jobs = new Map<string, Job>()
+  addsAnswered = 0
+  addsFailed = 0
+  readonly #world: World
+  readonly #api: KubeModel
+  #containers = 0
+
+  constructor(world: World, api: KubeModel) {
+    this.#world = world
+    this.#api = api
+  }
+
+  /** A pod that the scheduler has put on the node. */
+  create(name: string, node: SimNode): void {
+    const pod: Pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: 'default' },
+      spec: { nodeName: node.name },
+      status: { phase: 'Pending' },
+    }
+    const stored = this.#api.put(pods, pod)
+    const job: Job = { uid: stored.metadata.uid ?? '', name, node, deleting: false, forgetful: false, restart: false, sandbox: undefined }
+    this.jobs.set(name, job)
+    this.#run(job).catch(e => {
+      throw e
+    })
+  }
+
+  delete(name: string, how: { readonly forgetful: boolean; readonly force: boolean }): void {
+    const job = this.jobs.get(name)
+    if (job === undefined || job.deleting) return
+    job.deleting = true
+    job.forgetful = how.forgetful
+    if (how.force) this.#api.remove(pods, name, 'default')
+    else this.#patch(job, p => ({ ...p, metadata: { ...p.metadata, deletionTimestamp: new Date(this.#world.wall()).toISOString() } }))
+  }
+
+  async #run(job: Job): Promise<void> {
+    await this.#world.sleep(this.#world.int(100))
+    while (!job.deleting) {
+      if (job.sandbox !== undefined && !job.node.sandboxes.has(job.sandbox.id)) job.sandbox = undefined
+      if (job.restart && job.sandbox !== undefined) await this.#tearDown(job, job.sandbox)
+      job.restart = false
+      if (job.sandbox === undefined) await this.#bringUp(job)
+      await this.#world.sleep(job.sandbox === undefined ? 1000 + this.#world.int(2000) : 500)
+    }
+    if (job.sandbox !== undefined) await this.#tearDown(job, job.sandbox)
+    this.#api.remove(pods, job.name, 'default')
+    this.jobs.delete(job.name)
+  }
+
+  async #bringUp(job: Job): Promise<void> {
+    const id = `c${++this.#containers}`
+    const sandbox: Sandbox = { id, podUid: job.uid, netns: `/run/netns/${id}`, ips: [] }
+    job.node.sandboxes.set(id, sandbox)
+    const request = {
+      verb: 'ADD',
+      containerId: id,
+      ifName: 'eth0',
+      netns: sandbox.netns,
+      config,
+      pod: { namespace: 'default', name: job.name, uid: job.uid },
+    } as const
+    try {
+      const ips = ipsIn(await job.node.call(request))
+      if (!job.node.sandboxes.has(id)) return
+      sandbox.ips = ips
+      this.addsAnswered++
+      // A runtime may ask again; the answer must be the same.
+      if (this.#world.chance(0.1)) await this.#repeat(job, sandbox, request)
+      job.sandbox = sandbox
+      this.#patch(job, p => ({ ...p, status: { phase: 'Running', podIP: ips[0] ?? '', podIPs: ips.map(ip => ({ ip })) } }))
+    } catch (e) {
+      if (e instanceof Contradiction) throw e
+      this.addsFailed++
+      await this.#tearDown(job, sandbox)
+    }
+  }
+
+  async #repeat(job: Job, sandbox: Sandbox, request: Parameters<SimNode['call']>[0]): Promise<void> {
+    let again: readonly string[]
+    try {
+      again = ipsIn(await job.node.call(request))
+    } catch {
+      return
+    }
+    if (job.node.sandboxes.has(sandbox.id) && again.join() !== sandbox.ips.join())
+      throw new Contradiction(`a repeated ADD of ${sandbox.id} answered ${again.join()}, the first one ${sandbox.ips.join()}`)
+  }
+
+  /** DEL until it succeeds, then the namespace goes; a reboot in between has done it all. */
+  async #tearDown(job: Job, sandbox: Sandbox): Promise<void> {
+    while (job.node.sandboxes.has(sandbox.id) && !job.forgetful) {
+      try {
+        await job.node.call({ verb: 'DEL', containerId: sandbox.id, ifName: 'eth0', config })
+        break
+      } catch {
+        await this.#world.sleep(500 + this.#world.int(1000))
+      }
+    }
+    job.node.sandboxes.delete(sandbox.id)
+    job.sandbox = undefined
+  }
+
+  #patch(job: Job, change: (pod: Pod) => Pod): void {
+    const pod = this.#api.read(pods, job.name, 'default')
+    if (pod?.metadata.uid === job.uid) this.#api.put(pods, change(pod))
+  }
+}
+
+export class Contradiction extends Error {}
+
+function ipsIn(result: object | undefined): readonly string[] {
+  const { ips = [] } = (result ?? {}) as { readonly ips?: readonly { readonly address: string }[] }
+  return ips.map(ip => ip.address.replace(/\/\d+$/, ''))
+}

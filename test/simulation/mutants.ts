@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Ledger, LedgerChange, LedgerState } from '#ipam/ledger.ts'
+import { plan } from '#ipam/plan.ts'
+import { type Pool, type PoolAddress, poolOf } from '#ipam/pool.ts'
+import type { NodeStatus } from '#kube/crd/node.ts'
+import { nodeCrs } from '#kube/crd/node.ts'
+import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import type { Kube, KubeObject } from '#kube/port.ts'
+import { noMutation, type Ports } from './cluster.ts'
+
+/** A variant of the product that lacks one safeguard. The simulation must notice each of them. */
+export interface Mutant {
+  readonly name: string
+  readonly lacks: string
+  /** Fresh for each run. */
+  readonly ports: () => Ports
+}
+
+const controller = (change: Partial<Ports['controller']>): Ports => ({ ...noMutation, controller: { ...noMutation.controller, ...change } })
+const daemon = (change: Partial<Ports['daemon']>): Ports => ({ ...noMutation, daemon: { ...noMutation.daemon, ...change } })
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'skip-ack',
+    lacks: "the daemon's answer before an address leaves the node",
+    ports: () =>
+      controller({ decisions: { poolOf: facts => withStates(poolOf(facts), s => (s === 'marked' || s === 'refused' ? 'acked' : s)) } }),
+  },
+  {
+    name: 'count-demand-twice',
+    lacks: 'the subtraction of idle addresses from the demand of waiting pods',
+    ports: () =>
+      controller({
+        decisions: { plan: input => plan({ ...input, demand: { ...input.demand, min: input.demand.min + input.demand.waiting } }) },
+      }),
+  },
+  {
+    name: 'no-intent',
+    lacks: 'the record of a creating call before it is made',
+    ports: () => controller({ kube: withoutIntents }),
+  },
+  {
+    name: 'fresh-token',
+    lacks: 'the same client token for a repeated call',
+    ports: () =>
+      controller({
+        cloud: cloud => {
+          let n = 0
+          return { ...cloud, createEni: r => cloud.createEni({ ...r, clientToken: `${r.clientToken}-${++n}` }) }
+        },
+      }),
+  },
+  {
+    name: 'ack-while-leased',
+    lacks: 'the refusal of a mark on a leased address',
+    ports: () => daemon({ kube: ackEverything }),
+  },
+  {
+    name: 'reuse-while-dying',
+    lacks: 'the dying state: an address is free as soon as its end is decided',
+    ports: () => daemon({ ledger: forgetDying }),
+  },
+  {
+    name: 'no-late-window',
+    lacks: 'the wait for calls without verdict before an address is forgotten',
+    ports: () => controller({ options: { windows: { lag: 30_000, late: 0 } } }),
+  },
+  {
+    name: 'trust-describe',
+    lacks: 'the distrust of a Describe that lags',
+    ports: () => controller({ options: { windows: { lag: 0, late: 60_000 } } }),
+  },
+]
+
+function withStates(pool: Pool, state: (s: PoolAddress['state']) => PoolAddress['state']): Pool {
+  return { ...pool, enis: pool.enis.map(e => ({ ...e, addresses: e.addresses.map(a => ({ ...a, state: state(a.state) })) })) }
+}
+
+/** Ports are classes: spreading one would lose its methods. */
+function delegate(kube: Kube, override: Partial<Kube>): Kube {
+  return {
+    get: (r, name, namespace) => kube.get(r, name, namespace),
+    list: (r, s) => kube.list(r, s),
+    create: (r, object) => kube.create(r, object),
+    replace: (r, object, subresource) => kube.replace(r, object, subresource),
+    patch: (r, name, patch, namespace) => kube.patch(r, name, patch, namespace),
+    delete: (r, name, namespace, uid) => kube.delete(r, name, namespace, uid),
+    watch: (r, s, handler) => kube.watch(r, s, handler),
+    event: e => kube.event(e),
+    ...override,
+  }
+}
+
+/** The controller believes that its intents are written; the server never sees them. */
+function withoutIntents(kube: Kube): Kube {
+  const remembered = new Map<string, NodeStatus['intents']>()
+  const restore = <T extends KubeObject>(plural: string, object: T): T => {
+    const intents = remembered.get(object.metadata.name)
+    if (plural !== nodeCrs.plural || intents === undefined || !('status' in object)) return object
+    return { ...object, status: { ...(object.status as object), intents } }
+  }
+  return delegate(kube, {
+    get: async (r, name, namespace) => {
+      const found = await kube.get(r, name, namespace)
+      return found === undefined ? undefined : restore(r.group === nodeCrs.group ? r.plural : '', found)
+    },
+    patch: async (r, name, patch, namespace) => {
+      if (r.group !== nodeCrs.group || r.plural !== nodeCrs.plural) return kube.patch(r, name, patch, namespace)
+      const { status, ...rest } = patch.body as { readonly status?: { readonly intents?: Record<string, unknown> } }
+      const { intents, ...others } = status ?? {}
+      if (intents !== undefined) {
+        const next = Object.fromEntries(Object.entries({ ...remembered.get(name), ...intents }).filter(([, v]) => v !== null))
+        remembered.set(name, next as NodeStatus['intents'])
+      }
+      const body = status === undefined ? rest : { ...rest, status: others }
+      return restore(r.plural, await kube.patch(r, name, { ...patch, body }, namespace))
+    },
+  })
+}
+
+/** Reports `acked` whatever the ledger says. */
+function ackEverything(kube: Kube): Kube {
+  return delegate(kube, {
+    patch: (r, name, patch, namespace) => {
+      const body = JSON.parse(JSON.stringify(patch.body).replaceAll('"refused"', '"acked"')) as unknown
+      return kube.patch(r, name, r.plural === nodeRuntimes.plural ? { ...patch, body } : patch, namespace)
+    },
+  })
+}
+
+/** A lease that is dying is not found again after a restart. */
+function forgetDying(ledger: Ledger): Ledger {
+  const forgetting = (changes: readonly LedgerChange[]) =>
+    changes.map(
+      (c): LedgerChange =>
+        'put' in c && c.put === 'lease' && c.lease.state === 'dying' ? { drop: 'lease', containerId: c.lease.containerId } : c,
+    )
+  return {
+    load: (): LedgerState => ledger.load(),
+    commit: changes => ledger.commit(forgetting(changes)),
+    close: () => ledger.close(),
+  }
+}
