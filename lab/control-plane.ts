@@ -2,12 +2,15 @@
 import { join } from 'node:path'
 import { inside } from '../sim/fabric/fabric.ts'
 import { type Names, netnsOf } from './names.ts'
+import type { Identity } from './node/config.ts'
 import { issue, type Pki, writeKubeconfig } from './pki.ts'
 import type { ProcessSpec } from './supervisor/spec.ts'
 
 /** The control plane's machine: an instance of the VPC like every node. */
 export const CONTROL = 'control'
 export const SERVICE_CIDR = '172.21.0.0/20'
+/** Of Services in a dual-stack lab. */
+export const SERVICE_CIDR6 = 'fd00:172:21::/108'
 export const CLUSTER_DNS = '172.21.0.10'
 const API_SERVICE = '172.21.0.1'
 
@@ -28,7 +31,7 @@ export async function prepareControlPlane(names: Names, pki: Pki, address: strin
 }
 
 /** etcd, API server, controller manager and scheduler, in start order. Leases and fsync are off: one of each, and no machine to lose. */
-export function controlPlaneSpecs(names: Names, pki: Pki, address: string, bin: string): readonly ProcessSpec[] {
+export function controlPlaneSpecs(names: Names, pki: Pki, { address, address6 }: Identity, bin: string): readonly ProcessSpec[] {
   const file = (name: string) => join(pki.dir, name)
   const spec = (program: string, args: readonly string[]): ProcessSpec => ({
     name: `${CONTROL}/${program}`,
@@ -48,7 +51,7 @@ export function controlPlaneSpecs(names: Names, pki: Pki, address: string, bin: 
     ]),
     spec('kube-apiserver', [
       '--etcd-servers=http://127.0.0.1:2379',
-      `--service-cluster-ip-range=${SERVICE_CIDR}`,
+      `--service-cluster-ip-range=${address6 === undefined ? SERVICE_CIDR : `${SERVICE_CIDR},${SERVICE_CIDR6}`}`,
       `--client-ca-file=${file('ca.crt')}`,
       `--tls-cert-file=${file('apiserver.crt')}`,
       `--tls-private-key-file=${file('apiserver.key')}`,

@@ -26,7 +26,7 @@ export interface UpOptions {
   readonly instanceType: string
   /** Where the nodes' primary addresses come from, in turn; the control plane is in the first. The seed's first vSwitch when empty. */
   readonly vSwitchIds: readonly string[]
-  /** Give every machine an IPv6 address too. */
+  /** Dual stack: every machine has an IPv6 address, and Services may have one. */
   readonly ipv6: boolean
   /** kube-proxy's mode; what this machine can do when absent. */
   readonly proxy?: ProxyMode
@@ -116,7 +116,8 @@ async function createMachine(context: Context, name: string, index: number, { in
     ...(vSwitchId !== undefined && { vSwitchId }),
   })
   const { instanceId, type, regionId, zoneId, primary } = created
-  return { instanceId, instanceType: type, regionId, zoneId, address: primary.ipv4 }
+  const [address6] = primary.ipv6
+  return { instanceId, instanceType: type, regionId, zoneId, address: primary.ipv4, ...(address6 !== undefined && { address6 }) }
 }
 
 async function startSupervisor(names: Names): Promise<number> {
@@ -156,11 +157,11 @@ async function startCloud({ names, supervisor, cloud }: Context, options: UpOpti
 
 async function startControlPlane(context: Context, state: LabState): Promise<void> {
   const { names, supervisor, cloud, pki, api } = context
-  const { address, instanceId } = state.control
+  const { instanceId } = state.control
   createCgroup(names.cgroup, CONTROL)
   await must(['ip', 'netns', 'add', netnsOf(names, CONTROL)])
   await cloud.send('/machine/place', { instanceId, netns: netnsOf(names, CONTROL) })
-  for (const spec of controlPlaneSpecs(names, pki, address, state.bin)) await supervisor.start(spec)
+  for (const spec of controlPlaneSpecs(names, pki, state.control, state.bin)) await supervisor.start(spec)
   await supervisor.start({
     name: `${CONTROL}/gateway`,
     argv: inside(netnsOf(names, CONTROL), [process.execPath, join(HERE, 'gateway.ts'), names.apiSocket, '6443']),

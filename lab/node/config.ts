@@ -10,6 +10,8 @@ export interface Identity {
   readonly zoneId: string
   /** Primary address. */
   readonly address: string
+  /** Absent in a lab without IPv6. */
+  readonly address6?: string
 }
 
 export function containerdConfig(pauseImage: string): string {

@@ -25,12 +25,20 @@ export interface NodeServices {
 export async function writeNodeFiles(node: NodeServices): Promise<void> {
   const { machine, pki, identity, apiServer } = node
   const { name } = machine
-  await issue(pki, { name, subject: `/O=system:nodes/CN=system:node:${name}`, alternative: [`DNS:${name}`, `IP:${identity.address}`] })
+  await issue(pki, {
+    name,
+    subject: `/O=system:nodes/CN=system:node:${name}`,
+    alternative: [`DNS:${name}`, ...addressesOf(identity).map(ip => `IP:${ip}`)],
+  })
   const kubernetes = join(machine.dir, 'kubernetes')
   mkdirSync(kubernetes, { recursive: true })
   writeKubeconfig(pki, name, apiServer, join(kubernetes, 'kubelet.conf'))
   writeFileSync(join(kubernetes, 'containerd.toml'), containerdConfig(node.pauseImage))
   writeFileSync(join(kubernetes, 'kubelet.yaml'), kubeletConfig(name, pki.dir, identity))
+}
+
+function addressesOf({ address, address6 }: Identity): readonly string[] {
+  return address6 === undefined ? [address] : [address, address6]
 }
 
 /** containerd, kubelet and kube-proxy, in start order. */
@@ -63,7 +71,7 @@ export function serviceSpecs(node: NodeServices, init: number): readonly Process
       `--config=${join(kubernetes, 'kubelet.yaml')}`,
       `--kubeconfig=${join(kubernetes, 'kubelet.conf')}`,
       `--hostname-override=${machine.name}`,
-      `--node-ip=${identity.address}`,
+      `--node-ip=${addressesOf(identity).join(',')}`,
       `--node-labels=${nodeLabels(identity)}`,
     ]),
     ...(node.proxy === 'off' ? [] : [spec('kube-proxy', proxy)]),

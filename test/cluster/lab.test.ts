@@ -52,10 +52,11 @@ async function runPod(pod: string, script: string): Promise<string> {
   return log.trim()
 }
 
+const FETCH = 'fetch(process.argv[1]).then(async r => console.log(r.status, (await r.text()).trim()))'
+
 /** GET from the node itself. */
 async function fetchOn(url: string): Promise<string> {
-  const script = 'fetch(process.argv[1]).then(async r => console.log(r.status, (await r.text()).trim()))'
-  return (await lab.node('node1').exec([process.execPath, '-e', script, url])).stdout.trim()
+  return (await lab.node('node1').exec([process.execPath, '-e', FETCH, url])).stdout.trim()
 }
 
 const bootId = async () => (await lab.node('node1').exec(['cat', '/proc/sys/kernel/random/boot_id'])).stdout.trim()
@@ -159,11 +160,16 @@ test('a node joins and leaves without a trace', async () => {
 })
 
 test('two labs with the same addresses do not meet; down leaves nothing, even when everything was killed', async () => {
-  const other = await Lab.up({ name: `${name}-b`, nodes: 0, images: await labImages() })
+  const other = await Lab.up({ name: `${name}-b`, nodes: 0, ipv6: true, images: await labImages() })
   try {
     assert.equal(other.state.control.address, lab.state.control.address)
     assert.notEqual(other.state.apiPort, lab.state.apiPort)
     assert.equal((await other.kubectl(['get', 'nodes', '-o', 'name'])).trim(), '')
+    const dual = { spec: { ipFamilyPolicy: 'RequireDualStack', ports: [{ port: 80 }] } }
+    await other.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'dual' }, ...dual }))
+    assert.match(await other.kubectl(['get', 'service', 'dual', '-o', 'jsonpath={.spec.clusterIPs}']), /"172\.21\..*","fd00:172:21:/)
+    const seen = await other.onControl([process.execPath, '-e', FETCH, 'http://[2001:db8:113::254]/'])
+    assert.equal(seen.stdout.trim(), `200 ${other.state.control.address6}`, 'IPv6 leaves without translation')
     for (const pid of processesIn(other.names.cgroup)) {
       const id = identify(pid)
       if (id !== undefined) signal(id, 'SIGKILL')
