@@ -91,7 +91,7 @@ export class Transport {
   }
 
   /** A refused connection carried nothing, so any request may go to the next server; a GET may also be repeated when a kept-alive connection died under it. */
-  private async send(r: Request, c: Credentials, signal: AbortSignal): Promise<Response> {
+  private async send(r: Request, c: Credentials, signal: AbortSignal): Promise<Received> {
     const { servers } = this.config
     let last: unknown
     for (let attempt = 0; attempt <= servers.length; attempt++) {
@@ -109,7 +109,7 @@ export class Transport {
     throw unavailable(labelOf(r), signal.aborted ? signal.reason : last)
   }
 
-  private async sendTo(server: string, r: Request, c: Credentials, signal: AbortSignal): Promise<Response> {
+  private async sendTo(server: string, r: Request, c: Credentials, signal: AbortSignal): Promise<Received> {
     const answer = await this.pool(server, c).request({
       method: r.method,
       path: r.path,
@@ -126,7 +126,7 @@ export class Transport {
       bodyTimeout: 0,
     })
     const retryAfter = answer.headers['retry-after']
-    return new Response(labelOf(r), answer.statusCode, answer.body, typeof retryAfter === 'string' ? retryAfter : undefined)
+    return new Received(labelOf(r), answer.statusCode, answer.body, typeof retryAfter === 'string' ? retryAfter : undefined)
   }
 
   private pool(server: string, c: Credentials): Pool {
@@ -174,7 +174,7 @@ export class Transport {
   }
 }
 
-class Response {
+class Received {
   readonly status: number
   readonly body: AsyncIterable<Uint8Array>
   private readonly label: string
