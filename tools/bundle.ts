@@ -15,8 +15,8 @@ export const entryPoints: Readonly<Record<string, string>> = {
 /** Where the image has Node: the first line of each bundle, so that they run by name without a shell. */
 export const nodeInImage = '/usr/local/bin/node'
 
-/** koffi looks for its native part here, beside the file that loads it. */
-export const koffiBinary = `linux_${process.arch}/koffi.node`
+/** Where koffi, bundled, looks for its native part: as a package beside the bundle, which may be this one file. */
+export const koffiBinary = `node_modules/@koromix/koffi-linux-${process.arch}/index.node`
 
 /** CommonJS packages ask for Node's own modules through `require`, which an ES module has not. */
 const requireForPackages =
@@ -47,7 +47,7 @@ export async function bundle(): Promise<string[]> {
   })
   for (const { path, contents } of outputFiles) replace(path, contents)
   const native = join(root, 'dist', koffiBinary)
-  replace(native, readFileSync(join(root, `node_modules/@koromix/koffi-linux-${process.arch}/${koffiBinary}`)))
+  replace(native, readFileSync(join(root, `node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`)))
   return [...present.map(([name]) => `${name}.mjs`), koffiBinary]
 }
 
