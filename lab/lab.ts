@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { inside } from '../sim/fabric/fabric.ts'
 import { type Ran, run } from '../sim/fabric/run.ts'
 import type { Api } from './api.ts'
-import { joinScript } from './cgroup.ts'
+import { joinScript, processesIn } from './cgroup.ts'
 import type { CloudClient } from './cloud/client.ts'
 import { type Context, contextOf } from './context.ts'
 import { CONTROL } from './control-plane.ts'
@@ -14,6 +14,7 @@ import { type Names, namesOf, netnsOf } from './names.ts'
 import { nodePath, onNode } from './node/boot.ts'
 import type { Identity } from './node/config.ts'
 import { powerOff, powerOn, release } from './node/power.ts'
+import { argvOf } from './process.ts'
 import { type Progress, silent } from './progress.ts'
 import { type LabState, readState, writeState } from './state.ts'
 import type { ProcessStatus } from './supervisor/spec.ts'
@@ -177,6 +178,14 @@ export class LabNode {
 
   process(program: string): Promise<ProcessStatus & { readonly pid: number }> {
     return this.#context.supervisor.running(`${this.name}/${program}`)
+  }
+
+  /** Everything that runs on the node now, pods included, with this machine's process ids: to signal a process of a container. */
+  programs(): readonly { readonly pid: number; readonly argv: readonly string[] }[] {
+    return processesIn(join(this.#context.names.cgroup, this.name)).flatMap(pid => {
+      const argv = argvOf(pid)
+      return argv.length === 0 ? [] : [{ pid, argv }]
+    })
   }
 
   /** Pulls the plug. The Node object stays; its ENIs stay attached. */

@@ -27,6 +27,11 @@ export function childOf(pid: number): number | undefined {
   return children[0] === undefined || children[0] === '' ? undefined : Number(children[0])
 }
 
+/** A process's command line; empty for a kernel thread, a zombie, or none. */
+export function argvOf(pid: number): readonly string[] {
+  return (readProc(`/proc/${pid}/cmdline`) ?? '').split('\0').slice(0, -1)
+}
+
 /** Sends a signal if that very process still runs. */
 export function signal(id: ProcessId, name: NodeJS.Signals): void {
   if (!isAlive(id)) return

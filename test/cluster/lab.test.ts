@@ -124,6 +124,7 @@ test('faults of the cloud are made by its operator socket', async () => {
 test('orphans of a node are collected by its first process', async () => {
   const node = lab.node('node1')
   await node.exec(['sh', '-c', 'for i in 1 2 3; do (sleep 0.1 &) ; done'])
+  assert.ok(node.programs().some(p => p.argv[0]?.endsWith('/kubelet')))
   const listed = async () => (await node.exec(['ps', '-eo', 'stat,args'])).stdout
   await until('the orphans end', 5_000, async () => !(await listed()).includes('sleep 0.1'))
   await until('no orphan stays a zombie', 5_000, async () => !/^Z.*sleep/m.test(await listed()))
