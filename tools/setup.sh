@@ -59,6 +59,8 @@ install_npm() {
   # Whoever has run `npm install` has everything already; `npm ci` would take node_modules away from running processes.
   if ! node_modules/.bin/node tools/setup/lock-current.ts 2>/dev/null; then
     step 'install the npm packages' npm ci --ignore-scripts --no-audit --no-fund
+    # Two packages, one per architecture, provide the program `node`: npm 9 then links neither.
+    [ -x node_modules/.bin/node ] || ln -s ../"$(cd node_modules && echo node-linux-*)"/bin/node node_modules/.bin/node
   fi
   echo "$sum" >$stamp
 }
