@@ -31,6 +31,7 @@ const calls = {
   recv: libc.func('long recv(int fd, void *data, size_t len, int flags)'),
   close: libc.func('int close(int fd)'),
   setns: libc.func('int setns(int fd, int type)'),
+  flock: libc.func('int flock(int fd, int operation)'),
 } as const
 
 if (endianness() !== 'LE') throw new Error('the netlink codec writes little-endian numbers only')
@@ -38,6 +39,7 @@ if (endianness() !== 'LE') throw new Error('the netlink codec writes little-endi
 export const msgDontWait = 0x40
 const [afNetlink, sockRaw, sockCloexec] = [16, 3, 0o2000000]
 const cloneNewNet = 0x40000000
+const [lockExclusive, lockNonBlocking] = [2, 4]
 
 /** Opens and binds a netlink socket of the thread's present namespace; `groups` is the bit mask of multicast groups. */
 export function netlinkSocket(protocol: number, groups: number): { readonly fd: number; readonly portId: number } {
@@ -81,6 +83,14 @@ export function close(fd: number): void {
 /** Moves the calling thread into a network namespace. */
 export function setNetns(fd: number): void {
   check('setns', calls.setns(fd, cloneNewNet))
+}
+
+/** Takes the file's exclusive lock (flock) without waiting; false when another process has it. It is held until the file is closed. */
+export function tryLock(fd: number): boolean {
+  if (calls.flock(fd, lockExclusive | lockNonBlocking) === 0) return true
+  const errno = lastError()
+  if (errno === 'EAGAIN') return false
+  throw new SystemCallError('flock', errno)
 }
 
 function check(call: string, result: number): number {

@@ -10,7 +10,6 @@ import { type Family, fromBytes, toBytes } from '#net/ip.ts'
 const fra = { dst: 1, src: 2, priority: 6, suppressIfGroup: 13, suppressPrefixLength: 14, table: 15, pad: 18, protocol: 21 } as const
 const actionToTable = 1
 const flagInvert = 2
-const protocolBoot = 3
 const notSuppressed = 0xffffffff
 
 interface Rule {
@@ -35,7 +34,7 @@ function rule(r: Rule): Body {
 
 /** `ip rule add priority $p [from $a] [to $b] lookup $table`. Throws EEXIST when it is there. */
 export function addRule(conn: NetlinkConn, r: Rule): void {
-  conn.request(rtm.newRule, flag.create | flag.exclusive, rule(r).attr(fra.protocol, Uint8Array.of(protocolBoot)))
+  conn.request(rtm.newRule, flag.create | flag.exclusive, rule(r))
 }
 
 /** `ip rule del …`. Throws ENOENT when it is not there. */

@@ -12,5 +12,7 @@ export function refusal(e: unknown, what: string, op?: KernelOp): KernelError {
   if (e instanceof KernelError) return e.op === undefined && op !== undefined ? new KernelError(e.code, e.message, context) : e
   if (e instanceof NetlinkError) return new KernelError('kernel-refused', what, { errno: e.errno, explanation: e.explanation, ...context })
   const errno = errnoOf(e)
-  return new KernelError('kernel-refused', what, { errno, explanation: errno === '' ? messageOf(e) : '', ...context })
+  const hint =
+    errno === 'EROFS' && op?.op === 'sysctl-set' ? "/proc/sys is read-only here: mount the host's /proc and name it as procRoot" : ''
+  return new KernelError('kernel-refused', what, { errno, explanation: errno === '' ? messageOf(e) : hint, ...context })
 }

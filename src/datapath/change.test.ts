@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { concernsUs } from '#datapath/change.ts'
+import { parseIfName } from '#kernel/names.ts'
+import type { KernelEvent } from '#kernel/port.ts'
+import { parseCidr } from '#net/cidr.ts'
+import { parseIp } from '#net/ip.ts'
+
+const [live, dead] = [parseIfName('cali00000000001'), parseIfName('cali00000000002')]
+const known = { enis: new Set([7]), isLive: (name: string) => name === live }
+const link = (name: string, index: number, up: boolean, removed = false, alias?: string): KernelEvent => ({
+  kind: 'link',
+  removed,
+  link: { name: parseIfName(name), index, up, mtu: 1500, ...(alias === undefined ? {} : { alias }) },
+})
+const addr = (ifIndex: number, address: string, scope: 'global' | 'link'): KernelEvent => ({
+  kind: 'addr',
+  removed: true,
+  addr: { ifIndex, address: parseIp(address), prefix: 32, scope, secondary: false },
+})
+const route = (table: number, dst: string): KernelEvent => ({
+  kind: 'route',
+  removed: true,
+  route: { table, dst: parseCidr(dst), ifIndex: 3, scope: 'link', onlink: false, priority: 0 },
+})
+const rule = (priority: number): KernelEvent => ({ kind: 'rule', removed: true, rule: { family: 4, priority, table: 254 } })
+
+test('which changes concern us', () => {
+  const table: readonly [what: string, KernelEvent, boolean][] = [
+    ['anything may be lost', { kind: 'lost' }, true],
+    ["a live pod's device went", link(live, 20, false, true, 'c'), true],
+    ["a live pod's device went down", link(live, 20, false, false, 'c'), true],
+    ["a live pod's device came up", link(live, 20, true, false, 'c'), false],
+    ['a device that is being made', link(live, 20, false), false],
+    ['a device that is being reaped', link(dead, 21, false, true, 'c'), false],
+    ['an ENI changed', link('eth1', 7, true), true],
+    ['a device came', link('eth9', 9, false), true],
+    ['a device that was never ours went', link('eth9', 9, false, true), false],
+    ["an ENI's address", addr(7, '192.0.2.10', 'global'), true],
+    ["an ENI's own IPv6", addr(7, 'fe80::5', 'link'), false],
+    ["the pods' gateway address", addr(20, '169.254.1.1', 'global'), true],
+    ['an address elsewhere', addr(2, '192.0.2.10', 'global'), false],
+    ['a host route', route(254, '10.0.0.1/32'), true],
+    ['a subnet route', route(254, '10.0.0.0/24'), false],
+    ["an ENI's table", route(1007, '0.0.0.0/0'), true],
+    ['a table of nobody', route(1008, '0.0.0.0/0'), false],
+    ['rule to', rule(512), true],
+    ['rule from', rule(2048), true],
+    ['another rule', rule(100), false],
+  ]
+  for (const [what, event, concerns] of table) assert.equal(concernsUs(event, known), concerns, what)
+})
