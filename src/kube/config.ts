@@ -72,7 +72,7 @@ export async function loadConfig(o: ConfigOptions): Promise<KubeConfig> {
 function serviceServers(env: ConfigOptions['env']): readonly string[] {
   const host = env.KUBERNETES_SERVICE_HOST
   if (host === undefined || host === '') return []
-  const port = env.KUBERNETES_SERVICE_PORT_HTTPS ?? env.KUBERNETES_SERVICE_PORT ?? '443'
+  const port = env.KUBERNETES_SERVICE_PORT ?? '443'
   return [`https://${host.includes(':') ? `[${host}]` : host}:${port}`]
 }
 
