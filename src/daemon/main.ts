@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { defaultMetadataBase, makeMetadata } from '#cloud/metadata.ts'
 import { startDaemon } from '#daemon/daemon.ts'
 import { type Deps, defaultOptions, type Options } from '#daemon/deps.ts'
@@ -8,18 +9,21 @@ import { defaultAddresses, expose } from '#daemon/expose/serve.ts'
 import { parseFlags } from '#daemon/flags.ts'
 import { bootId, realHost } from '#daemon/host.ts'
 import { makeDatapath } from '#datapath/engine.ts'
-import { type OpenedLedger, openLedger } from '#ipam/ledger-sqlite.ts'
+import type { Ledger } from '#ipam/ledger.ts'
+import { openLedger } from '#ipam/ledger-sqlite.ts'
+import { tryLock } from '#kernel/ffi.ts'
 import { makeKernel } from '#kernel/kernel.ts'
 import { KubeClient } from '#kube/client.ts'
 import { loadConfig } from '#kube/config.ts'
 import { poll } from '#lib/backoff.ts'
 import { realClock } from '#lib/clock.ts'
-import { AppError, isAppError } from '#lib/errors.ts'
+import { AppError } from '#lib/errors.ts'
 import { type Logger, makeLogger } from '#lib/log.ts'
 import { daemonMetrics } from '#lib/metrics.ts'
 
 const ledgerPath = '/var/lib/cni/terway/ledger.db'
 const endpointsPath = '/var/lib/cni/terway/endpoints.json'
+const lockPath = '/var/run/eni/terwayd.lock'
 const bootMark = '/var/run/eni/boot_id'
 
 async function main(): Promise<void> {
@@ -28,7 +32,8 @@ async function main(): Promise<void> {
   const nodeName = process.env.NODE_NAME ?? ''
   if (nodeName === '') throw new AppError('bad-flag', 'NODE_NAME is not set: the DaemonSet sets it from spec.nodeName')
   const options: Options = { ...defaultOptions, nodeName, namespace: process.env.POD_NAMESPACE || 'kube-system', configPath: flags.config }
-  const { ledger } = await soleOwner(log)
+  await soleOwner()
+  const ledger = openStore(log)
   const metrics = daemonMetrics()
   const deps: Deps = {
     kube: await connect(flags.kubeconfig, nodeName),
@@ -63,25 +68,23 @@ async function main(): Promise<void> {
   }
 }
 
-/** The ledger is open in one process at a time: a predecessor that still stops is waited for, 5 s, as with Terway's lock file. */
-async function soleOwner(log: Logger): Promise<OpenedLedger> {
-  const options = {
-    path: ledgerPath,
-    bootId: bootId(bootMark, () => realClock.uuid()),
-    stamp: new Date().toISOString().replaceAll(':', ''),
-  }
-  const opened = await poll(realClock, { initialDelay: 0, duration: 200, factor: 1, jitter: 0, steps: 25 }, async () => {
-    try {
-      return openLedger(options)
-    } catch (e) {
-      if (isAppError(e) && e.code === 'ledger-locked') return undefined
-      throw e
-    }
-  })
-  if (opened === undefined) throw new AppError('ledger-locked', `another terwayd has ${ledgerPath} open`)
-  if (opened.rebuilt !== undefined)
-    log.error(opened.rebuilt, 'the ledger was unreadable: it is kept aside, leases are taken from kernel and cluster')
-  return opened
+/**
+ * One terwayd per node: the lock file is Terway's, so that a Go daemon counts too; a predecessor that still stops is waited
+ * for, 5 s. The file stays open, and locked, until the process ends.
+ */
+async function soleOwner(): Promise<void> {
+  mkdirSync(dirname(lockPath), { recursive: true })
+  const fd = openSync(lockPath, 'w', 0o600)
+  const waits = { initialDelay: 0, duration: 200, factor: 1, jitter: 0, steps: 25 }
+  const locked = await poll(realClock, waits, async () => (tryLock(fd) ? true : undefined))
+  if (locked === undefined) throw new AppError('ledger-locked', `another terwayd holds ${lockPath}`)
+}
+
+function openStore(log: Logger): Ledger {
+  const stamp = new Date(realClock.wall()).toISOString().replaceAll(':', '')
+  const { ledger, rebuilt } = openLedger({ path: ledgerPath, bootId: bootId(bootMark, () => realClock.uuid()), stamp })
+  if (rebuilt !== undefined) log.error(rebuilt, 'the ledger was unreadable: it is kept aside, leases are taken from kernel and cluster')
+  return ledger
 }
 
 async function connect(kubeconfig: string, nodeName: string): Promise<KubeClient> {
