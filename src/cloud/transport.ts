@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { randomUUID } from 'node:crypto'
 import openApiUtil from '@alicloud/openapi-util'
 import type { Credentials } from '#cloud/credentials.ts'
 import { CloudError } from '#cloud/errors.ts'
+import { type Clock, realClock } from '#lib/clock.ts'
 
 /** Calls one action of one product and gives the parsed JSON reply. Throws CloudError. */
 export type Rpc = (action: string, parameters: RpcParameters) => Promise<unknown>
@@ -50,12 +50,19 @@ function hostOf(endpoint: string | undefined): string | undefined {
 export const callTimeout = 20_000
 
 /** RPC-style calls: parameters in the query, signed with HMAC-SHA1 by the vendor's own library, JSON replies. */
-export function makeRpc(product: Product, endpoints: Endpoints, credentials: Credentials, fetchFn: typeof fetch = fetch): Rpc {
+export function makeRpc(
+  product: Product,
+  endpoints: Endpoints,
+  credentials: Credentials,
+  fetchFn: typeof fetch = fetch,
+  clock: Pick<Clock, 'wall' | 'uuid'> = realClock,
+): Rpc {
   return async (action, parameters) => {
     const query = await sign(
       { ...openApiUtil.default.query({ ...parameters }), Action: action, Version: apiVersion[product] },
       endpoints,
       credentials,
+      clock,
     )
     const url = `${endpoints.scheme}://${endpoints.host[product]}/?${new URLSearchParams(query)}`
     const headers: Record<string, string> = { 'user-agent': `Terway/1 Kubernetes.Alicloud`, accept: 'application/json' }
@@ -79,7 +86,12 @@ export function makeRpc(product: Product, endpoints: Endpoints, credentials: Cre
   }
 }
 
-async function sign(parameters: Record<string, string>, endpoints: Endpoints, credentials: Credentials): Promise<Record<string, string>> {
+async function sign(
+  parameters: Record<string, string>,
+  endpoints: Endpoints,
+  credentials: Credentials,
+  clock: Pick<Clock, 'wall' | 'uuid'>,
+): Promise<Record<string, string>> {
   const key = await credentials()
   const signed: Record<string, string> = {
     ...parameters,
@@ -88,8 +100,8 @@ async function sign(parameters: Record<string, string>, endpoints: Endpoints, cr
     AccessKeyId: key.accessKeyId,
     SignatureMethod: 'HMAC-SHA1',
     SignatureVersion: '1.0',
-    SignatureNonce: randomUUID(),
-    Timestamp: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
+    SignatureNonce: clock.uuid(),
+    Timestamp: new Date(clock.wall()).toISOString().replace(/\.\d+Z$/, 'Z'),
     ...(key.securityToken === undefined ? {} : { SecurityToken: key.securityToken }),
   }
   return { ...signed, Signature: openApiUtil.default.getRPCSignature(signed, 'POST', key.accessKeySecret) }

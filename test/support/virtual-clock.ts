@@ -15,9 +15,12 @@ export class VirtualClock implements Clock {
   private state: number
   private readonly timers = new Set<Timer>()
   private readonly epoch = Date.UTC(2026, 0, 1)
+  private readonly settle: () => Promise<unknown>
 
-  constructor(seed = 1) {
+  /** `settle` resolves when nothing happens any more without the passing of time; the default knows promises only, no sockets. */
+  constructor(seed = 1, settle: () => Promise<unknown> = () => setImmediate()) {
     this.state = seed
+    this.settle = settle
   }
 
   wall(): number {
@@ -66,13 +69,13 @@ export class VirtualClock implements Clock {
   async advance(ms: number, check: () => void = () => undefined): Promise<void> {
     const end = this.time + ms
     for (;;) {
-      await setImmediate()
+      await this.settle()
       const next = this.earliest()
       if (next === undefined || next.at > end) break
       this.timers.delete(next)
       this.time = next.at
       next.fn()
-      await setImmediate()
+      await this.settle()
       check()
     }
     this.time = end
