@@ -60,7 +60,9 @@ export async function powerOff(context: Context, node: NodeServices): Promise<vo
 export async function release(context: Context, node: NodeServices): Promise<void> {
   await powerOff(context, node)
   await context.cloud.send('/instance/delete', { instanceId: node.identity.instanceId })
-  await context.api.send('DELETE', `/api/v1/nodes/${node.machine.name}`)
+  const deleted = await context.api.send('DELETE', `/api/v1/nodes/${node.machine.name}`)
+  if (deleted.status >= 300 && deleted.status !== 404)
+    throw new Error(`node ${node.machine.name} is not deleted: ${deleted.status} ${deleted.text}`)
   for (const { name } of await context.supervisor.status()) {
     if (name.startsWith(`${node.machine.name}/`)) await context.supervisor.forget(name)
   }
