@@ -256,6 +256,16 @@ test('the host end of a dead sandbox with the same name goes first', () => {
   assert.ok(lines.includes('ip route replace 10.0.1.5/32 dev cali0 scope link'), 'the route died with the old device')
 })
 
+test('a new device inherits the default: what is right there is not written again', () => {
+  const right = { forwarding: '1', rp_filter: '0' }
+  const keys = ['all', 'default', 'eth1'].flatMap(dev =>
+    Object.entries(right).map(([key, value]) => [`net/ipv4/conf/${dev}/${key}`, value]),
+  )
+  const lines = commands(pod4, { ...settledHost, links: [eniLink], sysctls: Object.fromEntries(keys) }, state(netns))
+  assert.match(lines[0] ?? '', /^ip link add/)
+  assert.ok(!lines.some(line => line.startsWith('sysctl')), lines.join('; '))
+})
+
 test('a pod interface that is not ours is refused, not replaced', () => {
   const foreign = { ...settledPod, links: [{ ...podEnd, peerIndex: 99 }] }
   assert.throws(() => commands(pod4, settledHost, foreign), { code: 'pod-interface-taken' })

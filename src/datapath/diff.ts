@@ -70,11 +70,16 @@ function vethOps({ veth }: Desired, pair: Pair | undefined): KernelOp[] {
   return pair.namesake ? [{ op: 'link-del', ns: 'host', dev: hostDev }, add] : [add]
 }
 
-/** A key that the kernel does not have, although its device exists, cannot be set and needs not be. */
+/**
+ * A key that the kernel does not have, although its device exists, cannot be set and needs not be. A device that is still
+ * to be made will inherit the namespace's default.
+ */
 function sysctlOps({ ns, key, value }: SysctlWant, at: View): KernelOp[] {
-  const present = at.state(ns)?.sysctls[key]
-  const dev = key.split('/')[3] ?? ''
-  const settled = at.isUnmade(ns, dev) ? false : present === undefined || present === value
+  const sysctls = at.state(ns)?.sysctls ?? {}
+  const [net, ip, conf, dev = '', ...rest] = key.split('/')
+  const settled = at.isUnmade(ns, dev)
+    ? sysctls[[net, ip, conf, 'default', ...rest].join('/')] === value
+    : sysctls[key] === undefined || sysctls[key] === value
   return settled ? [] : [{ op: 'sysctl-set', ns, key, value }]
 }
 
