@@ -7,8 +7,7 @@ const target = '10-terway.conflist'
 
 /**
  * Writes the CNI configuration list for the container runtime, unless it is there already: the runtime takes the node as
- * network-ready from then on, so it is called only when the daemon serves. A single configuration that an older release
- * left goes, because its name sorts first. Throws `bad-config`.
+ * network-ready from then on, so it is called only when the daemon serves. Throws `bad-config`.
  */
 export function installConflist(host: Host, options: Pick<Options, 'cniConfDir' | 'hostCniDir'>): 'written' | 'unchanged' {
   const text = makeConflist({
@@ -16,7 +15,6 @@ export function installConflist(host: Host, options: Pick<Options, 'cniConfDir' 
     conf: host.read(join(options.cniConfDir, '10-terway.conf')),
   })
   const path = join(options.hostCniDir, target)
-  host.remove(join(options.hostCniDir, '10-terway.conf'))
   if (host.read(path) === text) return 'unchanged'
   host.writeAtomically(path, text)
   return 'written'

@@ -28,8 +28,6 @@ export interface Host {
   read(path: string): string | undefined
   /** Writes beside the target, syncs and renames: readers see the old or the new text. Mode 0600. */
   writeAtomically(path: string, text: string): void
-  /** Succeeds when there is nothing. */
-  remove(path: string): void
 }
 
 /** Where the daemon runs and how it behaves; durations in milliseconds. */

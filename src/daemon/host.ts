@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statfsSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Host } from '#daemon/deps.ts'
 
@@ -25,7 +25,6 @@ export const realHost: Host = {
       throw e
     }
   },
-  remove: path => rmSync(path, { force: true }),
   writeAtomically: (path, text) => {
     const next = `${path}.new`
     const fd = openSync(next, 'w', 0o600)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { defaultMetadataBase, makeMetadata } from '#cloud/metadata.ts'
 import { startDaemon } from '#daemon/daemon.ts'
 import { type Deps, defaultOptions, type Options } from '#daemon/deps.ts'
@@ -46,6 +46,8 @@ async function main(): Promise<void> {
     primaryVSwitch,
   }
   const daemon = await startDaemon(deps, options)
+  // A single configuration that an older release left: its name sorts before the list's.
+  daemon.ready.then(() => rmSync(join(options.hostCniDir, '10-terway.conf'), { force: true })).catch(() => {})
   const exposed = await expose(
     {
       state: daemon.state,

@@ -49,7 +49,6 @@ export class DaemonWorld implements AsyncDisposable {
     const host: Host = {
       netns: path => (this.netns.has(path) ? 'live' : 'absent'),
       read: path => this.files.get(path),
-      remove: path => void this.files.delete(path),
       writeAtomically: (path, text) => void this.files.set(path, text),
     }
     this.daemon = await startDaemon(
