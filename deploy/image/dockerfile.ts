@@ -26,7 +26,7 @@ function stageOf(layer: Layer): string[] {
     case 'debian':
       return [
         'FROM debian:12-slim AS debian',
-        'WORKDIR /work',
+        'WORKDIR /debs',
         `RUN apt-get update && apt-get download ${layer.packages.join(' ')} \\`,
         '  && for deb in *.deb; do dpkg-deb -x "$deb" /root-fs; done \\',
         '  && rm -rf /root-fs/usr/share/man /root-fs/usr/share/locale /root-fs/usr/lib/*/gconv /root-fs/usr/sbin \\',

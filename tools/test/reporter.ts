@@ -26,10 +26,17 @@ function resultOf(event: Extract<TestEvent, { type: 'test:pass' | 'test:fail' }>
   const error: unknown = 'error' in details ? details.error : undefined
   if (error instanceof Error && 'failureType' in error && error.failureType === 'subtestsFailed') return null
   const cause = error instanceof Error ? (error.cause ?? error) : error
-  return { outcome: 'failed', name, place, text: withoutInternals(inspect(cause)) }
+  return { outcome: 'failed', name, place, text: withoutInternals(describe(cause)) }
 }
 
 const textOf = (value: string | boolean) => (typeof value === 'string' ? value : 'no reason given')
+
+/** The stack, which starts with the message and for an assertion with the difference, and that of every cause. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return inspect(error)
+  const below = error instanceof AggregateError ? error.errors : error.cause === undefined ? [] : [error.cause]
+  return [error.stack ?? error.message, ...below.map(cause => `cause: ${describe(cause)}`)].join('\n')
+}
 
 const withoutInternals = (text: string) =>
   text

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { bundle } from './bundle.ts'
+import { root } from './components.ts'
+
+/** The bundles as the image has them: far from the checkout and its node_modules. */
+const directory = mkdtempSync(join(tmpdir(), 'terway-bundle-'))
+before(async () => {
+  for (const file of await bundle()) cpSync(join(root, 'dist', file), join(directory, file))
+})
+after(() => rmSync(directory, { recursive: true, force: true }))
+
+const run = (...args: string[]) => execFileSync(process.execPath, args, { cwd: directory, encoding: 'utf8' })
+
+test('a bundle needs nothing of the checkout', () => {
+  assert.match(run('terway-cli.mjs', '--help'), /Usage: terway-cli/)
+})
+
+test("koffi's native part is found from beside a bundle", () => {
+  const script = `
+    const { load } = require('node:module').createRequire('${directory}/terwayd.mjs')('@koromix/koffi-linux-${process.arch}')
+    console.log(load(null).func('int getpid()')() === process.pid)`
+  assert.equal(run('-e', script), 'true\n')
+})
