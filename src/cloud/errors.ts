@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CloudErrorClass } from '#cloud/port.ts'
+import { remedyOf } from '#cloud/remedy.ts'
 import { AppError } from '#lib/errors.ts'
 
-/** A refused or failed cloud call. `code` is the cloud's own, or NetworkError, Timeout, BadReply for what never got a proper answer. */
+/** A refused or failed cloud call. `code` is the cloud's own, or NetworkError, Timeout, BadReply for what never got a proper answer; the message ends with the way out. */
 export class CloudError extends AppError<string> {
   readonly class: CloudErrorClass
   readonly action: string
@@ -16,7 +17,9 @@ export class CloudError extends AppError<string> {
     detail: string,
     options: { requestId?: string; httpStatus?: number; afterDoubt?: boolean; class?: CloudErrorClass; cause?: unknown } = {},
   ) {
-    super(code, `${action}: ${code}: ${detail}${options.requestId === undefined ? '' : ` (request ${options.requestId})`}`, options)
+    const remedy = remedyOf(action, code)
+    const request = options.requestId === undefined ? '' : ` (request ${options.requestId})`
+    super(code, `${action}: ${code}: ${detail}${remedy === undefined ? '' : `; ${remedy}`}${request}`, options)
     this.name = 'CloudError'
     this.class = options.class ?? classify(code, options.httpStatus)
     this.action = action

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isCloudError } from '#cloud/errors.ts'
 import { watchCluster } from '#controller/cluster-view.ts'
 import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
+import { aboutNode } from '#controller/eni/events.ts'
 import { leaveRound } from '#controller/eni/leave.ts'
 import { NodeRounds, type RoundContext } from '#controller/eni/round.ts'
 import { collectLeaks } from '#controller/gc/collect.ts'
@@ -11,7 +13,7 @@ import { makeQueue, type Round } from '#controller/queue.ts'
 import { defaultVSwitchCache, makeVSwitchCache } from '#controller/vswitch/cache.ts'
 import type { NodeCr } from '#kube/crd/node.ts'
 import type { Leadership } from '#kube/elect.ts'
-import { messageOf } from '#lib/errors.ts'
+import { isAppError, messageOf } from '#lib/errors.ts'
 
 export interface Running {
   /** Resolves when the watches have delivered the cluster. */
@@ -41,7 +43,12 @@ export function runController(
     concurrency: options.nodeConcurrency,
     minFailureDelay: options.minFailureDelay,
     maxFailureDelay: options.maxFailureDelay,
-    failed: (node, error, delay) => deps.log.warn({ node, err: messageOf(error) }, `round failed, again in ${delay / 1000} s`),
+    failed: (node, error, delay) => {
+      deps.log.warn({ node, err: messageOf(error) }, `round failed, again in ${delay / 1000} s`)
+      if (!isCloudError(error) && !isUnknownType(error)) return
+      const about = aboutNode(view.node(node), node)
+      deps.kube.event({ about, type: 'Warning', reason: 'SyncOpenAPIFailed', action: 'SyncOpenAPI', message: messageOf(error) })
+    },
   })
   const view = watchCluster(deps.kube, name => {
     if (synced) queue.wake(name)
@@ -116,6 +123,11 @@ export function runController(
       view.stop()
     },
   }
+}
+
+/** A fault of the cluster that people must see; anything else that fails a round ends by itself. */
+function isUnknownType(error: unknown): boolean {
+  return isAppError(error) && error.code === 'unknown-instance-type'
 }
 
 /** The daemon has filled its part of the spec. Prefix mode is not served: its Node CRs are left alone. */

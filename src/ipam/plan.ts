@@ -177,7 +177,7 @@ function create(
   if (perEni === 0) return { enis, reasons: [`the instance type has no ${pool.stack} addresses on secondary ENIs`] }
   let left = wanted
   while (left > 0) {
-    if (slots <= 0) return { enis, reasons: [`all ${pool.maxEnis} ENIs of the instance are in use and full`] }
+    if (slots <= 0) return { enis, reasons: [noSlot(pool)] }
     const v = vSwitches.find(v => (free.get(v.id) ?? 0) > 0 && (pool.stack === 'ipv4' || v.cidr6 !== undefined))
     if (v === undefined) {
       const named = vSwitches.map(v => v.id).join(', ')
@@ -193,6 +193,12 @@ function create(
     left -= pods
   }
   return { enis, reasons: [] }
+}
+
+function noSlot(pool: Pool): string {
+  const others = pool.enis.filter(e => !e.plain).map(e => e.id)
+  const taken = others.length === 0 ? '' : `; ${others.join(', ')} serve no pods and take slots: detach them, or use a larger instance type`
+  return `all ${pool.maxEnis} ENIs of the instance are in use and full${taken}`
 }
 
 /** What the daemon's answers allow, and what is left of earlier removals. */

@@ -7,9 +7,14 @@ import type { EventInput } from '#kube/port.ts'
 import type { Node } from '#kube/reflect/node.ts'
 import { messageOf } from '#lib/errors.ts'
 
+/** What keeps addresses from coming; undefined when nothing does. */
+export function shortageOf(plan: Plan): string | undefined {
+  return plan.unmet > 0 ? `${plan.unmet} more addresses are needed: ${plan.reasons.join('; ')}` : undefined
+}
+
 /** Why pods wait, on every ENI that could have served them: the daemon shows it in the error of their ADD. */
 export function explain(status: NodeStatus, plan: Plan, at: string): NodeStatus {
-  const message = plan.unmet > 0 ? `${plan.unmet} more addresses are needed: ${plan.reasons.join('; ')}` : undefined
+  const message = shortageOf(plan)
   return nicsOf(status).reduce((s, nic) => {
     const next = nic.status === 'InUse' && nic.unschedulable !== true ? withCondition(nic, 'InsufficientIP', message, at) : nic
     return next === nic ? s : putNic(s, next)

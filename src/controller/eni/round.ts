@@ -5,7 +5,7 @@ import type { ClusterView } from '#controller/cluster-view.ts'
 import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import { bindCentrally } from '#controller/eni/bind.ts'
 import { bindable, countWarmUp, demandOf, needsAddress, nextReclaim, obtained, startWarmUp, waitingPods } from '#controller/eni/demand.ts'
-import { aboutNode, eventOf, explain, noteErrors } from '#controller/eni/events.ts'
+import { aboutNode, eventOf, explain, noteErrors, shortageOf } from '#controller/eni/events.ts'
 import { Memory } from '#controller/eni/memory.ts'
 import { mirror } from '#controller/eni/mirror.ts'
 import { NodeRecord } from '#controller/eni/node-record.ts'
@@ -14,7 +14,7 @@ import { perform } from '#controller/eni/perform.ts'
 import { fold, type Outcome } from '#controller/eni/record.ts'
 import type { Round } from '#controller/queue.ts'
 import type { VSwitchCache } from '#controller/vswitch/cache.ts'
-import { selectVSwitches } from '#controller/vswitch/select.ts'
+import { selectVSwitches, vSwitchFaults } from '#controller/vswitch/select.ts'
 import type { CloudAction, Plan } from '#ipam/plan.ts'
 import type { Binding, Pool } from '#ipam/pool.ts'
 import { localBindingAnnotation, localBindingVersion } from '#ipam/release.ts'
@@ -56,6 +56,8 @@ export class NodeRounds {
   #adjustAt: number
   #growAt = Number.NEGATIVE_INFINITY
   #growFailures = 0
+  #generation: number | undefined
+  #told = ''
   #syncAt = Number.POSITIVE_INFINITY
 
   constructor(name: string, context: RoundContext) {
@@ -74,7 +76,7 @@ export class NodeRounds {
     const pods = view.podsOn(this.name)
     const looked = await look(this.#c, node, this.memory, this.#syncDue(node, pods.some(needsAddress)))
     if (looked.synced && looked.begun >= this.#syncAt) this.#syncAt = Number.POSITIVE_INFINITY
-    const vSwitches = await this.#vSwitches(node)
+    const { vSwitches, faults } = await this.#vSwitches(node)
     const started = startWarmUp(looked.status, node.spec.pool?.warmUpSize)
     const stack = deps.decisions.poolOf({ node, runtime, binding, podUids: new Set(), seen: looked.seen }).stack
     const bound = binding === 'central' ? bindCentrally(started, pods.filter(needsAddress).map(bindable), runtime, stack) : started
@@ -84,7 +86,9 @@ export class NodeRounds {
     const adjust = deps.clock.now() >= this.#adjustAt
     const demand = demandOf(observed, pool, waitingPods(pods, bound, runtime), { adjust, now: deps.clock.wall() })
     const decided = deps.decisions.plan({ pool, demand, vSwitches })
-    const plan = this.#withoutPausedGrowth({ ...decided, actions: [...decided.actions, ...this.#unbar(pool)] })
+    const reasons = [...decided.reasons, ...faults]
+    const plan = this.#withoutPausedGrowth({ ...decided, reasons, actions: [...decided.actions, ...this.#unbar(pool)] }, node)
+    this.#tell(reasons.join('; '), shortageOf(plan))
     if (adjust) this.#adjusted(node)
     const reclaimed = demand.reclaimExtra > 0 && plan.actions.some(a => a.do === 'mark-release')
     const status = this.#recorded(bound, plan, reclaimed ? nextReclaim(observed, deps.clock.wall(), deps.clock.random()) : undefined)
@@ -118,16 +122,36 @@ export class NodeRounds {
     return needed && empty && this.memory.mayTry('sync/empty', clock.now(), this.#c.options.windows.lag)
   }
 
-  async #vSwitches(node: NodeCr): Promise<readonly VSwitch[]> {
+  async #vSwitches(node: NodeCr): Promise<{ readonly vSwitches: readonly VSwitch[]; readonly faults: readonly string[] }> {
     const { clock } = this.#c.deps
     const ids = node.spec.eni?.vSwitchOptions ?? []
     const known = await this.#c.vSwitches.get(ids)
     const policy = node.spec.eni?.vSwitchSelectPolicy ?? 'random'
-    return selectVSwitches(ids, known, node.spec.nodeMetadata?.zoneID ?? '', policy, () => clock.random())
+    const zone = node.spec.nodeMetadata?.zoneID ?? ''
+    return {
+      vSwitches: selectVSwitches(ids, known, zone, policy, () => clock.random()),
+      faults: vSwitchFaults(this.name, ids, known, zone),
+    }
   }
 
-  /** After a refusal that another call would only repeat (quota, permission), growth rests: 1 s, 2 s, 4 s … */
-  #withoutPausedGrowth(plan: Plan): Plan {
+  /** An event on the node when the reasons for a shortage, or faults of its configuration, become others. */
+  #tell(reasons: string, shortage: string | undefined): void {
+    if (reasons === this.#told) return
+    this.#told = reasons
+    if (reasons === '') return
+    const { deps, view } = this.#c
+    const about = aboutNode(view.node(this.name), this.name)
+    deps.log.warn({ node: this.name }, shortage ?? reasons)
+    deps.kube.event({ about, type: 'Warning', reason: 'AllocIPFailed', action: 'AllocIP', message: shortage ?? reasons })
+  }
+
+  /** After a refusal that another call would only repeat (quota, permission), growth rests: 1 s, 2 s, 4 s …, or until the spec changes. */
+  #withoutPausedGrowth(plan: Plan, node: NodeCr): Plan {
+    if (node.metadata.generation !== this.#generation) {
+      this.#generation = node.metadata.generation
+      this.#growAt = Number.NEGATIVE_INFINITY
+      this.#growFailures = 0
+    }
     if (this.#c.deps.clock.now() >= this.#growAt) return plan
     return { ...plan, actions: plan.actions.filter(a => a.do !== 'create-eni' && a.do !== 'assign') }
   }

@@ -3,6 +3,18 @@ import type { VSwitch } from '#cloud/port.ts'
 
 export type SelectionPolicy = 'ordered' | 'random' | 'most'
 
+/** Why listed vSwitches cannot serve the node, each with the way out. */
+export function vSwitchFaults(node: string, listed: readonly string[], known: readonly VSwitch[], zoneId: string): readonly string[] {
+  if (listed.length === 0)
+    return [`spec.eni.vSwitchOptions of Node CR ${node} is empty: list vSwitches of zone ${zoneId} under vswitches in eni_conf`]
+  return listed.flatMap(id => {
+    const found = known.find(v => v.id === id)
+    if (found === undefined) return [`vSwitch ${id} does not exist: correct vswitches in eni_conf`]
+    if (found.zoneId === zoneId) return []
+    return [`vSwitch ${id} is in zone ${found.zoneId}, the node in ${zoneId}: correct vswitches in eni_conf`]
+  })
+}
+
 /**
  * The vSwitches of the node's zone in the order in which they are to be used: `ordered` = as listed in the Node CR (the daemon
  * has already translated eni_conf's `ordered` to `most`), `most` = most free addresses first, `random` = shuffled.

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { type Credentials, firstOf, instanceRole, staticKey, tokenFile, vendorChain } from '#cloud/credentials.ts'
+import { makeEcs } from '#cloud/ecs.ts'
+import { governed } from '#cloud/execute.ts'
+import { defaultMetadataBase, type Metadata, makeMetadata } from '#cloud/metadata.ts'
+import { makeThrottle } from '#cloud/throttle.ts'
+import { endpointsFrom, makeRpc } from '#cloud/transport.ts'
+import { makeVpc } from '#cloud/vpc.ts'
+import { type ControllerConfig, parseControllerConfig, parseSecret, type Secret } from '#controller/config.ts'
+import { type ControllerDeps, type ControllerOptions, decisions, defaultControllerOptions } from '#controller/deps.ts'
+import { parseFlags } from '#controller/flags.ts'
+import { cloudObserver, controllerObserver } from '#controller/observer.ts'
+import { runController } from '#controller/run.ts'
+import { KubeClient } from '#kube/client.ts'
+import { loadConfig } from '#kube/config.ts'
+import { definitions } from '#kube/crd/definitions.ts'
+import { Election, identityPrefix, type Leadership } from '#kube/elect.ts'
+import { installCrds } from '#kube/install-crds.ts'
+import { realClock } from '#lib/clock.ts'
+import { AppError } from '#lib/errors.ts'
+import { type Logger, makeLogger } from '#lib/log.ts'
+import { type ControllerMetrics, controllerMetrics } from '#lib/metrics.ts'
+import { metricsRoute, probeRoute } from '#rpc/http/routes.ts'
+import { serveHttp } from '#rpc/http/serve.ts'
+
+async function main(): Promise<void> {
+  const flags = parseFlags(process.argv.slice(2))
+  const log = makeLogger('terway-controlplane')
+  const { config, unknownKeys } = parseControllerConfig(readFileSync(flags.config, 'utf8'))
+  if (unknownKeys.length > 0) log.warn({ keys: unknownKeys }, 'ctrl-config.yaml has keys that nobody knows; they have no effect')
+  const secret = flags.credential === '' ? undefined : parseSecret(readFileSync(flags.credential, 'utf8'))
+  const metrics = controllerMetrics()
+  const kube = new KubeClient({
+    config: await loadConfig({ env: process.env }),
+    clock: realClock,
+    reporter: { controller: config.controllerName, instance: hostname() },
+  })
+  const deps = await makeDeps(config, secret, kube, metrics, log)
+  await installCrds(kube, realClock, definitions)
+  await serve(config, deps, metrics, log)
+  const stop = new AbortController()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      log.info({ signal }, 'stopping; the lease is released')
+      stop.abort(new AppError('stopping', `${signal} received`))
+    })
+  }
+  const lead = (leadership: Leadership) => leadUntilLost(deps, optionsOf(config), config, leadership, log)
+  const kept = await elected(config, kube, lead, stop.signal, log)
+  if (!kept) log.error({}, 'leadership was lost; the process ends and is started again')
+  process.exit(kept ? 0 : 1)
+}
+
+async function makeDeps(
+  config: ControllerConfig,
+  secret: Secret | undefined,
+  kube: KubeClient,
+  metrics: ControllerMetrics,
+  log: Logger,
+): Promise<ControllerDeps> {
+  const metadata = makeMetadata(realClock, process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || defaultMetadataBase)
+  const region = config.regionId || (await metadata.get('region-id'))
+  if (region === undefined) throw new AppError('bad-config', 'ctrl-config.yaml: regionID is empty and the metadata service has none')
+  const endpoints = endpointsFrom(process.env, region)
+  const credentials = credentialsOf(secret, metadata)
+  const cloud = { ...makeEcs(makeRpc('ecs', endpoints, credentials)), ...makeVpc(makeRpc('vpc', endpoints, credentials)) }
+  const throttle = makeThrottle(realClock, config.rateLimit)
+  const cloudFor = governed(cloud, { clock: realClock, throttle, observer: cloudObserver(metrics, log) })
+  return { kube, cloudFor, throttle, clock: realClock, log, observer: controllerObserver(metrics), decisions }
+}
+
+/** Access key, then the encrypted token file, then the vendor's chain, then the instance's RAM role. */
+function credentialsOf(secret: Secret | undefined, metadata: Metadata): Credentials {
+  if (secret !== undefined && secret.accessKey !== '')
+    return staticKey({ accessKeyId: secret.accessKey, accessKeySecret: secret.accessSecret })
+  const file = secret === undefined || secret.credentialPath === '' ? [] : [tokenFile(secret.credentialPath, realClock)]
+  const chained = process.env.ALIBABA_CLOUD_ACCESS_KEY_ID !== undefined || process.env.ALIBABA_CLOUD_OIDC_TOKEN_FILE !== undefined
+  return firstOf([...file, ...(chained ? [vendorChain()] : []), instanceRole(metadata, realClock)])
+}
+
+function optionsOf(config: ControllerConfig): ControllerOptions {
+  const { clusterId, vpcId, nodeConcurrency, nodeLabelWhiteList, syncPeriod, adjustPeriod, minFailureDelay, maxFailureDelay } = config
+  return {
+    ...defaultControllerOptions,
+    clusterId,
+    vpcId,
+    nodeConcurrency,
+    nodeLabelWhiteList,
+    syncPeriod,
+    adjustPeriod,
+    minFailureDelay,
+    maxFailureDelay,
+  }
+}
+
+/** /healthz and /readyz say that the process lives; who waits for which API is on /waiting of the metrics address. */
+async function serve(config: ControllerConfig, deps: ControllerDeps, metrics: ControllerMetrics, log: Logger): Promise<void> {
+  const alive = probeRoute(() => ({ ok: true }))
+  await serveHttp(config.healthzBindAddress, { '/healthz': alive, '/readyz': alive }, log)
+  if (config.metricsBindAddress === '0') return
+  const routes = { '/metrics': metricsRoute(metrics.registry), '/waiting': () => ({ status: 200, body: deps.throttle.waiting() }) }
+  await serveHttp(config.metricsBindAddress, routes, log)
+}
+
+/** Whether it ended by itself or by `stop`; false when leadership was lost. */
+async function elected(
+  config: ControllerConfig,
+  kube: KubeClient,
+  lead: (l: Leadership) => Promise<void>,
+  stop: AbortSignal,
+  log: Logger,
+): Promise<boolean> {
+  if (!config.leaderElection) {
+    await lead({ identity: `${identityPrefix}${hostname()}`, signal: stop, assertLeader: () => undefined })
+    return true
+  }
+  const election = new Election({
+    kube,
+    clock: realClock,
+    namespace: config.controllerNamespace,
+    name: config.controllerName,
+    hostname: hostname(),
+    times: config.election,
+  })
+  return election.run(lead, stop, reason => log.info({ reason }, 'waiting for leadership'))
+}
+
+async function leadUntilLost(
+  deps: ControllerDeps,
+  options: ControllerOptions,
+  config: ControllerConfig,
+  leadership: Leadership,
+  log: Logger,
+): Promise<void> {
+  log.info({ identity: leadership.identity }, 'leading')
+  const running = runController(deps, options, leadership, config.vSwitchCache)
+  running.ready.then(() => log.info({}, 'the cluster is known'))
+  await new Promise<void>(resolve => {
+    if (leadership.signal.aborted) resolve()
+    else leadership.signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+  running.stop()
+}
+
+main().catch((err: unknown) => {
+  makeLogger('terway-controlplane').error({ err }, 'terway-controlplane cannot start')
+  process.exit(1)
+})

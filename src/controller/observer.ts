@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CloudObserver } from '#cloud/execute.ts'
+import type { ControllerObserver } from '#controller/deps.ts'
+import type { Logger } from '#lib/log.ts'
+import type { ControllerMetrics } from '#lib/metrics.ts'
+
+/** Waits from this length on are logged, as in Terway. Milliseconds. */
+const longWait = 5_000
+
+export function cloudObserver(metrics: ControllerMetrics, log: Logger): CloudObserver {
+  return {
+    called: (api, ms, error) => {
+      metrics.openApiLatency.observe({ api, error: String(error !== undefined) }, ms)
+      if (error !== undefined)
+        log.warn({ api, code: error.code, class: error.class, requestId: error.requestId, ms: Math.round(ms) }, error.message)
+    },
+    waited: (api, ms, priority, who) => {
+      metrics.rateLimiterLatency.observe({ api }, ms)
+      if (ms >= longWait) log.warn({ api, priority, who, ms: Math.round(ms) }, 'a call waited for its budget')
+    },
+  }
+}
+
+export function controllerObserver(metrics: ControllerMetrics): ControllerObserver {
+  return {
+    reconciled: (method, node, ms) => metrics.nodeReconcileLatency.observe({ method, node }, ms),
+    adjusted: node => metrics.gcCount.inc({ node }),
+    synced: node => metrics.syncOpenApiCount.inc({ node }),
+    attached: (result, eniType, ms) => metrics.eniAttachDuration.observe({ result, eni_type: eniType }, ms / 1000),
+    attaching: count => metrics.eniTaskQueueSize.set({ status: 'attaching' }, count),
+  }
+}

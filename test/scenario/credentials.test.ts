@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { goodKey, World } from './world.ts'
+
+const cases = [
+  {
+    name: 'unknown access key id',
+    key: { ...goodKey, accessKeyId: 'LTAI-typo' },
+    told: /InvalidAccessKeyId\.NotFound.*accessKey in ctrl-secret\.yaml/,
+  },
+  {
+    name: 'wrong secret',
+    key: { ...goodKey, accessKeySecret: 'typo-secret' },
+    told: /SignatureDoesNotMatch.*accessSecret in ctrl-secret\.yaml/,
+  },
+  {
+    name: 'missing permission',
+    key: { accessKeyId: 'LTAI-poor', accessKeySecret: 'poor-secret' },
+    told: /Forbidden\.RAM.*ecs:DescribeInstanceTypes/,
+  },
+]
+const secrets = [goodKey.accessKeySecret, 'typo-secret', 'poor-secret']
+
+for (const { name, key, told } of cases) {
+  test(`${name}: said on the node, no hot loop, heals without restart`, async () => {
+    await using w = await World.make()
+    w.key = key
+    w.controlplane()
+    const node = await w.join('node-1')
+    node.add('pod-1', 'pod-2')
+    await w.until(String(told), () => w.warnings('node-1').some(m => told.test(m)))
+    assert.ok(
+      w.log.some(line => told.test(line)),
+      'and in the log',
+    )
+    await w.clock.advance(600_000)
+    assert.ok(w.wire.sent.length < 60, `${w.wire.sent.length} calls in 10 minutes`)
+    assert.deepEqual(w.enis(), [])
+
+    w.key = goodKey
+    await w.atRest(400_000)
+    const everything = [...w.log, ...w.warnings('node-1')].join('\n')
+    for (const secret of secrets) assert.ok(!everything.includes(secret), 'a secret is printed')
+    assert.ok(!/Signature=/.test(everything), 'a signature is printed')
+  })
+}
+
+test('the permission is withdrawn while the cluster works', async () => {
+  await using w = await World.make()
+  const node = await w.oneNode()
+  w.key = { accessKeyId: 'LTAI-poor', accessKeySecret: 'poor-secret' }
+  node.add('pod-1', 'pod-2', 'pod-3')
+  await w.until('it is told', () => w.warnings('node-1').some(m => /Forbidden\.RAM.*ecs:/.test(m)))
+  const before = w.wire.sent.length
+  await w.clock.advance(600_000)
+  assert.ok(w.wire.sent.length - before < 60, `${w.wire.sent.length - before} calls in 10 minutes`)
+  w.key = goodKey
+  await w.atRest(400_000)
+})
+
+test('a wrong clock: the message says the clock', async () => {
+  await using w = await World.make()
+  const skew = w.simulator.addFault({ kind: 'clock-skew', ms: 3_600_000 })
+  w.controlplane()
+  const node = await w.join('node-1')
+  node.add('pod-1')
+  await w.until('it is told', () => w.warnings('node-1').some(m => /InvalidTimeStamp\.Expired.*clock.*15 minutes.*NTP/.test(m)))
+  await w.clock.advance(600_000)
+  assert.ok(w.wire.sent.length < 40, `${w.wire.sent.length} calls in 10 minutes`)
+  w.simulator.clearFaults(skew)
+  await w.atRest(400_000)
+})
