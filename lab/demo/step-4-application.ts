@@ -11,7 +11,7 @@ export async function startApplication({ lab, report, options }: Demo): Promise<
     ['apply', '-f', '-'],
     JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [deployment(options.pods), service, onHost] }),
   )
-  await report.check(`${options.pods} pods of the Deployment web, and one on its node's network, are Ready`, async () => {
+  const started = await report.check(`${options.pods} pods of the Deployment web, and one on its node's network, are Ready`, async () => {
     let last = 'none'
     await until(
       'pods Ready',
@@ -28,6 +28,7 @@ export async function startApplication({ lab, report, options }: Demo): Promise<
     })
     return `${last}, ${seconds(performance.now() - begun)} after they were created`
   })
+  if (!started) throw new Error('the application does not run; nothing after this would prove anything')
 }
 
 const container = (name: string, port: number) => ({

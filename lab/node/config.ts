@@ -21,6 +21,8 @@ export function containerdConfig(pauseImage: string): string {
 [plugins."io.containerd.cri.v1.runtime".cni]
   bin_dirs = ["/opt/cni/bin"]
   conf_dir = "/etc/cni/net.d"
+  # No plugin but Terway's is installed: containerd itself brings a pod's loopback up.
+  use_internal_loopback = true
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = "overlayfs"
 [plugins."io.containerd.cri.v1.images".pinned_images]
