@@ -65,7 +65,7 @@ export class SimCloud {
     const limits = [throttled, failedBefore, failedAfter, replyLost, late].map((_, i, all) =>
       all.slice(0, i + 1).reduce((a, b) => a + b, 0),
     )
-    const struck = limits.findIndex(limit => draw < limit)
+    const struck = limits.findIndex((limit, i) => draw < limit && (i < 4 || !action.startsWith('Describe')))
     if (struck === 0) throw new CloudError(action, 'Throttling.User', 'injected', { httpStatus: 400 })
     if (struck === 1) throw new CloudError(action, 'InternalError', 'injected', { httpStatus: 500 })
     if (struck === 4) {
@@ -113,7 +113,14 @@ function seedOf(world: World) {
     ],
     securityGroups: [{ id: 'sg-1' }],
     instances: [],
-    timing: { creating: 300, attaching: 2000, detaching: 2000, deleting: 500, describeLag: world.int(2000), metadataLag: 500 },
+    timing: {
+      creating: 300,
+      attaching: 2000,
+      detaching: 2000,
+      deleting: 500,
+      describeLag: world.int(world.chance(0.3) ? 15_000 : 1_000),
+      metadataLag: 500,
+    },
     throttle: { enabled: false },
   })
 }

@@ -20,7 +20,7 @@ export interface Ports {
 
 export const noMutation: Ports = {
   controller: { kube: k => k, cloud: c => c, decisions: {}, options: {} },
-  daemon: { kube: k => k, ledger: l => l },
+  daemon: { kube: k => k, ledger: l => l, datapath: d => d },
 }
 
 export const pool = { min: 2, max: 5 }

@@ -90,6 +90,7 @@ export class Kubelet {
       const ips = ipsIn(await job.node.call(request))
       if (!job.node.sandboxes.has(id)) return
       sandbox.ips = ips
+      job.node.given.set(id, ips)
       this.addsAnswered++
       // A runtime may ask again; the answer must be the same.
       if (this.#world.chance(0.1)) await this.#repeat(job, sandbox, request)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Ledger, LedgerChange, LedgerState } from '#ipam/ledger.ts'
+import type { IfName } from '#datapath/attachment.ts'
+import type { Datapath } from '#datapath/port.ts'
 import { plan } from '#ipam/plan.ts'
 import { type Pool, type PoolAddress, poolOf } from '#ipam/pool.ts'
 import type { NodeStatus } from '#kube/crd/node.ts'
@@ -58,8 +59,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'reuse-while-dying',
-    lacks: 'the dying state: an address is free as soon as its end is decided',
-    ports: () => daemon({ ledger: forgetDying }),
+    lacks: 'the wait for the kernel: a device counts as gone when its deletion is asked for',
+    ports: () => daemon({ datapath: slowReaper }),
   },
   {
     name: 'no-late-window',
@@ -129,16 +130,23 @@ function ackEverything(kube: Kube): Kube {
   })
 }
 
-/** A lease that is dying is not found again after a restart. */
-function forgetDying(ledger: Ledger): Ledger {
-  const forgetting = (changes: readonly LedgerChange[]) =>
-    changes.map(
-      (c): LedgerChange =>
-        'put' in c && c.put === 'lease' && c.lease.state === 'dying' ? { drop: 'lease', containerId: c.lease.containerId } : c,
-    )
+/** Says that devices are gone a minute before they are. */
+function slowReaper(d: Datapath): Datapath {
+  const asked = new Map<IfName, number>()
   return {
-    load: (): LedgerState => ledger.load(),
-    commit: changes => ledger.commit(forgetting(changes)),
-    close: () => ledger.close(),
+    ensureEni: (eni, mtu) => d.ensureEni(eni, mtu),
+    setup: a => d.setup(a),
+    diff: a => d.diff(a),
+    withdraw: a => d.withdraw(a),
+    inventory: () => d.inventory(),
+    removeLeftovers: left => d.removeLeftovers(left),
+    onChange: callback => d.onChange(callback),
+    close: () => d.close(),
+    reap: async links => {
+      for (const link of links) asked.set(link, (asked.get(link) ?? 0) + 1)
+      const due = [...asked].filter(([link]) => !links.includes(link)).map(([link]) => link)
+      if (due.length > 20) await d.reap(due)
+      return { gone: links, remaining: [] }
+    },
   }
 }

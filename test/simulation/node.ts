@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { startDaemon } from '#daemon/daemon.ts'
-import { defaultOptions, type Host } from '#daemon/deps.ts'
+import { defaultOptions } from '#daemon/deps.ts'
 import { noObserver } from '#daemon/observer.ts'
+import type { Datapath } from '#datapath/port.ts'
 import type { Ledger } from '#ipam/ledger.ts'
 import type { Kube } from '#kube/port.ts'
 import { silent } from '#lib/log.ts'
@@ -26,6 +27,7 @@ export interface Sandbox {
 export interface DaemonPorts {
   readonly kube: (kube: Kube) => Kube
   readonly ledger: (ledger: Ledger) => Ledger
+  readonly datapath: (datapath: Datapath) => Datapath
 }
 
 const conflist = JSON.stringify({ cniVersion: '0.4.0', name: 'terway-chainer', plugins: [{ type: 'terway', eniip_virtual_type: 'veth' }] })
@@ -35,6 +37,8 @@ export class SimNode {
   readonly name: string
   readonly instanceId: string
   readonly sandboxes = new Map<string, Sandbox>()
+  /** Addresses that ADD answered, by container id, since the last boot. */
+  readonly given = new Map<string, readonly string[]>()
   disk = emptyDisk()
   kernel: DatapathModel
   daemon: Incarnation | undefined
@@ -62,14 +66,15 @@ export class SimNode {
     const life = new Incarnation(this.#world)
     this.daemon = life
     this.starts++
-    const host: Host = {
-      netns: path => (this.sandboxes.has(String(path).replace('/run/netns/', '')) ? 'live' : 'absent'),
-      read: path => this.#files.get(path),
-      writeAtomically: (path, text) => void this.#files.set(path, text),
+    const host = {
+      netns: (path: string): 'live' | 'absent' => (this.sandboxes.has(path.replace('/run/netns/', '')) ? 'live' : 'absent'),
+      read: (path: string) => this.#files.get(path),
+      writeAtomically: (path: string, text: string) => void this.#files.set(path, text),
+      remove: (path: string) => void this.#files.delete(path),
     }
     const deps = {
       kube: life.kube(this.#ports.kube(this.#api.client(`daemon-${this.name}`))),
-      datapath: life.datapath(this.kernel),
+      datapath: life.datapath(this.#ports.datapath(this.kernel)),
       ledger: this.#ports.ledger(new LedgerMemory(this.disk, `boot-${this.#boot}`)),
       clock: life.clock,
       log: silent,
@@ -93,6 +98,7 @@ export class SimNode {
   reboot(): void {
     this.crash()
     this.sandboxes.clear()
+    this.given.clear()
     this.kernel = this.#freshKernel(this.kernel.enis)
     this.#boot++
   }

@@ -81,7 +81,7 @@ class Hand {
   move(): void {
     const { world } = this.#c
     // Waves: the pool has to grow and to shrink again and again.
-    if (world.chance(0.01)) this.#filling = !this.#filling
+    if (world.chance(0.02)) this.#filling = !this.#filling
     const moves: readonly (readonly [number, () => void])[] = [
       [this.#filling ? 48 : 20, () => this.create()],
       [this.#filling ? 24 : 52, () => this.#delete()],

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import openApiUtil from '@alicloud/openapi-util'
+import { staticKey } from '#cloud/credentials.ts'
+import { makeEcs } from '#cloud/ecs.ts'
+import { CloudError } from '#cloud/errors.ts'
+import type { Cloud, CloudErrorClass, CreateEni } from '#cloud/port.ts'
+import { endpointsFrom, makeRpc, type Rpc } from '#cloud/transport.ts'
+import { makeVpc } from '#cloud/vpc.ts'
+import { CloudFault } from '#sim/model/errors.ts'
+import type { Simulator } from '#sim/simulator.ts'
+import { key, startSim } from './sim-fixture.ts'
+
+type Sim = Awaited<ReturnType<typeof startSim>>
+
+/** The real client over HTTP, signatures verified by the server; and the same operations without the wire. */
+const ways: Readonly<Record<string, (sim: Sim) => Cloud>> = {
+  'over HTTP': sim => {
+    const env = { ECS_ENDPOINT: `http://${sim.endpoint}/`, VPC_ENDPOINT: sim.endpoint, ALICLOUD_CLIENT_SCHEME: 'HTTP' }
+    const endpoints = endpointsFrom(env, 'cn-lab')
+    const credentials = staticKey({ accessKeyId: key.id, accessKeySecret: key.secret })
+    return { ...makeEcs(makeRpc('ecs', endpoints, credentials)), ...makeVpc(makeRpc('vpc', endpoints, credentials)) }
+  },
+  'in process': sim => {
+    const rpc = inProcess(sim.simulator)
+    return { ...makeEcs(rpc), ...makeVpc(rpc) }
+  },
+}
+
+function inProcess(simulator: Simulator): Rpc {
+  return async (action, parameters) => {
+    try {
+      return await simulator.call(action, openApiUtil.default.query({ ...parameters }))
+    } catch (e) {
+      if (e instanceof CloudFault) throw new CloudError(action, e.code, e.message, { httpStatus: e.status })
+      throw e
+    }
+  }
+}
+
+const vSwitchId = 'vsw-bp1pods-a'
+const request = (token: string, extra: Partial<CreateEni> = {}): CreateEni => ({
+  clientToken: token,
+  vSwitchId,
+  type: 'Secondary',
+  securityGroupIds: ['sg-bp1lab'],
+  ipv4Count: 3,
+  ipv6Count: 2,
+  tags: [
+    { key: 'creator', value: 'terway' },
+    { key: 'ack.aliyun.com', value: 'c1' },
+  ],
+  description: 'interface create by terway',
+  ...extra,
+})
+
+const of = (expected: CloudErrorClass) => (e: unknown) =>
+  e instanceof CloudError && (e.class === expected || assert.fail(`${e.message} is ${e.class}, not ${expected}`))
+
+async function becomes(cloud: Cloud, id: string, status: string): Promise<void> {
+  const deadline = performance.now() + 10_000
+  for (;;) {
+    const [eni] = await cloud.describeEnis({ ids: [id] })
+    if (eni?.status === status || (eni === undefined && status === 'gone')) return
+    if (performance.now() > deadline) throw new Error(`${id} is ${eni?.status ?? 'gone'}, not ${status}`)
+    await new Promise(resolve => setTimeout(resolve, 30))
+  }
+}
+
+for (const [way, connect] of Object.entries(ways)) {
+  test(`${way}: an ENI from creation to its end`, async () => {
+    await using sim = await startSim()
+    const cloud = connect(sim)
+    const [instance] = sim.simulator.instances()
+    const instanceId = instance?.instanceId ?? ''
+    const made = await cloud.createEni(request('t1'))
+    assert.equal(made.ipv4.length, 3)
+    assert.equal(made.ipv6.length, 2)
+    assert.equal(made.ipv4[0], made.primaryIp)
+    assert.deepEqual((await cloud.createEni(request('t1'))).id, made.id, 'the same token, the same ENI')
+    await assert.rejects(cloud.createEni(request('t1', { ipv4Count: 4 })), of('conflict'))
+    await becomes(cloud, made.id, 'Available')
+    await cloud.attachEni({ eniId: made.id, instanceId })
+    await becomes(cloud, made.id, 'InUse')
+    const [seen] = await cloud.describeEnis({ instanceId, type: 'Secondary' })
+    assert.equal(seen?.id, made.id)
+    assert.equal(seen?.instanceId, instanceId)
+    assert.deepEqual(
+      seen?.tags.find(t => t.key === 'ack.aliyun.com'),
+      { key: 'ack.aliyun.com', value: 'c1' },
+    )
+    await assert.rejects(cloud.deleteEni(made.id), of('conflict'))
+    await cloud.detachEni({ eniId: made.id, instanceId })
+    await becomes(cloud, made.id, 'Available')
+    await cloud.deleteEni(made.id)
+    await becomes(cloud, made.id, 'gone')
+    await cloud.deleteEni(made.id)
+    await cloud.detachEni({ eniId: made.id, instanceId })
+  })
+
+  test(`${way}: addresses come and go, a token repeats its answer, and what is gone stays gone`, async () => {
+    await using sim = await startSim()
+    const cloud = connect(sim)
+    const { id } = await cloud.createEni(request('t2', { ipv4Count: 1, ipv6Count: 0 }))
+    await becomes(cloud, id, 'Available')
+    const added = await cloud.assignIpv4({ clientToken: 'a1', eniId: id, count: 3 })
+    assert.equal(added.length, 3)
+    assert.deepEqual(await cloud.assignIpv4({ clientToken: 'a1', eniId: id, count: 3 }), added)
+    const v6 = await cloud.assignIpv6({ clientToken: 'a1-6', eniId: id, count: 2 })
+    assert.equal(v6.length, 2)
+    await cloud.unassignIpv4({ eniId: id, addresses: added.slice(0, 1) })
+    await cloud.unassignIpv4({ eniId: id, addresses: added })
+    await cloud.unassignIpv6({ eniId: id, addresses: v6 })
+    const deadline = performance.now() + 10_000
+    for (;;) {
+      const [eni] = await cloud.describeEnis({ ids: [id] })
+      if (eni?.ipv4.length === 1 && eni.ipv6.length === 0) break
+      assert.ok(performance.now() < deadline, `left: ${eni?.ipv4.join()} ${eni?.ipv6.join()}`)
+    }
+    await cloud.unassignIpv4({ eniId: 'eni-unknown', addresses: added })
+    await assert.rejects(cloud.assignIpv4({ clientToken: 'a2', eniId: 'eni-unknown', count: 1 }), of('gone'))
+  })
+
+  test(`${way}: vSwitches, instance types, instances`, async () => {
+    await using sim = await startSim()
+    const cloud = connect(sim)
+    const before = await cloud.describeVSwitch(vSwitchId)
+    assert.equal(before?.cidr4, '10.10.16.0/20')
+    assert.equal(before?.zoneId, 'cn-lab-a')
+    assert.equal(before?.cidr6, 'fd00:10:10:10::/64')
+    assert.equal(await cloud.describeVSwitch('vsw-unknown'), undefined)
+    const [type] = await cloud.describeInstanceTypes(['ecs.g7.4xlarge'])
+    assert.deepEqual([type?.eniQuantity, type?.ipv4PerEni, type?.trunkSupported], [8, 30, true])
+    const [instance] = sim.simulator.instances()
+    assert.equal(await cloud.instanceExists(instance?.instanceId ?? ''), true)
+    assert.equal(await cloud.instanceExists('i-unknown'), false)
+    sim.simulator.exhaustVSwitch(vSwitchId)
+    await assert.rejects(cloud.createEni(request('t3')), of('no-addresses'))
+  })
+
+  test(`${way}: injected failures have their class`, async () => {
+    await using sim = await startSim()
+    const cloud = connect(sim)
+    sim.simulator.addFault({ kind: 'throttle', action: 'DescribeVSwitches', count: 1 })
+    await assert.rejects(cloud.describeVSwitch(vSwitchId), of('throttled'))
+    sim.simulator.addFault({ kind: 'error', action: 'DescribeVSwitches', count: 1 })
+    await assert.rejects(
+      cloud.describeVSwitch(vSwitchId),
+      (e: unknown) => e instanceof CloudError && e.class === 'retry' && e.mayHaveHappened,
+    )
+    sim.simulator.addFault({ kind: 'error', action: 'CreateNetworkInterface', code: 'Forbidden.RAM', status: 403, count: 1 })
+    await assert.rejects(cloud.createEni(request('t4')), of('denied'))
+    assert.equal((await cloud.describeVSwitch(vSwitchId))?.id, vSwitchId)
+  })
+}
+
+test('over HTTP: a lost answer may have happened, a wrong key is denied, and the secret stays out of the error', async () => {
+  await using sim = await startSim()
+  const cloud = ways['over HTTP']?.(sim)
+  assert.ok(cloud)
+  sim.simulator.addFault({ kind: 'lost-reply', action: 'CreateNetworkInterface', count: 1 })
+  await assert.rejects(
+    cloud.createEni(request('lost')),
+    (e: unknown) => e instanceof CloudError && e.code === 'NetworkError' && e.mayHaveHappened,
+  )
+  const again = await cloud.createEni(request('lost'))
+  assert.equal(sim.simulator.store.state.list('eni').filter(e => e.type !== 'Primary').length, 1)
+  assert.ok(again.id)
+  const endpoints = endpointsFrom({ ECS_ENDPOINT: sim.endpoint, ALICLOUD_CLIENT_SCHEME: 'HTTP' }, 'cn-lab')
+  const wrong = makeEcs(makeRpc('ecs', endpoints, staticKey({ accessKeyId: key.id, accessKeySecret: 'not-the-secret' })))
+  await assert.rejects(
+    wrong.describeEnis({}),
+    (e: unknown) => e instanceof CloudError && e.class === 'denied' && !e.message.includes('not-the-secret'),
+  )
+})
+
+test('endpoints: defaults by region, overrides by environment', () => {
+  assert.deepEqual(endpointsFrom({}, 'cn-x').host, { ecs: 'ecs-vpc.cn-x.aliyuncs.com', vpc: 'vpc-vpc.cn-x.aliyuncs.com' })
+  assert.equal(endpointsFrom({}, 'cn-x').scheme, 'https')
+  const o = endpointsFrom({ ALICLOUD_ENDPOINT_TYPE: 'public', VPC_ENDPOINT: 'http://10.0.0.1:8080/path' }, 'cn-x')
+  assert.deepEqual(o.host, { ecs: 'ecs.cn-x.aliyuncs.com', vpc: '10.0.0.1:8080' })
+})
