@@ -12,7 +12,7 @@ import type { Datapath, Inventory, SetupResult } from '#datapath/port.ts'
 import { newMacs, type Pair, recognisePair } from '#datapath/veth.ts'
 import { withdrawal } from '#datapath/withdraw.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
-import { type Kernel, KernelError } from '#kernel/port.ts'
+import { type Doomed, type Kernel, KernelError } from '#kernel/port.ts'
 import type { NsQuery, NsState } from '#kernel/state.ts'
 import type { Clock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
@@ -37,18 +37,15 @@ export function makeDatapath(kernel: Kernel, deps: DatapathDeps): Datapath {
   return new Engine(kernel, deps)
 }
 
-/** Who has a host end's name, as far as this process knows. */
-interface Tenant {
-  readonly attachment: Attachment
-  readonly dying: boolean
-}
-
 class Engine implements Datapath {
   readonly #kernel: Kernel
   readonly #deps: DatapathDeps
   /** By host end: everything that concerns one pod's devices is done in turn. */
   readonly #locks = new Locks()
-  readonly #tenants = new Map<IfName, Tenant>()
+  /** By host end: the pod that this process set up there and did not withdraw since. */
+  readonly #live = new Map<IfName, Attachment>()
+  /** By host end: the containers that were withdrawn and not reaped yet. */
+  readonly #dying = new Map<IfName, Set<string>>()
   /** Where each ENI was found. Checked at each use, found again when the device changed. */
   readonly #enis = new Map<Mac, Promise<EniFacts>>()
   readonly #eniIndexes = new Set<number>()
@@ -77,10 +74,10 @@ class Engine implements Datapath {
 
   setup(a: Attachment): Promise<SetupResult> {
     return this.#locks.hold([a.hostIfName], async () => {
-      this.#tenants.set(a.hostIfName, { attachment: a, dying: false })
+      this.#live.set(a.hostIfName, a)
       const { ops, seen } = await converge(this.#kernel, () => this.#look(a)).catch(e => {
         // What was made so far is to be withdrawn and reaped by the caller.
-        this.#tenants.set(a.hostIfName, { attachment: a, dying: true })
+        this.#live.delete(a.hostIfName)
         throw e
       })
       this.#logOps('pod network brought to its wanted state', { container: a.containerId, eni: a.eni.eniId }, ops)
@@ -94,10 +91,8 @@ class Engine implements Datapath {
 
   withdraw(a: Attachment): Promise<void> {
     return this.#locks.hold([a.hostIfName], async () => {
-      const tenant = this.#tenants.get(a.hostIfName)
-      if (tenant === undefined || tenant.attachment.containerId === a.containerId) {
-        this.#tenants.set(a.hostIfName, { attachment: a, dying: true })
-      }
+      if (this.#live.get(a.hostIfName)?.containerId === a.containerId) this.#live.delete(a.hostIfName)
+      this.#dying.set(a.hostIfName, new Set(this.#dying.get(a.hostIfName)).add(a.containerId))
       const { ops } = await converge(this.#kernel, async () => ({
         ops: withdrawal(a, await this.#host(queryForWithdrawal(a))),
         seen: undefined,
@@ -109,10 +104,10 @@ class Engine implements Datapath {
   reap(links: readonly IfName[]) {
     return this.#locks.hold(links, async () => {
       // A name that a newer sandbox took: the old device went when the new one was made.
-      const replaced = links.filter(name => this.#tenants.get(name)?.dying === false)
-      const doomed = links.filter(name => !replaced.includes(name)).map(name => ({ name, ...this.#ownerOf(name) }))
+      const replaced = links.filter(name => this.#live.has(name))
+      const doomed = links.filter(name => !replaced.includes(name)).map(name => doom(name, this.#dying.get(name)))
       const { gone, remaining } = await this.#kernel.reapLinks(doomed)
-      for (const name of gone) this.#tenants.delete(name)
+      for (const name of [...gone, ...replaced]) this.#dying.delete(name)
       this.#deps.log.info({ gone, remaining, replaced }, 'host devices reaped')
       return { gone: [...gone, ...replaced], remaining }
     })
@@ -124,11 +119,10 @@ class Engine implements Datapath {
 
   removeLeftovers(left: Inventory): Promise<readonly KernelOp[]> {
     return this.#locks.hold([...new Set([...left.hostLinks.map(l => l.name), ...left.routes.map(r => r.dev)])], async () => {
-      const found = stillThere(this.#withoutLive(left), await this.inventory())
+      const found = stillThere(leftovers(left, [...this.#live.values()]), await this.inventory())
       const { done, failed } = await this.#kernel.apply(removalOf(found))
       if (failed !== undefined) throw failed
-      const { gone } = await this.#kernel.reapLinks(found.hostLinks)
-      for (const name of gone) this.#tenants.delete(name)
+      const { gone } = await this.#kernel.reapLinks(found.hostLinks.map(l => doom(l.name, l.owner === undefined ? undefined : [l.owner])))
       const ops = [...done, ...gone.map((dev): KernelOp => ({ op: 'link-del', ns: 'host', dev }))]
       this.#logOps('leftovers removed', {}, ops)
       return ops
@@ -136,7 +130,7 @@ class Engine implements Datapath {
   }
 
   onChange(callback: () => void): () => void {
-    const known: Known = { enis: this.#eniIndexes, isLive: name => this.#tenants.get(name)?.dying === false }
+    const known: Known = { enis: this.#eniIndexes, isLive: name => this.#live.has(name) }
     let cancel: (() => void) | undefined
     const stop = this.#kernel.monitor(events => {
       if (cancel !== undefined || !events.some(e => concernsUs(e, known))) return
@@ -196,20 +190,13 @@ class Engine implements Datapath {
     return host
   }
 
-  #ownerOf(name: IfName): { owner?: string } {
-    const tenant = this.#tenants.get(name)
-    return tenant === undefined ? {} : { owner: tenant.attachment.containerId }
-  }
-
-  /** Drops from an inventory what a pod set up by this process accounts for. */
-  #withoutLive(left: Inventory): Inventory {
-    const live = [...this.#tenants.values()].filter(t => !t.dying).map(t => t.attachment)
-    return leftovers(left, live)
-  }
-
   #logOps(what: string, fields: Record<string, string>, ops: readonly KernelOp[]): void {
     if (ops.length > 0) this.#deps.log.info({ ...fields, ops: ops.map(formatOp) }, what)
   }
+}
+
+function doom(name: IfName, owners: Iterable<string> | undefined): Doomed {
+  return owners === undefined ? { name } : { name, owners: [...owners] }
 }
 
 function isStill(eni: EniFacts, host: NsState): boolean {

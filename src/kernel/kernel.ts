@@ -5,6 +5,7 @@ import type { KernelOp } from '#kernel/op.ts'
 import { type ApplyResult, type Doomed, type Kernel, KernelError, type KernelEvent } from '#kernel/port.ts'
 import type { NsQuery } from '#kernel/state.ts'
 import { unpost, type WorkerSetup } from '#kernel/worker/protocol.ts'
+import { realClock } from '#lib/clock.ts'
 
 const restartDelayMs = 1000
 
@@ -124,6 +125,6 @@ class RealKernel implements Kernel {
   #watchAgain(): void {
     if (this.#closed || this.#watchers.size === 0) return
     this.#tell([{ kind: 'lost' }])
-    setTimeout(() => void this.#watch(), restartDelayMs).unref()
+    realClock.after(restartDelayMs, () => void this.#watch())
   }
 }

@@ -38,10 +38,10 @@ export interface ApplyResult {
   readonly failed?: KernelError
 }
 
-/** A device to delete. With `owner`, only a device whose alias is empty or equal to it is deleted: a namesake of a newer sandbox is spared. */
+/** A device to delete. With `owners`, only if its alias is empty or one of them: a namesake of a newer sandbox is spared. */
 export interface Doomed {
   readonly name: IfName
-  readonly owner?: string
+  readonly owners?: readonly string[]
 }
 
 /** A change in the host namespace that was not made through this Kernel. `lost` = the queue overflowed: anything may have changed. */

@@ -112,6 +112,19 @@ test('a device of a dead sandbox with the same name is replaced in the same call
   })
 })
 
+test('two dead sandboxes with one name: neither DEL takes the other for a live one', async () => {
+  const first = lab.pod(53)
+  const second: SharedEniAttachment = { ...lab.pod(54), hostIfName: first.hostIfName }
+  await lab.datapath.setup(first)
+  await lab.datapath.setup(second)
+  await afterRestart(async datapath => {
+    await datapath.withdraw(first)
+    await datapath.withdraw(second)
+    assert.deepEqual(await datapath.reap([first.hostIfName]), { gone: [first.hostIfName], remaining: [] })
+    assert.deepEqual(await datapath.inventory(), empty)
+  })
+})
+
 test('killed after any operation of an ADD: the next process finds and removes what is there, or completes it', async () => {
   const a = lab.pod(61, { families: [4, 6] })
   const ops = await lab.datapath.diff(a)

@@ -18,9 +18,9 @@ export function reap(conn: NetlinkConn, doomed: readonly Doomed[]): { gone: IfNa
   const remaining: IfName[] = []
   for (let i = 0; i < doomed.length; i += batchSize) {
     const present: { readonly name: IfName; readonly index: number }[] = []
-    for (const { name, owner } of doomed.slice(i, i + batchSize)) {
+    for (const { name, owners } of doomed.slice(i, i + batchSize)) {
       const link = getLink(conn, { name })
-      if (link === undefined || isForeign(link.alias, owner)) gone.push(name)
+      if (link === undefined || isForeign(link.alias, owners)) gone.push(name)
       else present.push(link)
     }
     removeAll(
@@ -32,8 +32,8 @@ export function reap(conn: NetlinkConn, doomed: readonly Doomed[]): { gone: IfNa
   return { gone, remaining }
 }
 
-function isForeign(alias: string | undefined, owner: string | undefined): boolean {
-  return owner !== undefined && alias !== undefined && alias !== '' && alias !== owner
+function isForeign(alias: string | undefined, owners: readonly string[] | undefined): boolean {
+  return owners !== undefined && alias !== undefined && alias !== '' && !owners.includes(alias)
 }
 
 function removeAll(conn: NetlinkConn, indexes: readonly number[]): void {

@@ -6,6 +6,7 @@ import { parseLink } from '#kernel/netlink/link.ts'
 import { parseRoute } from '#kernel/netlink/route.ts'
 import { parseRule } from '#kernel/netlink/rule.ts'
 import type { KernelEvent } from '#kernel/port.ts'
+import { realClock } from '#lib/clock.ts'
 
 /** RTNLGRP_* numbers; group n is bit n-1. Neighbours are left out: none of the host's is ours, and they change all the time. */
 const groups = { link: 1, ipv4IfAddr: 5, ipv4Route: 7, ipv4Rule: 8, ipv6IfAddr: 9, ipv6Route: 11, ipv6Rule: 19 }
@@ -17,24 +18,37 @@ const drainEveryMs = 200
  */
 export class Watch {
   readonly #conn: NetlinkConn
-  readonly #timer: NodeJS.Timeout
+  readonly #ours: readonly number[]
+  readonly #report: (events: KernelEvent[]) => void
+  #cancel: () => void = () => {}
 
   constructor(ours: readonly number[], report: (events: KernelEvent[]) => void) {
     this.#conn = new NetlinkConn(Object.values(groups).reduce((mask, n) => mask | (1 << (n - 1)), 0))
-    this.#timer = setInterval(() => {
-      const events: KernelEvent[] = []
-      const whole = this.#conn.drain(m => {
-        const event = ours.includes(m.header.portId) ? undefined : eventOf(m)
-        if (event !== undefined) events.push(event)
-      })
-      if (!whole) events.push({ kind: 'lost' })
-      if (events.length > 0) report(events)
-    }, drainEveryMs)
+    this.#ours = ours
+    this.#report = report
+    this.#again()
   }
 
   close(): void {
-    clearInterval(this.#timer)
+    this.#cancel()
     this.#conn.close()
+  }
+
+  #again(): void {
+    this.#cancel = realClock.after(drainEveryMs, () => {
+      this.#drain()
+      this.#again()
+    })
+  }
+
+  #drain(): void {
+    const events: KernelEvent[] = []
+    const whole = this.#conn.drain(m => {
+      const event = this.#ours.includes(m.header.portId) ? undefined : eventOf(m)
+      if (event !== undefined) events.push(event)
+    })
+    if (!whole) events.push({ kind: 'lost' })
+    if (events.length > 0) this.#report(events)
   }
 }
 
