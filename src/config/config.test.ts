@@ -42,7 +42,6 @@ describe('eni_conf', () => {
         minPoolSize: 2,
         vswitchSelectionPolicy: 'most',
         extraRoutes: [],
-        enablePatchPodIps: true,
       },
       unknownKeys: [],
     })

@@ -27,7 +27,6 @@ export interface EniConf {
   /** `ordered` in eni_conf means "most free addresses first"; every other value is random. */
   readonly vswitchSelectionPolicy: 'most' | 'random'
   readonly extraRoutes: readonly Cidr[]
-  readonly enablePatchPodIps: boolean
 }
 
 export interface ParsedConf {
@@ -57,6 +56,7 @@ const ignored = [
   'custom_stateful_workload_kinds',
   'backoff_override',
   'disable_device_plugin',
+  'enable_patch_pod_ips',
   'kube_client_qps',
   'kube_client_burst',
   'rate_limit',
@@ -121,7 +121,6 @@ export function readEniConf(json: unknown): ParsedConf {
     minPoolSize,
     vswitchSelectionPolicy: f.text('vswitch_selection_policy', 'random') === 'ordered' ? 'most' : 'random',
     extraRoutes: f.objects('extra_routes').flatMap((route, i) => f.cidr(`extra_routes[${i}].dst`, route.dst)),
-    enablePatchPodIps: f.flag('enable_patch_pod_ips', true),
   }
   for (const key of ignored) f.seen(key)
   f.throwIfWrong()

@@ -10,7 +10,7 @@ import type { Lease } from '#ipam/ledger.ts'
 import { type IfName, type NetnsPath, parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import { type AppError, isAppError, messageOf } from '#lib/errors.ts'
 import { type CniCode, cniError } from '#rpc/cni-error.ts'
-import { type AddRequest, formatResult } from '#rpc/cni-message.ts'
+import { type AddRequest, formatResult, type PodArgs } from '#rpc/cni-message.ts'
 
 /**
  * CNI ADD: gives one sandbox its network. A repeated ADD of a container returns its first lease. `received`: monotonic
@@ -20,7 +20,12 @@ import { type AddRequest, formatResult } from '#rpc/cni-message.ts'
 export async function add(ctx: Context, request: AddRequest, received: number): Promise<object> {
   const { namespace, name } = request.pod
   using ticket = ctx.waits.enter({ namespace, name, containerId: request.containerId })
-  return await ctx.perPod.run(`${namespace}/${name}`, () => addSandbox(ctx, request, received, ticket))
+  try {
+    return await ctx.perPod.run(`${namespace}/${name}`, () => addSandbox(ctx, request, received, ticket))
+  } catch (e) {
+    tell(ctx, request.pod, 'Warning', 'AllocIPFailed', messageOf(e))
+    throw e
+  }
 }
 
 async function addSandbox(ctx: Context, request: AddRequest, received: number, ticket: Ticket): Promise<object> {
@@ -116,14 +121,13 @@ function stopwatch(ctx: Context, start: number): (phase: AddPhase) => void {
   }
 }
 
-/** Terway's event; people and tests read the latency from it. */
+/** Terway's events; people and tests read the latency from the message of success. */
 function announce(ctx: Context, lease: Lease, ms: number): void {
   const ip = [lease.attachment.v4?.address, lease.attachment.v6?.address].filter(a => a !== undefined).join(',')
-  ctx.kube.event({
-    about: { apiVersion: 'v1', kind: 'Pod', name: lease.podName, namespace: lease.podNamespace, uid: lease.podUid },
-    type: 'Normal',
-    reason: 'AllocIPSucceed',
-    message: `Alloc IP ${ip} took ${Math.round(ms)}ms`,
-    action: 'AllocIP',
-  })
+  const pod = { namespace: lease.podNamespace, name: lease.podName, uid: lease.podUid }
+  tell(ctx, pod, 'Normal', 'AllocIPSucceed', `Alloc IP ${ip} took ${Math.round(ms)}ms`)
+}
+
+function tell(ctx: Context, pod: PodArgs, type: 'Normal' | 'Warning', reason: string, message: string): void {
+  ctx.kube.event({ about: { apiVersion: 'v1', kind: 'Pod', ...pod }, type, reason, message, action: 'AllocIP' })
 }

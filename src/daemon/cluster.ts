@@ -16,6 +16,7 @@ export class Cluster {
   readonly changed = new Signal()
   node: NodeCr | undefined
   runtime: NodeRuntime | undefined
+  #runtimeEvents = 0
   leader: string | undefined
   /** The core Node: labels and UID. */
   k8sNode: Node | undefined
@@ -32,12 +33,13 @@ export class Cluster {
 
   /** Starts the watches; resolves when each has listed once. They go on until `stop`. */
   async start(kube: Kube, nodeName: string, namespace: string): Promise<void> {
-    await Promise.all([
+    const watches = [
       this.follow<NodeCr>(kube, nodeCrs, { fieldSelector: `metadata.name=${nodeName}` }, o => {
         this.node = o
       }),
       this.follow<NodeRuntime>(kube, nodeRuntimes, { fieldSelector: `metadata.name=${nodeName}` }, o => {
         this.runtime = o
+        this.#runtimeEvents++
       }),
       this.follow<Node>(kube, nodes, { fieldSelector: `metadata.name=${nodeName}` }, o => {
         this.k8sNode = o
@@ -45,11 +47,23 @@ export class Cluster {
       this.follow<Lease>(kube, leases, { namespace, fieldSelector: `metadata.name=${leaderLease}` }, o => {
         this.leader = o?.spec?.holderIdentity
       }),
-    ])
+    ]
+    await Promise.all(watches.map(watch => watch.synced))
   }
 
-  /** Watches one object by name; `set` gets undefined when it does not exist. Resolves after the first list. */
-  follow<T extends KubeObject>(kube: Kube, r: Resource<T>, s: Selector, set: (object: T | undefined) => void): Promise<void> {
+  /**
+   * Takes what a write answered as the present NodeRuntime, unless the watch told something while the write was under way:
+   * which of the two is newer cannot be known, and the watch will tell the rest (a deletion would be forgotten otherwise).
+   */
+  async wrote(write: () => Promise<NodeRuntime>): Promise<NodeRuntime> {
+    const before = this.#runtimeEvents
+    const written = await write()
+    if (this.#runtimeEvents === before) this.runtime = written
+    return written
+  }
+
+  /** Watches one object by name, until it or the whole is stopped; `set` gets undefined when the object does not exist. */
+  follow<T extends KubeObject>(kube: Kube, r: Resource<T>, s: Selector, set: (object: T | undefined) => void): Watch {
     const heard = (object: T | undefined) => {
       set(object)
       this.lastEvent.set(r.plural, this.#clock.wall())
@@ -62,7 +76,7 @@ export class Cluster {
       interrupted: err => this.#log.warn({ err, watch: r.plural }, 'watch interrupted'),
     })
     this.#watches.push(watch)
-    return watch.synced
+    return watch
   }
 
   stop(): void {

@@ -3,6 +3,7 @@ import { type EniConf, readEniConf } from '#config/eni-conf.ts'
 import type { Context } from '#daemon/context.ts'
 import { specPatch } from '#daemon/spec-patch.ts'
 import { nodeCrs } from '#kube/crd/node.ts'
+import type { Watch } from '#kube/port.ts'
 import { type ConfigMap, configMaps } from '#kube/reflect/config-map.ts'
 import { AppError, isAppError, messageOf } from '#lib/errors.ts'
 import { applyMerge } from '#lib/merge-patch.ts'
@@ -25,6 +26,7 @@ export class NodeSpecWriter {
   #base: ConfigMap | undefined
   #override: ConfigMap | undefined
   #overrideName = ''
+  #overrideWatch: Watch | undefined
   #lastError = ''
   #warned = ''
   #running = false
@@ -38,10 +40,10 @@ export class NodeSpecWriter {
 
   /** Resolves when the base ConfigMap has been looked for once, or after a while: the mounted file serves as well. */
   async start(): Promise<void> {
-    const looked = this.#follow(baseName, object => {
+    const { synced } = this.#follow(baseName, object => {
       this.#base = object
     })
-    await Promise.race([looked, this.#ctx.clock.sleep(configMapWait)])
+    await Promise.race([synced, this.#ctx.clock.sleep(configMapWait)])
     this.#ctx.cluster.changed.on(() => this.poke())
     this.poke()
   }
@@ -122,14 +124,17 @@ export class NodeSpecWriter {
     const name = this.#ctx.cluster.k8sNode?.metadata.labels?.[overrideLabel] ?? ''
     if (name === this.#overrideName) return
     this.#overrideName = name
+    this.#overrideWatch?.stop()
+    this.#overrideWatch = undefined
     this.#override = undefined
     if (name === '') return
-    await this.#follow(name, object => {
+    this.#overrideWatch = this.#follow(name, object => {
       if (this.#overrideName === name) this.#override = object
     })
+    await Promise.race([this.#overrideWatch.synced, this.#ctx.clock.sleep(configMapWait)])
   }
 
-  #follow(name: string, set: (object: ConfigMap | undefined) => void): Promise<void> {
+  #follow(name: string, set: (object: ConfigMap | undefined) => void): Watch {
     const { cluster, kube, options } = this.#ctx
     return cluster.follow(kube, configMaps, { namespace: options.namespace, fieldSelector: `metadata.name=${name}` }, set)
   }

@@ -100,10 +100,8 @@ export class Report {
     const name = options.nodeName
     const annotated = present.metadata.annotations?.[localBindingAnnotation] === localBindingVersion
     if (!annotated) {
-      cluster.runtime = await kube.patch(nodeRuntimes, name, {
-        type: 'merge',
-        body: { metadata: { annotations: { [localBindingAnnotation]: localBindingVersion } } },
-      })
+      const body = { metadata: { annotations: { [localBindingAnnotation]: localBindingVersion } } }
+      await cluster.wrote(() => kube.patch(nodeRuntimes, name, { type: 'merge', body }))
     }
     const wanted = this.#wanted(present.status)
     const patch = diffMerge({ pods: present.status?.pods, releases: present.status?.releases }, wanted)
@@ -112,9 +110,9 @@ export class Report {
       return !annotated
     }
     crashPoint('report-before')
-    const written = await kube.patch(nodeRuntimes, name, { type: 'merge', body: { status: patch }, subresource: 'status' })
+    const write = () => kube.patch(nodeRuntimes, name, { type: 'merge', body: { status: patch }, subresource: 'status' })
+    const written = await cluster.wrote(write)
     crashPoint('report-written')
-    cluster.runtime = written
     facts.trace.set('report', `written ${new Date(clock.wall()).toISOString()}`)
     this.#readBack(written.status, wanted)
     return true
@@ -144,20 +142,16 @@ export class Report {
     const { kube, cluster, options } = this.#ctx
     const name = options.nodeName
     const found = await kube.get(nodeRuntimes, name)
-    if (found !== undefined) {
-      cluster.runtime = found
-      return found
-    }
+    if (found !== undefined) return cluster.wrote(async () => found)
     const uid = cluster.k8sNode?.metadata.uid
     const owner = uid === undefined ? {} : { ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name, uid, controller: true }] }
     const annotations = { [localBindingAnnotation]: localBindingVersion }
-    const created = await kube.create(nodeRuntimes, {
+    const object: NodeRuntime = {
       apiVersion: 'network.alibabacloud.com/v1beta1',
       kind: 'NodeRuntime',
       metadata: { name, labels: { name }, annotations, ...owner },
       spec: {},
-    })
-    cluster.runtime = created
-    return created
+    }
+    return cluster.wrote(() => kube.create(nodeRuntimes, object))
   }
 }
