@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Eni, VSwitch } from '#cloud/port.ts'
+import { creatorTag } from '#controller/tags.ts'
 import type { Intent, Nic, NicIp, NodeSpec, NodeStatus } from '#kube/crd/node.ts'
 
 /** Edits of Node.status as values: each returns a new status and leaves the old one as it was. */
@@ -68,12 +69,18 @@ const builtInBlockList = [
   { key: 'terway.alibabacloud.com/excluded', value: 'true' },
 ]
 
+/** Made by no Terway, and not handed to it by eni_tag_filter: somebody else's. It counts against the instance's slots and is left alone. */
+function isForeign(eni: Eni, spec: NodeSpec): boolean {
+  const handedOver = Object.keys(spec.eni?.tagFilter ?? {}).length > 0
+  return !handedOver && !eni.tags.some(t => t.key === creatorTag.key && t.value === creatorTag.value)
+}
+
 /** The record of an ENI as the cloud describes it, with its addresses Valid. `vSwitch` gives the CIDRs that the daemon needs. */
 export function nicOf(eni: Eni, vSwitch: VSwitch | undefined, spec: NodeSpec): Nic {
   const blocked = [...builtInBlockList, ...(spec.eni?.tagBlockList ?? [])].some(b =>
     eni.tags.some(t => b.key !== undefined && b.key !== '' && t.key === b.key && t.value === b.value),
   )
-  const unschedulable = blocked || (eni.trafficMode === 'HighPerformance' && spec.eni?.enableERDMA !== true)
+  const unschedulable = blocked || isForeign(eni, spec) || (eni.trafficMode === 'HighPerformance' && spec.eni?.enableERDMA !== true)
   const nic: Nic = {
     id: eni.id,
     status: eni.status === 'Creating' ? 'Available' : eni.status,

@@ -2,7 +2,7 @@
 
 import type { Eni, VSwitch } from '#cloud/port.ts'
 import type { Memory } from '#controller/eni/memory.ts'
-import { addAddresses, editAddresses, nicOf, nicsOf, putNic, withCondition, withStatus } from '#controller/eni/status.ts'
+import { addAddresses, dropNic, editAddresses, nicOf, nicsOf, putNic, withCondition, withStatus } from '#controller/eni/status.ts'
 import { intentTag } from '#controller/tags.ts'
 import type { Nic, NodeSpec, NodeStatus } from '#kube/crd/node.ts'
 
@@ -26,7 +26,7 @@ export function mergeDescribed(status: NodeStatus, spec: NodeSpec, cloud: Descri
   for (const nic of nicsOf(status)) {
     const eni = found.get(nic.id)
     if (eni !== undefined) next = putNic(next, mergeOne(nic, eni, pending.has(nic.id), cloud, memory, at))
-    else if (memory.absenceProven(nic.id, cloud.begun)) next = putNic(next, vanished(nic, at))
+    else if (memory.absenceProven(nic.id, cloud.begun)) next = isUnused(nic) ? dropNic(next, nic.id) : putNic(next, vanished(nic, at))
   }
   for (const eni of cloud.enis) {
     if (status.networkInterfaces?.[eni.id] !== undefined || !adoptable(eni, status)) continue
@@ -67,6 +67,11 @@ function mergeOne(nic: Nic, eni: Eni, pending: boolean, cloud: Described, memory
     ...(nic.ipv6CIDR === undefined && vSwitch?.cidr6 !== undefined ? { ipv6CIDR: vSwitch.cidr6 } : {}),
   }
   return withCondition(completed, 'OperationErr', undefined, at)
+}
+
+/** No pod was ever put on it, so nobody has to be asked. */
+function isUnused(nic: Nic): boolean {
+  return nic.unschedulable === true && Object.values({ ...nic.ipv4, ...nic.ipv6 }).every(a => a.podUID === undefined || a.podUID === '')
 }
 
 /** Its addresses can serve nobody. The ENI leaves the record when they are given back. */
