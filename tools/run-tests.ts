@@ -14,6 +14,8 @@ import { judgeSkips, parseSkips, type Skip } from './test/skips.ts'
 const isRoot = process.getuid?.() === 0
 const commandSeconds = 300
 const heartbeatMs = 15_000
+/** Of one failure: the rest is rarely read, and hides the next one. */
+const mostLines = 60
 const label = (name: string) => name.padEnd(12)
 const seconds = (since: number) => `${((performance.now() - since) / 1000).toFixed(1)} s`
 
@@ -61,6 +63,13 @@ async function runLayer(layer: Layer, skips: readonly Skip[]): Promise<LayerResu
   return { layer: layer.name, results, ms: performance.now() - started }
 }
 
+/** The start of a long text, which holds the message, and where it breaks off. */
+function excerpt(text: string): string {
+  const lines = text.split('\n')
+  if (lines.length <= mostLines) return text
+  return [...lines.slice(0, mostLines), `… ${lines.length - mostLines} more lines: run the file alone`].join('\n')
+}
+
 function print(layers: readonly LayerResult[]): void {
   for (const { layer, results } of layers) {
     for (const { outcome, name, text } of results) if (outcome === 'skipped') console.log(`skipped: ${layer}: ${name}: ${text}`)
@@ -68,7 +77,7 @@ function print(layers: readonly LayerResult[]): void {
   for (const { layer, results } of layers) {
     for (const { outcome, name, place, text } of results) {
       if (outcome === 'failed')
-        console.log(`\nFAILED ${layer}: ${name}\n  ${place.replace(`${root}/`, '')}\n${text.replace(/^/gm, '    ')}`)
+        console.log(`\nFAILED ${layer}: ${name}\n  ${place.replace(`${root}/`, '')}\n${excerpt(text).replace(/^/gm, '    ')}`)
     }
   }
 }
