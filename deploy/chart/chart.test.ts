@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { parseAllDocuments } from 'yaml'
 import { makeConflist } from '#config/conflist.ts'
 import { parseEniConf } from '#config/eni-conf.ts'
+import { parseControllerConfig, parseSecret } from '#controller/config.ts'
 import { binPath } from '../../tools/bin.ts'
 
 const helm = join(binPath(), 'helm')
@@ -110,6 +111,21 @@ test('the mounted configuration is what the daemon reads', { skip }, () => {
   assert.equal(conf.serviceCidr4, '10.96.0.0/12')
   const conflist = makeConflist({ conflist: undefined, conf: config['10-terway.conf'] })
   assert.equal(JSON.parse(conflist).plugins[0].type, 'terway')
+})
+
+test("the controller's configuration and secret are what it reads", { skip }, () => {
+  const all = render(
+    'terwayControlplane.ctrlConfig.rateLimit.AssignPrivateIpAddresses=100',
+    'terwayControlplane.accessKey=a',
+    'terwayControlplane.accessSecret=b',
+  )
+  const { config, unknownKeys } = parseControllerConfig(find(all, 'ConfigMap', 'terway-controlplane').data?.['ctrl-config.yaml'] ?? '')
+  assert.deepEqual(unknownKeys, [])
+  assert.deepEqual([config.regionId, config.clusterId, config.vpcId], ['cn-lab', 'c1', 'vpc-1'])
+  assert.equal(config.controllerName, 'terway-controlplane')
+  assert.deepEqual(config.rateLimit, { AssignPrivateIpAddresses: 100 })
+  const secret = parseSecret(find(all, 'Secret', 'terway-controlplane-credential').stringData?.['ctrl-secret.yaml'] ?? '')
+  assert.deepEqual([secret.accessKey, secret.accessSecret], ['a', 'b'])
 })
 
 test('apiServer replaces the Service address for both; cloud endpoints reach the controller only', { skip }, () => {
