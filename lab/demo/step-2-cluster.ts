@@ -2,13 +2,14 @@
 import type { BuiltImage } from '../../deploy/image/build.ts'
 import { Lab } from '../lab.ts'
 import { printProgress } from '../progress.ts'
-import { type Options, seed, settings } from './demo.ts'
+import { nodeVSwitches, seed } from '../vpc.ts'
+import { type Options, settings } from './demo.ts'
 import type { Report } from './report.ts'
 
-/** A simulated VPC from seed.yaml, and on its instances a control plane and nodes with real containerd and kubelet. */
+/** A simulated VPC from vpc.yaml, and on its instances a control plane and nodes with real containerd and kubelet. */
 export async function startCluster(report: Report, options: Options, images: readonly BuiltImage[]): Promise<Lab> {
   report.say(
-    `a VPC of ${seed.vSwitches.length} vSwitches in ${new Set(seed.vSwitches.map(v => v.zone)).size} zones, two security groups, the internet (lab/demo/seed.yaml)`,
+    `a VPC of ${seed.vSwitches.length} vSwitches in ${new Set(seed.vSwitches.map(v => v.zone)).size} zones, two security groups, the internet (lab/vpc.yaml)`,
     `simulated durations: attach ${seed.timing.attaching} ms, detach ${seed.timing.detaching} ms, create ${seed.timing.creating} ms, delete ${seed.timing.deleting} ms`,
   )
   const lab = await Lab.up({
@@ -17,7 +18,7 @@ export async function startCluster(report: Report, options: Options, images: rea
     seed,
     instanceType: settings.instanceType,
     images,
-    vSwitchIds: ['vsw-a1', 'vsw-a1', 'vsw-b1'],
+    vSwitchIds: nodeVSwitches,
     progress: printProgress(line => report.say(line)),
   })
   for (const { name, identity } of lab.state.nodes)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { labApp } from '../../deploy/image/list.ts'
+import { isReady, podsOf } from '../pods.ts'
 import { until } from '../process.ts'
-import { type Demo, isReady, podsOf, settings } from './demo.ts'
+import { type Demo, settings } from './demo.ts'
 import { seconds } from './report.ts'
 
 /** A Deployment spread over the nodes, a Service before it, and a pod on its node's own network. */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MappingReply } from '../../src/rpc/grpc/messages.ts'
-import { expectClients, fromControl, fromNode, fromPod } from './ask.ts'
-import { askCloud, type Demo, get, type Pod, podsOf, settings } from './demo.ts'
+import { askCloud } from '../cloud/enis.ts'
+import { expectClients, fromControl, fromNode, fromPod } from '../http.ts'
+import { get, type Pod, podsOf } from '../pods.ts'
+import { type Demo, settings } from './demo.ts'
 import { table } from './report.ts'
 
 /** Addresses against the cloud's own word, then packets in every direction; each server says which client it saw. */

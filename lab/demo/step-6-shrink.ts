@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { NodeCr } from '../../src/kube/crd/node.ts'
+import { askCloud, type CloudEni } from '../cloud/enis.ts'
+import { get, podsOf } from '../pods.ts'
 import { until } from '../process.ts'
-import type { CloudEni } from './cloud.ts'
-import { askCloud, type Demo, get, podsOf, settings } from './demo.ts'
+import { type Demo, settings } from './demo.ts'
 import { seconds } from './report.ts'
 
 interface NodePool {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Lab } from '../lab.ts'
-import { disagreements, type Witnesses, witnesses } from './consistency.ts'
+import { disagreements, settled } from '../agree.ts'
 import type { Demo } from './demo.ts'
 import { table } from './report.ts'
 import { restarts, terwayErrors, warningEvents } from './trouble.ts'
@@ -32,16 +30,6 @@ export async function agree({ lab, report }: Demo): Promise<void> {
   await report.check('no container restarted', async () => nothing(await restarts(lab)))
   await report.check('no Warning event that the scenario did not announce', async () => nothing(await warningEvents(lab)))
   await report.check('no error line in the logs of Terway', async () => nothing(await terwayErrors(lab)))
-}
-
-/** What is asked from three places is not one instant: a difference counts when it is still there after 20 s. */
-async function settled(lab: Lab): Promise<readonly Witnesses[]> {
-  const deadline = performance.now() + 20_000
-  for (;;) {
-    const all = await witnesses(lab)
-    if (all.flatMap(disagreements).length === 0 || performance.now() > deadline) return all
-    await sleep(500)
-  }
 }
 
 function nothing(found: readonly string[]): undefined {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Lab } from '../lab.ts'
-import { get, type Pod, podsOf } from './demo.ts'
+import { get, type Pod, podsOf } from '../pods.ts'
 
 export interface KubeEvent {
   readonly reason: string

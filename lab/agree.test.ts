@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { disagreements, type Witnesses } from './consistency.ts'
+import { disagreements, type Witnesses } from './agree.ts'
 
 const agreed: Witnesses = {
   node: 'node1',

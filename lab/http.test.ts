@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answers, expectClients } from './ask.ts'
+import { answers, expectClients } from './http.ts'
 
 test('answers of the application, of an internet host, and silence', () => {
   assert.deepEqual(answers('10.0.0.1:8080|client=10.0.0.2 pod=web-1 \n203.0.113.254|203.0.113.1 \n10.0.0.3:9090|\n'), [

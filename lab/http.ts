@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { inside } from '../../sim/fabric/fabric.ts'
-import { type Ran, run } from '../../sim/fabric/run.ts'
-import type { Lab } from '../lab.ts'
-import { netnsOf } from '../names.ts'
-import type { Pod } from './demo.ts'
+import { inside } from '../sim/fabric/fabric.ts'
+import { type Ran, run } from '../sim/fabric/run.ts'
+import type { Lab } from './lab.ts'
+import { netnsOf } from './names.ts'
+import type { Pod } from './pods.ts'
 
 /** What a server said of the client that asked it. */
 export interface Answer {

@@ -2,10 +2,10 @@
 import { text } from 'node:stream/consumers'
 import ecs from '@alicloud/ecs20140526'
 import openapi from '@alicloud/openapi-core'
-import type { CloudAccess, CloudEni } from './cloud.ts'
+import type { CloudAccess, CloudEni } from './enis.ts'
 
 /*
- * Lists every ENI of the VPC with the vendor's SDK, unchanged: what the demo compares with is neither our client nor our
+ * Lists every ENI of the VPC with the vendor's SDK, unchanged: what is compared with is neither our client nor our
  * resources. Run inside a namespace of the VPC; takes a CloudAccess on stdin, prints CloudEni[].
  */
 const access: CloudAccess = JSON.parse(await text(process.stdin))

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { NodeCr } from '../../src/kube/crd/node.ts'
-import type { NodeRuntime } from '../../src/kube/crd/node-runtime.ts'
-import type { Lab } from '../lab.ts'
-import type { CloudEni } from './cloud.ts'
-import { askCloud, get } from './demo.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NodeCr } from '../src/kube/crd/node.ts'
+import type { NodeRuntime } from '../src/kube/crd/node-runtime.ts'
+import { askCloud, type CloudEni } from './cloud/enis.ts'
+import type { Lab } from './lab.ts'
+import { get } from './pods.ts'
 
 /** One node as its three witnesses see it. Addresses are of secondary ENIs. */
 export interface Witnesses {
@@ -59,6 +60,16 @@ export async function witnesses(lab: Lab): Promise<readonly Witnesses[]> {
       }
     }),
   )
+}
+
+/** What is asked from three places is not one instant: a difference counts when it is still there after `ms`. */
+export async function settled(lab: Lab, ms = 20_000): Promise<readonly Witnesses[]> {
+  const deadline = performance.now() + ms
+  for (;;) {
+    const all = await witnesses(lab)
+    if (all.flatMap(disagreements).length === 0 || performance.now() > deadline) return all
+    await sleep(500)
+  }
 }
 
 function addressesOf(enis: readonly CloudEni[]): Map<string, readonly string[]> {

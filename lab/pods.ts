@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Lab } from './lab.ts'
+
+/** What the lab reads of a pod. */
+export interface Pod {
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly uid: string; readonly deletionTimestamp?: string }
+  readonly spec: { readonly nodeName?: string; readonly hostNetwork?: boolean; readonly containers: readonly { readonly image: string }[] }
+  readonly status: {
+    readonly phase: string
+    readonly podIP?: string
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[]
+    readonly containerStatuses?: readonly { readonly name: string; readonly restartCount: number; readonly imageID: string }[]
+  }
+}
+
+/** `kubectl get … -o json`, the items of a list or the object itself. */
+export async function get<T>(lab: Lab, ...args: readonly string[]): Promise<T> {
+  const answer = JSON.parse(await lab.kubectl(['get', ...args, '-o', 'json']))
+  return answer.kind === 'List' || 'items' in answer ? answer.items : answer
+}
+
+/** Pods of all namespaces with these labels. */
+export async function podsOf(lab: Lab, selector: string): Promise<readonly Pod[]> {
+  return get<Pod[]>(lab, 'pods', '--all-namespaces', '-l', selector)
+}
+
+export function isReady(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp === undefined && (pod.status.conditions ?? []).some(c => c.type === 'Ready' && c.status === 'True')
+}
