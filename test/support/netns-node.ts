@@ -50,7 +50,7 @@ export class NetnsNode implements AsyncDisposable {
     try {
       this.#makeNamespaces(addresses)
     } catch (e) {
-      this.#removeNamespaces()
+      this.#remove()
       throw e
     }
   }
@@ -164,7 +164,7 @@ export class NetnsNode implements AsyncDisposable {
     return stderr.includes('Connection refused')
   }
 
-  #removeNamespaces(): void {
+  #remove(): void {
     for (const ns of [...this.#pods, this.name, `${this.name}-f`]) {
       try {
         ip('netns', 'del', ns)
@@ -172,13 +172,13 @@ export class NetnsNode implements AsyncDisposable {
         // The test removed it already.
       }
     }
+    this.#shim[Symbol.dispose]()
+    rmSync(this.dir, { recursive: true, force: true })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill()
-    this.#removeNamespaces()
-    this.#shim[Symbol.dispose]()
-    rmSync(this.dir, { recursive: true, force: true })
+    this.#remove()
   }
 }
 
