@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What a figure means, in which unit, and how good it has to be. */
+export interface Figure {
+  readonly unit: 'ratio' | 'ms' | 's' | 'MB' | 'count'
+  readonly goal?: number
+  /** The goal is a floor; otherwise it is a ceiling. */
+  readonly atLeast?: true
+  readonly what: string
+}
+
+/** Every figure that a benchmark may publish. */
+export const figures: Readonly<Record<string, Figure>> = {
+  'cni.add.p50.vs_ptp': { unit: 'ratio', goal: 0.25, what: 'ADD, process start to exit, median, against ptp + host-local' },
+  'cni.add.p99.vs_ptp': { unit: 'ratio', goal: 0.4, what: 'the same, slowest of a hundred' },
+  'cni.del.p50.vs_ptp': { unit: 'ratio', goal: 0.25, what: 'DEL, process start to exit, median, against ptp + host-local' },
+  'cni.drain.vs_ptp': { unit: 'ratio', what: 'DELs one after the other until the kernel has removed the last device' },
+  'cni.add100.vs_ptp': { unit: 'ratio', goal: 0.3, what: 'ADDs at once: time to the last one' },
+  'cni.add.p50.ms': { unit: 'ms', goal: 2.7, what: 'ADD, process start to exit, median' },
+  'cni.add.p99.ms': { unit: 'ms', what: 'the same, slowest of a hundred' },
+  'cni.add.p999.ms': { unit: 'ms', what: 'the same, slowest of a thousand, all rounds together' },
+  'cni.del.p50.ms': { unit: 'ms', what: 'DEL, process start to exit, median' },
+  'cni.add100.ms': { unit: 'ms', what: 'ADDs at once: time to the last one' },
+  'cni.ptp.add.p50.ms': { unit: 'ms', what: 'the baseline: ADD of ptp + host-local, median' },
+  'cni.ptp.add.p99.ms': { unit: 'ms', what: 'the baseline: the same, slowest of a hundred' },
+  'cni.ptp.del.p50.ms': { unit: 'ms', what: 'the baseline: DEL of ptp + host-local, median' },
+  'cni.ptp.add100.ms': { unit: 'ms', what: 'the baseline: ADDs at once, time to the last one' },
+  'cni.add.daemon_vs_kernel': { unit: 'ratio', goal: 1.5, what: "the daemon's part of an ADD against its netlink calls alone" },
+  'cni.add.daemon.ms': { unit: 'ms', what: "the daemon's part of an ADD: request complete to answer ready" },
+  'cni.add.kernel_alone.ms': { unit: 'ms', what: 'the netlink calls of an ADD alone, in a process that does nothing else' },
+  'cni.add.phase.shim.ms': { unit: 'ms', what: 'part of an ADD: process, socket, and the event loop until the daemon has the request' },
+  'cni.add.phase.parse.ms': { unit: 'ms', what: 'part of an ADD: reading the request, checking the namespace' },
+  'cni.add.phase.pod.ms': { unit: 'ms', what: 'part of an ADD: waiting for the pod, created just before, to come by the watch' },
+  'cni.add.phase.lease.ms': { unit: 'ms', what: 'part of an ADD: choosing an address' },
+  'cni.add.phase.ledger.ms': { unit: 'ms', what: 'part of an ADD: the lease on disk' },
+  'cni.add.phase.kernel.ms': { unit: 'ms', what: 'part of an ADD: observing, planning and netlink' },
+  'cni.shim.ms': { unit: 'ms', goal: 0.5, what: 'the shim alone, against a daemon that answers at once' },
+  'terwayd.rss.idle.mb': { unit: 'MB', goal: 85, what: 'resident memory of terwayd, no pods' },
+  'terwayd.rss.200pods.mb': { unit: 'MB', goal: 100, what: 'resident memory with 200 pods' },
+  'terwayd.rss.after20k.mb': { unit: 'MB', goal: 110, what: 'resident memory after 20 000 ADDs and DELs, no pods' },
+  'terwayd.rss.growth.mb': { unit: 'MB', what: 'growth from the first half of these ADDs and DELs to the second, by straight line' },
+  'pool.fill50.vs_limit': { unit: 'ratio', goal: 1.1, what: 'empty pool to 50 addresses, against the time that the cloud itself takes' },
+  'pool.fill50.s': { unit: 's', what: 'empty pool to 50 addresses' },
+  'pool.fill50.limit.s': { unit: 's', what: 'the time that the cloud itself takes for it' },
+  'node.join.first_pod.s': {
+    unit: 's',
+    goal: 1,
+    what: "node joined to first pod's ADD done, beyond the time the cloud takes to attach an ENI",
+  },
+  'repair.broken': {
+    unit: 'count',
+    goal: 0,
+    what: 'connections with a 1 ms heartbeat that end or pause over 250 ms while terwayd repairs damage',
+  },
+  'repair.gap.max.ms': { unit: 'ms', what: 'longest pause of such a connection, per round' },
+  'repair.undamaged.gap.max.ms': { unit: 'ms', what: 'the same, of connections that were not damaged' },
+  'pod.ready.vs_ptp': { unit: 'ratio', goal: 1, what: 'pod created to Running and reachable, kubelet included, against ptp' },
+  'pod.ready.ms': { unit: 'ms', what: 'pod created to Running and reachable, kubelet included' },
+  'pod.ptp.ready.ms': { unit: 'ms', what: 'the baseline: the same with ptp + host-local' },
+  'sim.ops': { unit: 'count', goal: 20_000, atLeast: true, what: 'operations of the deterministic simulation' },
+  'sim.leaks': { unit: 'count', goal: 0, what: 'leaked ENIs or addresses it found' },
+  'sim.double': { unit: 'count', goal: 0, what: 'addresses with two holders it found' },
+  'sim.stuck': { unit: 'count', goal: 0, what: 'histories that do not come to rest, or other violations it found' },
+  'sim.mutants.killed': { unit: 'count', what: 'variants without one safeguard that it noticed' },
+  'sim.mutants.missed': { unit: 'count', goal: 0, what: 'variants without one safeguard that it did not notice' },
+}

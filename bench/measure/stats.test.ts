@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { median, percentile } from './stats.ts'
+
+test('percentiles by nearest rank', () => {
+  const values = Array.from({ length: 100 }, (_, i) => 100 - i)
+  assert.deepEqual(
+    [0, 0.5, 0.99, 1].map(p => percentile(values, p)),
+    [1, 50, 99, 100],
+  )
+  assert.equal(percentile([7], 0.5), 7)
+  assert.throws(() => percentile([], 0.5), /no values/)
+})
+
+test('the median of an even number of values lies between the middle ones', () => {
+  assert.equal(median([4, 1, 3, 2]), 2.5)
+  assert.equal(median([3, 1, 2]), 2)
+  assert.throws(() => median([]), /no values/)
+})

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, spawn } from 'node:child_process'
+import { openSync, readFileSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { callCni } from '../../test/support/cni-client.ts'
+import { until } from '../../test/support/until.ts'
+import { root } from '../../tools/components.ts'
+
+const cniSocket = '/run/eni/cni.socket'
+const debugSocket = '/run/eni/eni_debug.socket'
+export const shim = join(root, 'build', 'terway')
+
+/** The bundled terwayd (make build) as the DaemonSet starts it, in this bench machine. It ends with the machine. */
+export class Terwayd {
+  readonly process: ChildProcess
+  readonly log: string
+
+  constructor(o: { readonly dir: string; readonly nodeName: string; readonly kubeconfig: string }) {
+    writeFileSync('/etc/eni/eni_conf', '{"version":"1"}')
+    writeFileSync('/etc/eni/10-terway.conf', '{"cniVersion":"1.0.0","name":"terway","type":"terway"}')
+    this.log = join(o.dir, 'terwayd.log')
+    const out = openSync(this.log, 'a')
+    const args = [...nodeOptions(), join(root, 'dist', 'terwayd.mjs'), '-config', '/etc/eni/eni_conf', '-log-level', 'info']
+    const env = { PATH: process.env.PATH, NODE_NAME: o.nodeName, POD_NAMESPACE: 'kube-system' }
+    this.process = spawn(process.execPath, [...args, '--kubeconfig', o.kubeconfig], { env, stdio: ['ignore', out, out], cwd: '/' })
+  }
+
+  /** Until CNI STATUS succeeds. Throws with the log's end when the process ends. */
+  async ready(): Promise<void> {
+    let said = ''
+    await until(
+      async () => {
+        if (this.process.exitCode !== null) throw new Error(`terwayd ended:\n${this.#tail()}`)
+        try {
+          const { exit, body } = await callCni(cniSocket, { command: 'STATUS' })
+          said = body?.msg ?? ''
+          return exit === 0
+        } catch {
+          return false
+        }
+      },
+      60_000,
+      'terwayd is ready',
+    ).catch((e: unknown) => {
+      throw new Error(`${e instanceof Error ? e.message : e} ${said}\n${this.#tail()}`)
+    })
+  }
+
+  /** Resident memory in MB (10^6 bytes), everything mapped from files included. */
+  rss(): number {
+    const kb = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.process.pid}/status`, 'utf8'))?.[1]
+    return (Number(kb) * 1024) / 1e6
+  }
+
+  /** The memory that no other process could share, in MB: without the mapped files of the Node binary. */
+  anonymous(): number {
+    const kb = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.process.pid}/status`, 'utf8'))?.[1]
+    return (Number(kb) * 1024) / 1e6
+  }
+
+  async leases(): Promise<number> {
+    return (JSON.parse(await this.#get('/debug/state')) as { leases: unknown[] }).leases.length
+  }
+
+  /** Until every lease is over: the kernel has confirmed that its devices are gone. */
+  async settled(): Promise<void> {
+    await until(async () => (await this.leases()) === 0, 60_000, 'every device is gone')
+  }
+
+  /** Samples of a metric, by the value of the label, or by '' without labels. */
+  async metric(name: string, label: string): Promise<ReadonlyMap<string, number>> {
+    const lines = (await this.#get('/metrics')).split('\n').filter(line => line.startsWith(name) && /^[ {]/.test(line.slice(name.length)))
+    const of = (line: string) => new RegExp(`[{,]${label}="([^"]*)"`).exec(line)?.[1] ?? ''
+    return new Map(lines.map(line => [of(line), Number(line.slice(line.lastIndexOf(' ') + 1))]))
+  }
+
+  #get(path: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const asked = request({ socketPath: debugSocket, path }, response => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('end', () => resolve(Buffer.concat(chunks).toString()))
+      })
+      asked.on('error', reject)
+      asked.end()
+    })
+  }
+
+  #tail(): string {
+    return readFileSync(this.log, 'utf8').split('\n').slice(-8).join('\n')
+  }
+}
+
+/** The options of Node that the chart starts terwayd with. */
+function nodeOptions(): string[] {
+  const chart = readFileSync(join(root, 'deploy/chart/terway/templates/daemonset.yaml'), 'utf8')
+  const command = /- \/usr\/local\/bin\/node\n([\s\S]*?)- \/usr\/lib\/terway\/terwayd\.mjs/.exec(chart)?.[1]
+  if (command === undefined) throw new Error('the DaemonSet does not start terwayd as this benchmark expects')
+  return [...command.matchAll(/- (--\S+)/g)].map(match => match[1] ?? '')
+}
