@@ -15,6 +15,7 @@ import { tryLock } from '#kernel/ffi.ts'
 import { makeKernel } from '#kernel/kernel.ts'
 import { KubeClient } from '#kube/client.ts'
 import { loadConfig } from '#kube/config.ts'
+import { rememberEndpoints } from '#kube/endpoints.ts'
 import { poll } from '#lib/backoff.ts'
 import { realClock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
@@ -46,6 +47,9 @@ async function main(): Promise<void> {
     primaryVSwitch,
   }
   const daemon = await startDaemon(deps, options)
+  const endpoints = rememberEndpoints(deps.kube, endpointsPath, err =>
+    log.warn({ err }, 'the API servers cannot be remembered for the next start'),
+  )
   // A single configuration that an older release left: its name sorts before the list's.
   daemon.ready.then(() => rmSync(join(options.hostCniDir, '10-terway.conf'), { force: true })).catch(() => {})
   const exposed = await expose(
@@ -62,6 +66,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       log.info({ signal }, 'stopping; pods keep their network')
+      endpoints.stop()
       void Promise.allSettled([exposed.close(), daemon.stop(), deps.datapath.close()]).then(() => {
         ledger.close()
         process.exit(0)
