@@ -33,7 +33,18 @@ function eni(id: string, states: string, extra: Partial<PoolEni> = {}): PoolEni 
     u: 'unasked',
   }
   const addresses = [...states].map((c, n): PoolAddress => ({ ip: `${id}-${n}`, family: 4, primary: n === 0, state: names[c] ?? 'idle' }))
-  return { id, status: 'InUse', seen: undefined, trunk: false, plain: true, vSwitchId: 'vsw-a', addresses, ...extra }
+  return {
+    id,
+    status: 'InUse',
+    seen: undefined,
+    trunk: false,
+    lost: false,
+    stuck: false,
+    plain: true,
+    vSwitchId: 'vsw-a',
+    addresses,
+    ...extra,
+  }
 }
 
 function poolWith(enis: readonly PoolEni[], extra: Partial<Pool> = {}): Pool {
@@ -68,6 +79,25 @@ test('what cannot be provided is reported with its reason', () => {
   assert.deepEqual([dry.unmet, dry.reasons], [1, ['no free address in vSwitches vsw-a']])
   const full = run(poolWith([eni('eni-1', 'hhhhhhhhhh')], { maxEnis: 1 }), { waiting: 2 })
   assert.deepEqual([full.unmet, full.reasons], [2, ['all 1 ENIs of the instance are in use and full']])
+})
+
+test('an ENI that the cloud has lost takes no slot and no address, and leaves when no pod has its addresses', () => {
+  const full = [eni('eni-1', 'hhhhhhhhhh'), eni('eni-2', 'hhhhhhhhhh')]
+  const held = run(poolWith([...full, eni('eni-3', 'xh', { lost: true })]), { waiting: 1 })
+  assert.deepEqual(held.actions, [{ do: 'create-eni', vSwitchId: 'vsw-a', type: 'Secondary', ipv4: 1, ipv6: 0, priority: 'pod' }])
+  const free = poolWith([eni('eni-3', 'xx', { lost: true })])
+  assert.deepEqual(run(free).actions, [{ do: 'mark-release', eniId: 'eni-3', addresses: ['eni-3-0', 'eni-3-1'], whole: true }])
+  assert.deepEqual(run({ ...free, binding: 'central' }).actions, [{ do: 'forget-eni', eniId: 'eni-3' }])
+})
+
+test('nobody counts on an ENI whose attachment is stuck, but it takes its slot', () => {
+  const stuck = eni('eni-1', 'i', { status: 'Attaching', seen: 'Attaching', stuck: true })
+  assert.deepEqual(
+    run(poolWith([stuck]), { waiting: 1 }).actions.map(a => a.do),
+    ['create-eni'],
+  )
+  const full = run(poolWith([stuck], { maxEnis: 1 }), { waiting: 1 })
+  assert.deepEqual([full.actions, full.unmet], [[], 1])
 })
 
 test('dual stack: pairs on one ENI, and half a pair only needs its partner', () => {

@@ -82,7 +82,7 @@ export function plan(input: PlanInput): Plan {
 
 /** Pods' worth of addresses that are on their way: intents, ENIs not yet attached, addresses that the daemon is about to unbar. */
 export function underway(pool: Pool): number {
-  const attaching = pool.enis.filter(e => (e.status === 'Available' || e.status === 'Attaching') && e.plain)
+  const attaching = pool.enis.filter(e => (e.status === 'Available' || e.status === 'Attaching') && e.plain && !e.stuck)
   return (
     sum(pool.intents.map(i => podsServed(pool.stack, i.ipv4Count, i.ipv6Count))) +
     sum(attaching.map(e => podsOf(pool.stack, e, 'idle', 'barred'))) +
@@ -171,7 +171,7 @@ function create(
 ): { readonly enis: readonly NewEni[]; readonly reasons: readonly string[] } {
   const enis: NewEni[] = []
   const creating = pool.intents.filter(i => i.kind === 'create-eni')
-  let slots = pool.maxEnis - pool.enis.length - creating.length
+  let slots = pool.maxEnis - pool.enis.filter(e => !e.lost).length - creating.length
   let trunks = pool.trunks - pool.enis.filter(e => e.trunk).length - creating.filter(i => i.eniType === 'Trunk').length
   const perEni = podsServed(pool.stack, pool.capacity4, pool.capacity6)
   if (perEni === 0) return { enis, reasons: [`the instance type has no ${pool.stack} addresses on secondary ENIs`] }
@@ -208,6 +208,7 @@ function releases(pool: Pool): readonly CloudAction[] {
 
 function singles(pool: Pool, e: PoolEni): readonly CloudAction[] {
   if (e.status !== 'InUse') return []
+  if (e.lost) return lost(pool, e)
   if (e.addresses.length === 0 && e.plain) return [{ do: 'mark-release', eniId: e.id, addresses: [], whole: true }]
   const actions: CloudAction[] = []
   const ips = (state: string, primary?: boolean) =>
@@ -225,6 +226,13 @@ function singles(pool: Pool, e: PoolEni): readonly CloudAction[] {
     actions.push({ do: 'unassign', eniId: e.id, ipv4: of(4), ipv6: of(6) })
   }
   return actions
+}
+
+/** A lost ENI leaves the record as a whole, when no pod has one of its addresses any more. */
+function lost(pool: Pool, e: PoolEni): readonly CloudAction[] {
+  if (e.addresses.some(a => a.state === 'held')) return []
+  if (pool.binding === 'central') return [{ do: 'forget-eni', eniId: e.id }]
+  return [{ do: 'mark-release', eniId: e.id, addresses: e.addresses.map(a => a.ip), whole: true }]
 }
 
 /** One refusal cancels; an ENI leaves the instance only when every address was acknowledged with its present mark. */

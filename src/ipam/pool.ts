@@ -28,6 +28,10 @@ export interface PoolEni {
   /** What the cloud said in this round; `absent` = asked for and not there; undefined = not asked. */
   readonly seen: EniStatus | 'absent' | undefined
   readonly trunk: boolean
+  /** It exists in the record only: the cloud knows it no more. */
+  readonly lost: boolean
+  /** The cloud attaches it for so long that nobody counts on it any more. */
+  readonly stuck: boolean
   /** Plain pods may use it: not unschedulable, not high-performance. */
   readonly plain: boolean
   readonly vSwitchId: string
@@ -55,6 +59,8 @@ export interface PoolFacts {
   /** UIDs of the pods on this node that exist in the API. */
   readonly podUids: ReadonlySet<string>
   readonly seen: ReadonlyMap<string, EniStatus | 'absent'>
+  /** ENIs on their way for longer than an attachment takes; none when absent. */
+  readonly late?: ReadonlySet<string>
 }
 
 export function poolOf(facts: PoolFacts): Pool {
@@ -88,10 +94,17 @@ function eniOf(nic: Nic, facts: PoolFacts, heldIps: ReadonlySet<string>): PoolEn
     status: nic.status,
     seen: facts.seen.get(nic.id),
     trunk: nic.networkInterfaceType === 'Trunk',
+    lost: isLost(nic),
+    stuck: facts.seen.get(nic.id) === 'Attaching' && facts.late?.has(nic.id) === true,
     plain: nic.unschedulable !== true && nic.networkInterfaceTrafficMode !== 'HighPerformance',
     vSwitchId: nic.vSwitchID ?? '',
     addresses: [...Object.values(nic.ipv4 ?? {}).map(address(4)), ...Object.values(nic.ipv6 ?? {}).map(address(6))],
   }
+}
+
+/** An ENI cannot lose its primary address: when that has vanished, the ENI has. */
+export function isLost(nic: Nic): boolean {
+  return nic.status !== 'Deleting' && Object.values(nic.ipv4 ?? {}).some(a => a.primary && a.status === 'Invalid')
 }
 
 function stateOf(a: NicIp, facts: PoolFacts, heldIps: ReadonlySet<string>): AddressState {
@@ -135,9 +148,9 @@ export function isLive(pod: RuntimePod): boolean {
   return Number.isNaN(deleted) || at('initial') > deleted
 }
 
-/** InUse in our record: its idle addresses may be leased. An ENI under removal, or on its way, serves nobody. */
+/** InUse in our record: its idle addresses may be leased. An ENI under removal, lost, or on its way, serves nobody. */
 export function serves(eni: PoolEni): boolean {
-  return eni.status === 'InUse' && eni.plain
+  return eni.status === 'InUse' && eni.plain && !eni.lost
 }
 
 /** How many pods the given addresses could serve: in dual stack each pod takes a pair. */

@@ -8,7 +8,7 @@ import { type Pool, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
  */
 export function surplusMarks({ pool, demand }: PlanInput): readonly CloudAction[] {
   if (!demand.adjust || demand.warmUpRemaining > 0 || pool.intents.length > 0) return []
-  if (pool.enis.some(e => e.status === 'Available' || e.status === 'Attaching')) return []
+  if (pool.enis.some(e => (e.status === 'Available' || e.status === 'Attaching') && !e.stuck)) return []
   const candidates = pool.enis.filter(serves).sort(smallestFirst)
   const spare = sum(candidates.map(e => podsOf(pool.stack, e, 'idle'))) - demand.waiting
   // Idle reclaim goes below the maximum; nothing goes below the minimum.

@@ -95,6 +95,14 @@ export class TestNode {
     void this.#tearDown(name)
   }
 
+  /** The pod is gone with its machine: no DEL. */
+  forget(name: string): void {
+    const pod = this.pods.get(name)
+    if (pod !== undefined) pod.gone = true
+    this.pods.delete(name)
+    this.#api.remove(pods, name, 'default')
+  }
+
   async #tearDown(name: string): Promise<void> {
     const containerId = `c-${name}`
     await this.#handler?.({ verb: 'DEL', containerId, ifName: 'eth0', config }, this.#clock.now())

@@ -2,7 +2,7 @@
 import type { Outcome } from '#controller/eni/record.ts'
 import { nicsOf, putNic, withCondition } from '#controller/eni/status.ts'
 import type { Plan } from '#ipam/plan.ts'
-import type { NodeStatus } from '#kube/crd/node.ts'
+import type { Nic, NodeStatus } from '#kube/crd/node.ts'
 import type { EventInput } from '#kube/port.ts'
 import type { Node } from '#kube/reflect/node.ts'
 import { messageOf } from '#lib/errors.ts'
@@ -61,6 +61,28 @@ export function eventOf(o: Outcome): EventText | undefined {
     case 'unassigned':
     case 'moving':
       return undefined
+  }
+}
+
+export function lostEvent(nic: Nic): EventText {
+  const pods = Object.values({ ...nic.ipv4, ...nic.ipv6 }).flatMap(a => (a.podID === undefined || a.podID === '' ? [] : [a.podID]))
+  const users =
+    pods.length === 0 ? '' : `; pods ${[...new Set(pods)].join(', ')} have lost their network: delete them, and their owners replace them`
+  return {
+    type: 'Warning',
+    reason: 'ResourceInvalid',
+    action: 'SyncOpenAPI',
+    message: `ENI ${nic.id} does not exist in the cloud any more${users}`,
+  }
+}
+
+/** `limit` in milliseconds. */
+export function stuckEvent(eniId: string, limit: number): EventText {
+  return {
+    type: 'Warning',
+    reason: 'AttachENIFailed',
+    action: 'AttachENI',
+    message: `ENI ${eniId} is Attaching since more than ${limit / 1000} s: another one takes its place, and it is given back when it comes`,
   }
 }
 

@@ -5,18 +5,19 @@ import type { ClusterView } from '#controller/cluster-view.ts'
 import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import { bindCentrally } from '#controller/eni/bind.ts'
 import { bindable, countWarmUp, demandOf, needsAddress, nextReclaim, obtained, startWarmUp, waitingPods } from '#controller/eni/demand.ts'
-import { aboutNode, eventOf, explain, noteErrors, shortageOf } from '#controller/eni/events.ts'
+import { aboutNode, eventOf, explain, lostEvent, noteErrors, shortageOf, stuckEvent } from '#controller/eni/events.ts'
 import { Memory } from '#controller/eni/memory.ts'
 import { mirror } from '#controller/eni/mirror.ts'
 import { NodeRecord } from '#controller/eni/node-record.ts'
 import { look } from '#controller/eni/observe.ts'
 import { perform } from '#controller/eni/perform.ts'
 import { fold, type Outcome } from '#controller/eni/record.ts'
+import { nicsOf } from '#controller/eni/status.ts'
 import type { Round } from '#controller/queue.ts'
 import type { VSwitchCache } from '#controller/vswitch/cache.ts'
 import { selectVSwitches, vSwitchFaults } from '#controller/vswitch/select.ts'
 import type { CloudAction, Plan } from '#ipam/plan.ts'
-import type { Binding, Pool } from '#ipam/pool.ts'
+import { type Binding, isLost, type Pool } from '#ipam/pool.ts'
 import { localBindingAnnotation, localBindingVersion } from '#ipam/release.ts'
 import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
@@ -28,6 +29,8 @@ const mirrorInterval = 1_000
 /** Between two looks at ENIs that are being attached, or removed. */
 const attachPoll = 1_000
 const removePoll = 3_000
+/** After this time in Attaching, as in Terway, an ENI is not counted on any more. */
+const attachLimit = 120_000
 /** Before an intent without verdict is asked for again, and before demand that could not be met is looked at again. */
 const retryIntent = 2_000
 const retryUnmet = 10_000
@@ -52,6 +55,7 @@ export class NodeRounds {
   readonly #c: RoundContext
   readonly #attachingSince = new Map<string, number>()
   readonly #barredSince = new Map<string, number>()
+  readonly #toldStuck = new Set<string>()
   #writtenAt = Number.NEGATIVE_INFINITY
   #adjustAt: number
   #growAt = Number.NEGATIVE_INFINITY
@@ -82,7 +86,8 @@ export class NodeRounds {
     const bound = binding === 'central' ? bindCentrally(started, pods.filter(needsAddress).map(bindable), runtime, stack) : started
     const observed: NodeCr = { ...node, status: bound }
     const podUids = new Set(pods.flatMap(p => p.metadata.uid ?? []))
-    const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen: looked.seen })
+    const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen: looked.seen, late: this.#late(bound) })
+    this.#tellOfEnis(node, bound, pool)
     const adjust = deps.clock.now() >= this.#adjustAt
     const demand = demandOf(observed, pool, waitingPods(pods, bound, runtime), { adjust, now: deps.clock.wall() })
     const decided = deps.decisions.plan({ pool, demand, vSwitches })
@@ -131,6 +136,31 @@ export class NodeRounds {
     return {
       vSwitches: selectVSwitches(ids, known, zone, policy, () => clock.random()),
       faults: vSwitchFaults(this.name, ids, known, zone),
+    }
+  }
+
+  /** ENIs that have been on their way for too long, as far as this process has seen. */
+  #late(status: NodeStatus): ReadonlySet<string> {
+    const now = this.#c.deps.clock.now()
+    const moving = nicsOf(status).filter(n => n.status === 'Attaching')
+    for (const { id } of moving) if (!this.#attachingSince.has(id)) this.#attachingSince.set(id, now)
+    return new Set(moving.flatMap(({ id }) => (now - (this.#attachingSince.get(id) ?? now) >= attachLimit ? [id] : [])))
+  }
+
+  /** Events about ENIs that are lost or stuck, once each. */
+  #tellOfEnis(before: NodeCr, status: NodeStatus, pool: Pool): void {
+    const { deps, view } = this.#c
+    const about = aboutNode(view.node(this.name), this.name)
+    for (const nic of nicsOf(status)) {
+      const old = before.status?.networkInterfaces?.[nic.id]
+      if (isLost(nic) && old !== undefined && !isLost(old)) deps.kube.event({ about, ...lostEvent(nic) })
+    }
+    for (const { id, stuck } of pool.enis) {
+      if (!stuck) this.#toldStuck.delete(id)
+      else if (!this.#toldStuck.has(id)) {
+        this.#toldStuck.add(id)
+        deps.kube.event({ about, ...stuckEvent(id, attachLimit) })
+      }
     }
   }
 
