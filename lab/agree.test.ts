@@ -12,6 +12,8 @@ const agreed: Witnesses = {
   held: ['10.0.0.2'],
   routes: ['10.0.0.2'],
   rules: ['10.0.0.2'],
+  pods: ['10.0.0.2'],
+  loose: [],
 }
 
 test('witnesses that agree leave nothing to say', () => {
@@ -25,5 +27,6 @@ test('each kind of disagreement names the node, the thing, and who has it', () =
   ])
   assert.deepEqual(said({ cloud: new Map() }).length, 2)
   assert.deepEqual(said({ kernelMacs: ['m0'] }), ['node1: ENI m1 is in the cloud and not in the kernel'])
-  assert.deepEqual(said({ held: [], routes: [] }), ['node1: pod address 10.0.0.2 is in policy rules and not in NodeRuntime'])
+  assert.deepEqual(said({ held: [], routes: [], pods: [] }), ['node1: pod address 10.0.0.2 is in policy rules and not in NodeRuntime'])
+  assert.deepEqual(said({ loose: ['cali1'] }), ['node1: device cali1 belongs to no pod'])
 })

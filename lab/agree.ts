@@ -4,9 +4,9 @@ import type { NodeCr } from '../src/kube/crd/node.ts'
 import type { NodeRuntime } from '../src/kube/crd/node-runtime.ts'
 import { askCloud, type CloudEni } from './cloud/enis.ts'
 import type { Lab } from './lab.ts'
-import { get } from './pods.ts'
+import { get, type Pod } from './pods.ts'
 
-/** One node as its three witnesses see it. Addresses are of secondary ENIs. */
+/** One node as its witnesses see it. Addresses are of secondary ENIs. */
 export interface Witnesses {
   readonly node: string
   /** ENI id → addresses, of ENIs attached to the node's instance. */
@@ -19,6 +19,9 @@ export interface Witnesses {
   readonly held: readonly string[]
   readonly routes: readonly string[]
   readonly rules: readonly string[]
+  /** Addresses that the API server shows for pods that run here, and host ends of pods that no route uses. */
+  readonly pods: readonly string[]
+  readonly loose: readonly string[]
 }
 
 /** What the witnesses disagree about, in words; empty = they tell the same story. Pure. */
@@ -30,6 +33,8 @@ export function disagreements(w: Witnesses): string[] {
     ...differences('ENI', 'the cloud', w.cloudMacs, 'the kernel', w.kernelMacs),
     ...differences('pod address', 'NodeRuntime', w.held, 'host routes', w.routes),
     ...differences('pod address', 'NodeRuntime', w.held, 'policy rules', w.rules),
+    ...differences('pod address', 'NodeRuntime', w.held, 'the API server', w.pods),
+    ...w.loose.map(link => `device ${link} belongs to no pod`),
   ].map(text => `${w.node}: ${text}`)
 }
 
@@ -39,12 +44,13 @@ function differences(what: string, nameA: string, a: readonly string[] = [], nam
   return [...onlyA, ...onlyB]
 }
 
-/** Asks the cloud by its SDK, the API server for both resources, and each node's kernel. */
+/** Asks the cloud by its SDK, the API server for both resources and the pods, and each node's kernel. */
 export async function witnesses(lab: Lab): Promise<readonly Witnesses[]> {
-  const [enis, nodes, runtimes] = await Promise.all([
+  const [enis, nodes, runtimes, pods] = await Promise.all([
     askCloud(lab),
     get<NodeCr[]>(lab, 'nodes.network.alibabacloud.com'),
     get<NodeRuntime[]>(lab, 'noderuntimes.network.alibabacloud.com'),
+    get<Pod[]>(lab, 'pods', '--all-namespaces'),
   ])
   return Promise.all(
     lab.state.nodes.map(async ({ name, identity }) => {
@@ -55,11 +61,23 @@ export async function witnesses(lab: Lab): Promise<readonly Witnesses[]> {
         cloud: addressesOf(attached.filter(eni => eni.type !== 'Primary')),
         resources: new Map(nics.map(nic => [nic.id, Object.keys(nic.ipv4 ?? {}).sort()])),
         cloudMacs: attached.map(eni => eni.mac).sort(),
+        pods: addressesOfPods(pods.filter(p => p.spec.nodeName === name)),
         held: heldIn(runtimes.find(r => r.metadata.name === name)),
         ...(await kernelOf(lab, name)),
       }
     }),
   )
+}
+
+/** ENIs of the VPC that belong to none of the lab's machines, and cloud calls whose outcome nobody has looked at: empty when all is accounted for. */
+export async function unaccounted(lab: Lab): Promise<string[]> {
+  const [enis, nodes] = await Promise.all([askCloud(lab), get<NodeCr[]>(lab, 'nodes.network.alibabacloud.com')])
+  const { control, nodes: machines } = lab.state
+  const instances = new Set([control, ...machines.map(n => n.identity)].map(i => i.instanceId))
+  const intents = nodes.flatMap(n =>
+    Object.values(n.status?.intents ?? {}).map(i => `${n.metadata.name}: intent ${i.token} to ${i.kind} is open`),
+  )
+  return [...enis.filter(e => !instances.has(e.instanceId)).map(e => `ENI ${e.id} is ${e.status} and on no machine of the lab`), ...intents]
 }
 
 /** What is asked from three places is not one instant: a difference counts when it is still there after `ms`. */
@@ -70,6 +88,13 @@ export async function settled(lab: Lab, ms = 20_000): Promise<readonly Witnesses
     if (all.flatMap(disagreements).length === 0 || performance.now() > deadline) return all
     await sleep(500)
   }
+}
+
+function addressesOfPods(pods: readonly Pod[]): string[] {
+  return pods
+    .filter(p => p.spec.hostNetwork !== true && p.status.phase !== 'Succeeded' && p.status.phase !== 'Failed')
+    .flatMap(p => p.status.podIP ?? [])
+    .sort()
 }
 
 function addressesOf(enis: readonly CloudEni[]): Map<string, readonly string[]> {
@@ -102,7 +127,7 @@ interface Rule {
   readonly dst?: string
 }
 
-async function kernelOf(lab: Lab, node: string): Promise<Pick<Witnesses, 'kernelMacs' | 'routes' | 'rules'>> {
+async function kernelOf(lab: Lab, node: string): Promise<Pick<Witnesses, 'kernelMacs' | 'routes' | 'rules' | 'loose'>> {
   const ip = async <T>(...args: string[]): Promise<T[]> => {
     const ran = await lab.node(node).exec(['ip', '-j', '-4', ...args])
     if (ran.code !== 0) throw new Error(`ip ${args.join(' ')} on ${node}: ${ran.stderr.trim()}`)
@@ -116,6 +141,7 @@ async function kernelOf(lab: Lab, node: string): Promise<Pick<Witnesses, 'kernel
       .filter(l => /^eth\d+$/.test(l.ifname))
       .map(l => l.address)
       .sort(),
+    loose: links.map(l => l.ifname).filter(name => name.startsWith('cali') && !routes.some(r => r.dev === name)),
     routes: routes
       .filter(r => r.dev.startsWith('cali'))
       .map(r => r.dst)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { readSeed } from '../sim/seed.ts'
 import { tracesOf } from './down.ts'
 import { Lab } from './lab.ts'
+import { collectLogs } from './logs.ts'
 import { labRoot, namesOf } from './names.ts'
 import type { ProxyMode } from './node/services.ts'
 import { printProgress } from './progress.ts'
@@ -91,18 +92,10 @@ logs
   .command('collect')
   .argument('<directory>')
   .option('--name <lab>', 'which lab', 'lab')
-  .action((directory: string, o: { name: string }) => collect(Lab.open(o.name), directory))
-
-/** Copies the programs' logs, and each node's pod logs. */
-function collect(lab: Lab, directory: string): void {
-  mkdirSync(directory, { recursive: true })
-  cpSync(lab.names.logs, directory, { recursive: true })
-  for (const { name } of lab.state.nodes) {
-    const pods = join(lab.names.dir, 'nodes', name, 'disk', 'log', 'pods')
-    if (existsSync(pods)) cpSync(pods, join(directory, `${name}-pods`), { recursive: true })
-  }
-  console.log(directory)
-}
+  .action((directory: string, o: { name: string }) => {
+    collectLogs(Lab.open(o.name), directory)
+    console.log(directory)
+  })
 
 /** Runs a program on this terminal and ends with its exit code. */
 function inherit(argv: readonly string[]): void {

@@ -19,7 +19,7 @@ const script = `for t in "$@"; do printf '%s|' "$t"; busybox timeout 3 busybox w
 
 /** Real HTTP from a pod, by kubectl exec: one process asks all targets in turn. */
 export async function fromPod(lab: Lab, pod: Pod, targets: readonly string[]): Promise<readonly Answer[]> {
-  const where = ['exec', '-n', pod.metadata.namespace, pod.metadata.name, '-c', pod.spec.hostNetwork ? 'on-host' : 'open', '--']
+  const where = ['exec', '-n', pod.metadata.namespace, pod.metadata.name, '--']
   const ran = await lab.kubectlRaw([...where, 'sh', '-c', script, 'sh', ...targets])
   if (ran.code !== 0) throw new Error(`kubectl exec ${pod.metadata.name}: ${ran.stderr.trim()}`)
   return answers(ran.stdout)
