@@ -27,10 +27,9 @@ const requireForPackages =
  * content changes, and at once. Returns the paths under dist/.
  */
 export async function bundle(): Promise<string[]> {
-  const present = Object.entries(entryPoints).filter(([, source]) => existsSync(join(root, source)))
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: Object.fromEntries(present),
+    entryPoints: { ...entryPoints },
     outdir: 'dist',
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -48,7 +47,7 @@ export async function bundle(): Promise<string[]> {
   for (const { path, contents } of outputFiles) replace(path, contents)
   const native = join(root, 'dist', koffiBinary)
   replace(native, readFileSync(join(root, `node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`)))
-  return [...present.map(([name]) => `${name}.mjs`), koffiBinary]
+  return [...Object.keys(entryPoints).map(name => `${name}.mjs`), koffiBinary]
 }
 
 function replace(path: string, contents: Uint8Array): void {

@@ -75,11 +75,10 @@ export function entriesOf(layer: Layer): Entry[] {
     case 'busybox':
       return busybox()
     case 'files': {
-      const present = Object.entries(layer.files).filter(([, source]) => existsSync(join(root, source)))
-      const files = present.map(([path, source]): Entry => ({ path, kind: 'file', mode: 0o755, data: readFileSync(join(root, source)) }))
-      const there = new Set(present.map(([path]) => path))
-      const links = Object.entries(layer.links ?? {}).filter(([, target]) => there.has(target))
-      return [...files, ...links.map(([path, target]): Entry => ({ path, kind: 'link', target }))]
+      const files = Object.entries(layer.files).map(
+        ([path, source]): Entry => ({ path, kind: 'file', mode: 0o755, data: readFileSync(join(root, source)) }),
+      )
+      return [...files, ...Object.entries(layer.links ?? {}).map(([path, target]): Entry => ({ path, kind: 'link', target }))]
     }
   }
 }

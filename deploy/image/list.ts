@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { koffiBinary, nodeInImage } from '../../tools/bundle.ts'
+import { entryPoints, koffiBinary, nodeInImage } from '../../tools/bundle.ts'
 import { root } from '../../tools/components.ts'
 import type { ImageConfig } from './archive.ts'
 
@@ -18,8 +18,7 @@ export type Layer =
 
 export const version: string = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version
 const library = '/usr/lib/terway'
-/** The bundles of the product; a process that is not written yet is left out of the image. */
-const bundles = ['terwayd', 'terwayd-netlink', 'terway-controlplane', 'terway-cli']
+const bundles = Object.keys(entryPoints)
 
 const labels = (title: string) => ({
   'org.opencontainers.image.title': title,
