@@ -14,6 +14,7 @@ const remedies: readonly (readonly [RegExp, string])[] = [
   ],
   [/^(Forbidden|NoPermission)(\.|$)/, 'allow ecs:{action} (vpc:{action} for vSwitches) to the RAM user or role whose credentials are used'],
   [/^InvalidSecurityGroupId\./, 'correct security_group or security_groups in eni_conf'],
+  [/^(InvalidEcsId|InvalidInstanceId)\./, 'the instance does not exist any more: delete its Kubernetes node'],
   [/^SecurityGroupInstanceLimitExceed/, 'the security group is full: use another one in eni_conf'],
 ]
 

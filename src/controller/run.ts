@@ -77,6 +77,7 @@ export function runController(
     const identity = identityOf(node, options.nodeLabelWhiteList)
     if (!identity.served) return {}
     assertLeader()
+    if (cr !== undefined && isOfAnother(cr, identity.metadata.instanceID)) return retire(name, r, cr)
     if ((await ensureNodeCr(deps, types, node, identity, cr)) !== cr) r.record.forget()
     const current = await r.record.load(undefined)
     if (current === undefined || identity.eniOnly || !isComplete(current)) return {}
@@ -92,6 +93,14 @@ export function runController(
     const rest = since + options.leaveGrace - now
     if (rest > 0 && (await deps.cloudFor('reclaim', name).instanceExists(cr.spec.nodeMetadata?.instanceID ?? ''))) return { again: rest }
     return leaveRound(context, r, cr)
+  }
+
+  /** The node's name belongs to another instance now: what the old one has left is given back first, then the node gets a record of its own. */
+  const retire = async (name: string, r: NodeRounds, cr: NodeCr): Promise<Round> => {
+    const round = await leaveRound(context, r, cr)
+    if (round.again !== undefined) return round
+    rounds.delete(name)
+    return { again: 0 }
   }
 
   const collect = async () => {
@@ -123,6 +132,11 @@ export function runController(
       view.stop()
     },
   }
+}
+
+function isOfAnother(cr: NodeCr, instanceId: string): boolean {
+  const recorded = cr.spec.nodeMetadata?.instanceID
+  return recorded !== undefined && recorded !== instanceId
 }
 
 /** A fault of the cluster that people must see; anything else that fails a round ends by itself. */

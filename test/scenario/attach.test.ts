@@ -5,7 +5,7 @@ import { World } from './world.ts'
 
 test('an attachment gets stuck: the ENI is replaced, and given back when it comes unstuck', async () => {
   await using w = await World.make()
-  w.configure({ max_pool_size: 1 })
+  w.configure({ min_pool_size: 0, max_pool_size: 0 })
   const stuck = w.simulator.addFault({ kind: 'stuck', action: 'AttachNetworkInterface', count: 1 })
   w.controlplane()
   const node = await w.join('node-1')

@@ -43,6 +43,23 @@ test('no spare ENI: foreign ENIs fill the instance', async () => {
   assert.equal(w.nics('node-1').length, 1)
 })
 
+test('no spare ENI, and eni_tag_filter hides the foreign ones: no ENI is made and deleted again and again', async () => {
+  await using w = await World.make()
+  w.configure({ eni_tag_filter: { creator: 'terway' } })
+  const node = await w.join('node-1', 'ecs.lab.tiny')
+  const foreign = await foreignEni(w, node)
+  w.controlplane()
+  node.add('pod-1')
+  await w.until('the reason is told', () =>
+    w.warnings('node-1').some(m => /AttachENIFailed: .*EniPerInstanceLimitExceeded.*can hold no more ENIs/.test(m)),
+  )
+  await w.clock.advance(600_000)
+  const made = w.wire.count('CreateNetworkInterface')
+  assert.ok(made <= 10, `${made} ENIs made in 10 minutes`)
+  await takeAway(w, node, foreign)
+  await w.atRest(400_000)
+})
+
 test('every address slot is full', async () => {
   await using w = await World.make()
   const node = await w.oneNode('ecs.lab.tiny')

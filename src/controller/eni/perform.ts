@@ -147,6 +147,8 @@ function noteAdded(work: Work, eniId: string, ips: readonly string[]): void {
   for (const ip of ips) work.memory.added(`${eniId}/${ip}`, work.clock.now())
 }
 
+const instanceGone: ReadonlySet<string> = new Set(['InvalidEcsId.NotFound', 'InvalidInstanceId.NotFound'])
+
 async function attach(work: Work, eniId: string): Promise<Outcome> {
   try {
     await work.cloudFor('pod', work.node.metadata.name).attachEni({ eniId, instanceId: instanceOf(work) })
@@ -155,7 +157,7 @@ async function attach(work: Work, eniId: string): Promise<Outcome> {
     if (!(error instanceof CloudError)) throw error
     // Already attached or attaching: the next look at it tells.
     if (isOf(error, 'conflict')) return { was: 'moving', eniId }
-    if (isOf(error, 'quota')) return { was: 'unattachable', eniId, error }
+    if (isOf(error, 'quota') || instanceGone.has(error.code)) return { was: 'unattachable', eniId, error }
     return { was: 'failed', eniId, action: 'AttachENI', error }
   }
 }

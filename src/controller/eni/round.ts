@@ -216,7 +216,10 @@ export class NodeRounds {
     for (const a of plan.actions) {
       if (a.do === 'mark-release') for (const ip of a.addresses) this.memory.born(`${a.eniId}/${ip}`)
       if (a.do === 'attach' && !this.#attachingSince.has(a.eniId)) this.#attachingSince.set(a.eniId, clock.now())
-      if (a.do === 'settle') this.#attached(a.eniId, 'success')
+      if (a.do === 'settle') {
+        this.#growFailures = 0
+        this.#attached(a.eniId, 'success')
+      }
       if (a.do === 'forget-addresses') this.#syncSoon(a.addresses.map(ip => `${a.eniId}/${ip}`))
     }
     const uuid = () => {
@@ -298,7 +301,8 @@ export class NodeRounds {
 
   #learn(o: Outcome): void {
     const { deps, options } = this.#c
-    if (o.was === 'created' || (o.was === 'assigned' && o.error === undefined)) this.#growFailures = 0
+    // A created ENI that cannot be attached is no progress.
+    if (o.was === 'assigned' && o.error === undefined) this.#growFailures = 0
     if (o.was === 'unattachable') this.#attached(o.eniId, 'failure')
     const error = 'error' in o ? o.error : undefined
     if (error === undefined) return
