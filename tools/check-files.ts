@@ -26,7 +26,7 @@ export function problemsOf(path: string, text: string, checkout: string): string
 
 /** Every file that git tracks, and a README for every folder of src/. */
 export function checkRepository(): string[] {
-  const tracked = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' }).split('\0')
+  const tracked = execFileSync('git', ['-c', `safe.directory=${root}`, 'ls-files', '-z'], { cwd: root, encoding: 'utf8' }).split('\0')
   const text = tracked.filter(path => /\.(ts|c|h|go|sh|md|json|yaml|txt|mod)$/.test(path) && existsSync(join(root, path)))
   const folders = new Set(tracked.flatMap(path => /^src\/[^/]+/.exec(path)?.[0] ?? []))
   const unexplained = [...folders].filter(folder => !existsSync(join(root, folder, 'README.md')))

@@ -27,7 +27,7 @@ async function runCommand({ name, argv }: Extract<Layer, { kind: 'command' }>): 
 
 async function runFiles(layer: Extract<Layer, { kind: 'files' }>): Promise<Result[]> {
   const leftOut = isRoot ? [] : layer.files.filter(path => layer.needsRoot || needsRoot(path))
-  if (leftOut.length > 0) console.log(`${label(layer.name)}left out, needs root: ${leftOut.join(' ')}`)
+  if (leftOut.length > 0) console.log(`${label(layer.name)}${leftOut.length} files left out, they need root`)
   const queue = layer.files.filter(path => !leftOut.includes(path))
   const total = queue.length
   const results: Result[] = leftOut.map(path => ({ outcome: 'skipped', name: path, place: `${path}:1`, text: 'needs root' }))
