@@ -69,6 +69,18 @@ test('demand is counted once: waiting pods take idle addresses, and what is unde
   assert.deepEqual([only, rest], [{ do: 'assign', eniId: 'eni-1', vSwitchId: 'vsw-a', ipv4: 2, ipv6: 0, priority: 'warm' }, []])
 })
 
+test('pods that come while an ENI is on its way wait for its room, and take no further slot', () => {
+  const attaching = eni('eni-1', 'ii', { status: 'Attaching', seen: 'Attaching' })
+  const some = run(poolWith([attaching]), { waiting: 9 })
+  assert.deepEqual([some.actions, some.later, some.unmet], [[], 7, 0])
+  const many = run(poolWith([attaching]), { waiting: 14 })
+  assert.deepEqual(many.actions, [{ do: 'create-eni', vSwitchId: 'vsw-a', type: 'Secondary', ipv4: 4, ipv6: 0, priority: 'pod' }])
+  const intent = { token: 't', kind: 'create-eni', vSwitchID: 'vsw-a', ipv4Count: 2, ipv6Count: 0, since: '' } as const
+  assert.deepEqual(run(poolWith([], { intents: [intent] }), { waiting: 9 }).actions, [])
+  const dry = run(poolWith([attaching]), { waiting: 9 }, [vsw('vsw-a', 0), vsw('vsw-b', 50)])
+  assert.deepEqual(dry.actions, [{ do: 'create-eni', vSwitchId: 'vsw-b', type: 'Secondary', ipv4: 7, ipv6: 0, priority: 'pod' }])
+})
+
 test('a dry vSwitch spills to the next one, on a new ENI', () => {
   const p = run(poolWith([eni('eni-1', 'h')]), { waiting: 4 }, [vsw('vsw-a', 0), vsw('vsw-b', 50)])
   assert.deepEqual(p.actions, [{ do: 'create-eni', vSwitchId: 'vsw-b', type: 'Secondary', ipv4: 4, ipv6: 0, priority: 'pod' }])
@@ -181,12 +193,12 @@ test('property: 3000 random pools against a naive count', () => {
     const { pool, free } = randomPool(r)
     const min = Math.floor(r() * 6)
     const demand: Demand = { ...quiet, waiting: Math.floor(r() * 12), min, max: min + Math.floor(r() * 6), adjust: true }
-    const { actions, unmet } = plan({ pool, demand, vSwitches: [...free].map(([id, n]) => vsw(id, n)) })
+    const { actions, later, unmet } = plan({ pool, demand, vSwitches: [...free].map(([id, n]) => vsw(id, n)) })
     const wanted = Math.max(0, demand.waiting + demand.min - idle(pool) - underway(pool))
     const at = `seed ${seed}: ${JSON.stringify({ actions, demand })}`
     // Everything wanted that can be had, and nothing more. (ENIs that spill to a second vSwitch may have room left: at most one more slot is used.)
     assert.ok(provided(actions) <= wanted, at)
-    assert.equal(provided(actions) + unmet, wanted, at)
+    assert.equal(provided(actions) + later + unmet, wanted, at)
     assert.ok(provided(actions) <= ceiling(pool, free) && (unmet === 0 || provided(actions) >= 0), at)
     if (unmet > 0) assert.equal(provided(actions), ceiling(pool, free), at)
     for (const a of actions) {

@@ -62,6 +62,8 @@ export interface PlanInput {
 
 export interface Plan {
   readonly actions: readonly CloudAction[]
+  /** Pods' worth of addresses that ENIs on their way have room for: assigned once they are attached. */
+  readonly later: number
   /** Pods' worth of addresses that nothing can provide now, and why. */
   readonly unmet: number
   readonly reasons: readonly string[]
@@ -72,9 +74,10 @@ export const batch = 10
 
 export function plan(input: PlanInput): Plan {
   const growth = grow(input)
-  const marks = growth.actions.length === 0 && growth.unmet === 0 ? surplusMarks(input) : []
+  const marks = growth.actions.length === 0 && growth.unmet === 0 && growth.later === 0 ? surplusMarks(input) : []
   return {
     actions: [...transitions(input.pool), ...growth.actions, ...releases(input.pool), ...marks],
+    later: growth.later,
     unmet: growth.unmet,
     reasons: growth.reasons,
   }
@@ -125,9 +128,25 @@ function grow({ pool, demand, vSwitches }: PlanInput): Plan {
     free.set(e.vSwitchId, (free.get(e.vSwitchId) ?? 0) - add.ipv4)
     for (const call of calls(add)) actions.push({ do: 'assign', eniId: e.id, vSwitchId: e.vSwitchId, ...call, priority })
   }
-  const created = create(pool, vSwitches, free, left)
+  const later = Math.min(left, roomComing(pool, free))
+  const created = create(pool, vSwitches, free, left - later)
   for (const c of created.enis) actions.push({ ...c, priority: take(podsServed(pool.stack, c.ipv4, c.ipv6)) })
-  return { actions, unmet: Math.max(0, left), reasons: left > 0 ? created.reasons : [] }
+  const unmet = Math.max(0, left - later)
+  return { actions, later, unmet, reasons: unmet > 0 ? created.reasons : [] }
+}
+
+/**
+ * Pods' worth of room on ENIs that are being created or attached. A further ENI would not be there sooner, and would take a
+ * slot that is missing later: pods that arrive one by one while the first ENI is attached would use up all of them.
+ */
+function roomComing(pool: Pool, free: ReadonlyMap<string, number>): number {
+  const attaching = pool.enis.filter(e => (e.status === 'Available' || e.status === 'Attaching') && e.plain && !e.stuck)
+  const perEni = podsServed(pool.stack, pool.capacity4, pool.capacity6)
+  const creating = pool.intents.filter(i => i.kind === 'create-eni')
+  return (
+    sum(attaching.map(e => Math.max(0, roomOn(pool, e, free.get(e.vSwitchId) ?? 0)))) +
+    sum(creating.map(i => Math.min(perEni - podsServed(pool.stack, i.ipv4Count, i.ipv6Count), free.get(i.vSwitchID) ?? 0)))
+  )
 }
 
 /** Trunks first, then the fullest: what is nearly full becomes full, what is nearly empty can be removed. Ids break ties. */
