@@ -59,13 +59,7 @@ function deployment(replicas: number): object {
               labelSelector: { matchLabels: { app: 'web' } },
             },
           ],
-          containers: [
-            {
-              ...container('open', settings.appPort),
-              readinessProbe: { httpGet: { path: '/', port: settings.appPort }, periodSeconds: 1 },
-            },
-            container('closed', settings.closedPort),
-          ],
+          containers: [container('open', settings.appPort), container('closed', settings.closedPort)],
         },
       },
     },

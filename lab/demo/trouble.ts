@@ -14,6 +14,11 @@ const announced: readonly { readonly reason: string; readonly message: RegExp; r
   { reason: 'InvalidDiskCapacity', message: /invalid capacity 0/, why: "a kubelet's first look at its image file system" },
   { reason: 'FailedScheduling', message: /not-ready|no nodes available/, why: 'pods are created while the nodes have no CNI plugin yet' },
   { reason: 'CgroupV1', message: /maintenance mode/, why: "this machine's cgroup v1, which the kubelet uses" },
+  {
+    reason: 'Unhealthy',
+    message: /probe failed: .*(:9129\/healthz|:8080\/readyz|statuscode: 503)/,
+    why: "Terway's own pods before they are ready: the application has no probes",
+  },
   { reason: 'NetworkNotReady', message: /cni plugin not initialized/, why: 'a kubelet before the CNI plugin is there' },
 ]
 
