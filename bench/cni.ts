@@ -74,8 +74,9 @@ async function phases(side: TerwaySide): Promise<ReadonlyMap<string, readonly nu
     const pod = { name, uid: await side.cluster.createPod(name, side.nodeName), sandbox: i % burst }
     const { us } = await side.runner.one(side.job('ADD', pod))
     const after = await sums()
-    const spent = (phase: string) => ((after.get(phase) ?? 0) - (before.get(phase) ?? 0)) * 1000
+    const then = before
     before = after
+    const spent = (phase: string) => ((after.get(phase) ?? 0) - (then.get(phase) ?? 0)) * 1000
     for (const step of steps) note(step, step === 'lease' ? spent('lease') - spent('ledger') : spent(step))
     note('daemon', spent('total'))
     note('shim', us / 1000 - spent('total'))

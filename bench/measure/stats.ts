@@ -15,3 +15,12 @@ export function median(values: readonly number[]): number {
   if (low === undefined || high === undefined) throw new Error('no values')
   return (low + high) / 2
 }
+
+/** The slope of the straight line with the least squares through the points. Throws when they have one x or none. */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
+  const [mx, my] = [mean(points.map(p => p[0])), mean(points.map(p => p[1]))]
+  const square = points.reduce((sum, [x]) => sum + (x - mx) ** 2, 0)
+  if (!(square > 0)) throw new Error('a line needs two points')
+  return points.reduce((sum, [x, y]) => sum + (x - mx) * (y - my), 0) / square
+}

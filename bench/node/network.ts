@@ -55,21 +55,20 @@ export function benchEni(n: number, addresses: number): BenchEni {
   }
 }
 
-/**
- * The device of an ENI and the gateway behind it. As in the cloud, the far side knows by itself which MAC has an address: it
- * never asks the node.
- */
+/** The device of an ENI and the gateway behind it, which knows the ENI's addresses so far. */
 export function plugEni(node: string, index: number, eni: BenchEni): void {
-  const far = `${node}-far`
-  ipBatch(node, [`link add eth${index} address ${eni.mac} type veth peer name port${index} netns ${far}`])
-  ipBatch(far, [
-    `addr add ${eni.gateway}/32 dev port${index}`,
-    `link set port${index} up`,
-    ...eni.addresses.flatMap(ip => [
-      `route add ${ip} dev port${index}`,
-      `neigh add ${ip} lladdr ${eni.mac} dev port${index} nud permanent`,
-    ]),
+  ipBatch(node, [`link add eth${index} address ${eni.mac} type veth peer name port${index} netns ${node}-far`])
+  ipBatch(`${node}-far`, [`addr add ${eni.gateway}/32 dev port${index}`, `link set port${index} up`])
+  assignAddresses(node, index, eni.mac, eni.addresses)
+}
+
+/** As in the cloud, the far side knows by itself which MAC has an address: it never asks the node. Existing ones may be named again. */
+export function assignAddresses(node: string, index: number, mac: string, addresses: readonly string[]): void {
+  const lines = addresses.flatMap(ip => [
+    `route replace ${ip} dev port${index}`,
+    `neigh replace ${ip} lladdr ${mac} dev port${index} nud permanent`,
   ])
+  ipBatch(`${node}-far`, lines)
 }
 
 export function nicOf(eni: BenchEni): Nic {

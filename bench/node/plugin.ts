@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { podArgs } from '../../test/support/cni-client.ts'
 import { BenchCluster } from './cluster.ts'
-import { addNetns, benchEni, makeNode, nameOwnNetns, nicOf, plugEni, target } from './network.ts'
+import { addNetns, benchEni, ipBatch, makeNode, nameOwnNetns, nicOf, plugEni, target } from './network.ts'
 import { type Job, Runner } from './runner.ts'
 import { shim, Terwayd } from './terwayd.ts'
 
@@ -70,7 +70,6 @@ function makeSide({ name, runner, program, conf, settled }: SideOptions): Side {
 export async function ptpSide(dir: string, sandboxes: number): Promise<Side> {
   addNetns('ptp')
   makeNode('ptp')
-  const { ipBatch } = await import('./network.ts')
   ipBatch('ptp-far', ['route add 10.99.0.0/16 via 192.168.0.10'])
   const runner = new Runner('/run/netns/ptp')
   await makeSandboxes(runner, 'ptp', sandboxes)

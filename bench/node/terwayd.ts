@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from 'node:child_process'
-import { openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { callCni } from '../../test/support/cni-client.ts'
@@ -24,6 +24,7 @@ export class Terwayd {
     const args = [...nodeOptions(), join(root, 'dist', 'terwayd.mjs'), '-config', '/etc/eni/eni_conf', '-log-level', 'info']
     const env = { PATH: process.env.PATH, NODE_NAME: o.nodeName, POD_NAMESPACE: 'kube-system' }
     this.process = spawn(process.execPath, [...args, '--kubeconfig', o.kubeconfig], { env, stdio: ['ignore', out, out], cwd: '/' })
+    closeSync(out)
   }
 
   /** Until CNI STATUS succeeds. Throws with the log's end when the process ends. */
@@ -47,16 +48,23 @@ export class Terwayd {
     })
   }
 
-  /** Resident memory in MB (10^6 bytes), everything mapped from files included. */
+  /** Stops it and forgets its node: ledger and sockets. */
+  async remove(): Promise<void> {
+    const exited = new Promise(resolve => this.process.once('exit', resolve))
+    if (this.process.kill('SIGTERM')) await exited
+    for (const path of ['/var/lib/cni/terway', '/run/eni']) rmSync(path, { recursive: true, force: true })
+  }
+
+  /** Resident memory in MB (2^20 bytes), everything mapped from files included. */
   rss(): number {
     const kb = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.process.pid}/status`, 'utf8'))?.[1]
-    return (Number(kb) * 1024) / 1e6
+    return Number(kb) / 1024
   }
 
   /** The memory that no other process could share, in MB: without the mapped files of the Node binary. */
   anonymous(): number {
     const kb = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.process.pid}/status`, 'utf8'))?.[1]
-    return (Number(kb) * 1024) / 1e6
+    return Number(kb) / 1024
   }
 
   async leases(): Promise<number> {
