@@ -20,19 +20,22 @@ export interface ClusterView {
   stop(): void
 }
 
+/** An object that cannot be read, about the node of that name (a pod's is not known): what was known of it before stays in force. */
+export type Complaint = (object: string, node: string | undefined, reason: unknown) => void
+
 /** Watches nodes, pods and both CRs; `changed` is called with the name of a node whose work may have changed. */
-export function watchCluster(kube: Kube, changed: (node: string) => void): ClusterView {
+export function watchCluster(kube: Kube, changed: (node: string) => void, complain: Complaint): ClusterView {
   const k8sNodes = new Map<string, Node>()
   const crs = new Map<string, NodeCr>()
   const runtimes = new Map<string, NodeRuntime>()
-  const podIndex = new PodIndex(changed)
+  const podIndex = new PodIndex(changed, complain)
   const watches = [
-    kube.watch(nodes, {}, mapHandler(k8sNodes, changed, sameNode)),
-    kube.watch(nodeCrs, {}, mapHandler(crs, changed, sameButStatus)),
+    kube.watch(nodes, {}, mapHandler(k8sNodes, changed, sameNode, complain)),
+    kube.watch(nodeCrs, {}, mapHandler(crs, changed, sameButStatus, complain)),
     kube.watch(
       nodeRuntimes,
       {},
-      mapHandler(runtimes, changed, () => false),
+      mapHandler(runtimes, changed, () => false, complain),
     ),
     kube.watch(pods, {}, podIndex),
   ]
@@ -78,7 +81,10 @@ function mapHandler<T extends KubeObject>(
   map: Map<string, T>,
   changed: (name: string) => void,
   same: (a: T, b: T) => boolean,
+  complain: Complaint,
 ): WatchHandler<T> {
+  /** Since the last list. */
+  const unreadable = new Set<string>()
   const applied = (item: T) => {
     const before = map.get(item.metadata.name)
     map.set(item.metadata.name, item)
@@ -86,7 +92,8 @@ function mapHandler<T extends KubeObject>(
   }
   return {
     replaced: items => {
-      const present = new Set(items.map(i => i.metadata.name))
+      const present = new Set([...items.map(i => i.metadata.name), ...unreadable])
+      unreadable.clear()
       for (const name of [...map.keys()].filter(name => !present.has(name))) {
         map.delete(name)
         changed(name)
@@ -98,6 +105,10 @@ function mapHandler<T extends KubeObject>(
       map.delete(item.metadata.name)
       changed(item.metadata.name)
     },
+    unreadable: (name, _, reason) => {
+      unreadable.add(name)
+      complain(name, name, reason)
+    },
   }
 }
 
@@ -105,10 +116,13 @@ function mapHandler<T extends KubeObject>(
 class PodIndex implements WatchHandler<Pod> {
   readonly #byNode = new Map<string, Map<string, Pod>>()
   readonly #nodeOf = new Map<string, string>()
+  readonly #unreadable = new Set<string>()
   readonly #changed: (node: string) => void
+  readonly #complain: Complaint
 
-  constructor(changed: (node: string) => void) {
+  constructor(changed: (node: string) => void, complain: Complaint) {
     this.#changed = changed
+    this.#complain = complain
   }
 
   on(node: string): readonly Pod[] {
@@ -117,7 +131,9 @@ class PodIndex implements WatchHandler<Pod> {
 
   replaced(items: readonly Pod[]): void {
     const present = new Set(items.map(keyOf))
-    for (const key of [...this.#nodeOf.keys()].filter(key => !present.has(key))) this.#drop(key)
+    const gone = ([key, node]: readonly [string, string]) => !present.has(key) && !this.#isUnreadable(key, node)
+    for (const [key] of [...this.#nodeOf].filter(gone)) this.#drop(key)
+    this.#unreadable.clear()
     for (const item of items) this.applied(item)
   }
 
@@ -137,6 +153,16 @@ class PodIndex implements WatchHandler<Pod> {
 
   deleted(pod: Pod): void {
     this.#drop(keyOf(pod))
+  }
+
+  unreadable(name: string, namespace: string | undefined, reason: unknown): void {
+    this.#unreadable.add(`${namespace}/${name}`)
+    this.#complain(`${namespace}/${name}`, undefined, reason)
+  }
+
+  #isUnreadable(key: string, node: string): boolean {
+    const pod = this.#byNode.get(node)?.get(key)
+    return pod !== undefined && this.#unreadable.has(`${pod.metadata.namespace}/${pod.metadata.name}`)
   }
 
   #drop(key: string): void {

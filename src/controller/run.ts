@@ -50,9 +50,18 @@ export function runController(
       deps.kube.event({ about, type: 'Warning', reason: 'SyncOpenAPIFailed', action: 'SyncOpenAPI', message: messageOf(error) })
     },
   })
-  const view = watchCluster(deps.kube, name => {
-    if (synced) queue.wake(name)
-  })
+  const view = watchCluster(
+    deps.kube,
+    name => {
+      if (synced) queue.wake(name)
+    },
+    (object, node, reason) => {
+      deps.log.error({ object, err: messageOf(reason) }, `${object} cannot be read; what was known of it stays in force`)
+      if (node === undefined) return
+      const about = aboutNode(view.node(node), node)
+      deps.kube.event({ about, type: 'Warning', reason: 'ResourceInvalid', action: 'Config', message: messageOf(reason) })
+    },
+  )
   const context: RoundContext = { deps, options, view, vSwitches, assertLeader }
 
   const roundsOf = (name: string) => {

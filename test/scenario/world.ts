@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { pino } from 'pino'
-import type { AccessKey } from '#cloud/credentials.ts'
+import type { AccessKey, Credentials } from '#cloud/credentials.ts'
 import { makeEcs } from '#cloud/ecs.ts'
 import { governed } from '#cloud/execute.ts'
 import { makeThrottle } from '#cloud/throttle.ts'
@@ -73,6 +73,7 @@ export class World implements AsyncDisposable {
   readonly log: string[] = []
   /** The key that calls are signed with from now on. */
   key = goodKey
+  credentials: Credentials = () => Promise.resolve(this.key)
   readonly #logger = pino({ level: 'info' }, { write: line => void this.log.push(line) })
   readonly #stops: (() => void)[] = []
   #endpoint = ''
@@ -114,7 +115,7 @@ export class World implements AsyncDisposable {
     const { clock } = this
     const kube = this.api.client(hostname)
     const endpoints = { scheme: 'http', region: 'cn-lab', host: { ecs: this.#endpoint, vpc: this.#endpoint } } as const
-    const rpc = (product: 'ecs' | 'vpc') => makeRpc(product, endpoints, () => Promise.resolve(this.key), this.wire.fetch, clock)
+    const rpc = (product: 'ecs' | 'vpc') => makeRpc(product, endpoints, () => this.credentials(), this.wire.as(hostname), clock)
     const throttle = makeThrottle(clock)
     const observer = { called: () => undefined, waited: () => undefined }
     const cloudFor = governed({ ...makeEcs(rpc('ecs')), ...makeVpc(rpc('vpc')) }, { clock, throttle, observer })
@@ -129,6 +130,12 @@ export class World implements AsyncDisposable {
       running.stop()
     }, stop.signal)
     return hostname
+  }
+
+  /** Another controlplane process takes the place of all that run. */
+  restart(): void {
+    for (const stop of this.#stops.splice(0)) stop()
+    this.controlplane()
   }
 
   /** A machine that joins the cluster, with its daemon. The instance is made unless one is given. */
