@@ -64,6 +64,16 @@ export function eventOf(o: Outcome): EventText | undefined {
   }
 }
 
+/** An entry of the record that is no address was left out. */
+export function nonsenseEvent(node: string, nic: Nic, ip: string): EventText {
+  return {
+    type: 'Warning',
+    reason: 'ResourceInvalid',
+    action: 'SyncOpenAPI',
+    message: `Node CR ${node}: status.networkInterfaces.${nic.id} had ${JSON.stringify(ip)}, which is no IP address; the entry is removed`,
+  }
+}
+
 export function lostEvent(nic: Nic): EventText {
   const pods = Object.values({ ...nic.ipv4, ...nic.ipv6 }).flatMap(a => (a.podID === undefined || a.podID === '' ? [] : [a.podID]))
   const users =

@@ -5,7 +5,7 @@ import type { ClusterView } from '#controller/cluster-view.ts'
 import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import { bindCentrally } from '#controller/eni/bind.ts'
 import { bindable, countWarmUp, demandOf, needsAddress, nextReclaim, obtained, startWarmUp, waitingPods } from '#controller/eni/demand.ts'
-import { aboutNode, eventOf, explain, lostEvent, noteErrors, shortageOf, stuckEvent } from '#controller/eni/events.ts'
+import { aboutNode, eventOf, explain, lostEvent, nonsenseEvent, noteErrors, shortageOf, stuckEvent } from '#controller/eni/events.ts'
 import { Memory } from '#controller/eni/memory.ts'
 import { mirror } from '#controller/eni/mirror.ts'
 import { NodeRecord } from '#controller/eni/node-record.ts'
@@ -13,6 +13,7 @@ import { look } from '#controller/eni/observe.ts'
 import { perform } from '#controller/eni/perform.ts'
 import { fold, type Outcome } from '#controller/eni/record.ts'
 import { nicsOf } from '#controller/eni/status.ts'
+import { isAddress } from '#controller/eni/sync.ts'
 import type { Round } from '#controller/queue.ts'
 import type { VSwitchCache } from '#controller/vswitch/cache.ts'
 import { selectVSwitches, vSwitchFaults } from '#controller/vswitch/select.ts'
@@ -153,6 +154,8 @@ export class NodeRounds {
     const about = aboutNode(view.node(this.name), this.name)
     for (const nic of nicsOf(status)) {
       const old = before.status?.networkInterfaces?.[nic.id]
+      const nonsense = Object.values({ ...old?.ipv4, ...old?.ipv6 }).filter(a => !isAddress(a) && nic.ipv4?.[a.ip] === undefined)
+      for (const { ip } of nonsense) deps.kube.event({ about, ...nonsenseEvent(this.name, nic, ip) })
       if (isLost(nic) && old !== undefined && !isLost(old)) deps.kube.event({ about, ...lostEvent(nic) })
     }
     for (const { id, stuck } of pool.enis) {

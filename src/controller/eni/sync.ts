@@ -4,7 +4,8 @@ import type { Eni, VSwitch } from '#cloud/port.ts'
 import type { Memory } from '#controller/eni/memory.ts'
 import { addAddresses, dropNic, editAddresses, nicOf, nicsOf, putNic, withCondition, withStatus } from '#controller/eni/status.ts'
 import { intentTag } from '#controller/tags.ts'
-import type { Nic, NodeSpec, NodeStatus } from '#kube/crd/node.ts'
+import type { Nic, NicIp, NodeSpec, NodeStatus } from '#kube/crd/node.ts'
+import { tryParseIp } from '#net/ip.ts'
 
 export interface Described {
   /** Every ENI of the instance, and of the record, that the cloud knows. */
@@ -50,8 +51,9 @@ function mergeOne(nic: Nic, eni: Eni, pending: boolean, cloud: Described, memory
   const isNew = (ip: string) => !known.has(ip) && !pending && memory.presenceProven(key(ip), cloud.begun)
   const checked = editAddresses(
     nic,
-    a => a.status !== 'Deleting',
+    a => a.status !== 'Deleting' || !isAddress(a),
     a => {
+      if (!isAddress(a)) return undefined
       if (remote.has(a.ip)) return a.status === 'Invalid' && memory.presenceProven(key(a.ip), cloud.begun) ? withStatus(a, 'Valid') : a
       return a.status === 'Valid' && memory.absenceProven(key(a.ip), cloud.begun) ? withStatus(a, 'Invalid') : a
     },
@@ -67,6 +69,11 @@ function mergeOne(nic: Nic, eni: Eni, pending: boolean, cloud: Described, memory
     ...(nic.ipv6CIDR === undefined && vSwitch?.cidr6 !== undefined ? { ipv6CIDR: vSwitch.cidr6 } : {}),
   }
   return withCondition(completed, 'OperationErr', undefined, at)
+}
+
+/** What is no address at all nobody can hold or give back: it only leaves the record. */
+export function isAddress(a: NicIp): boolean {
+  return tryParseIp(a.ip) !== undefined
 }
 
 /** No pod was ever put on it, so nobody has to be asked. */
