@@ -3,6 +3,7 @@ import openApiUtil from '@alicloud/openapi-util'
 import type { Credentials } from '#cloud/credentials.ts'
 import { CloudError } from '#cloud/errors.ts'
 import { type Clock, realClock } from '#lib/clock.ts'
+import { messageOf } from '#lib/errors.ts'
 
 /** Calls one action of one product and gives the parsed JSON reply. Throws CloudError. */
 export type Rpc = (action: string, parameters: RpcParameters) => Promise<unknown>
@@ -59,6 +60,7 @@ export function makeRpc(
 ): Rpc {
   return async (action, parameters) => {
     const query = await sign(
+      action,
       { ...openApiUtil.default.query({ ...parameters }), Action: action, Version: apiVersion[product] },
       endpoints,
       credentials,
@@ -87,12 +89,16 @@ export function makeRpc(
 }
 
 async function sign(
+  action: string,
   parameters: Record<string, string>,
   endpoints: Endpoints,
   credentials: Credentials,
   clock: Pick<Clock, 'wall' | 'uuid'>,
 ): Promise<Record<string, string>> {
-  const key = await credentials()
+  const key = await credentials().catch((e: unknown) => {
+    // Nothing was sent: a refusal, and no doubt about what the cloud did.
+    throw new CloudError(action, 'NoCredentials', messageOf(e), { class: 'denied' })
+  })
   const signed: Record<string, string> = {
     ...parameters,
     RegionId: endpoints.region,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { type Credentials, firstOf, instanceRole, staticKey, tokenFile, vendorChain } from '#cloud/credentials.ts'
+import { type Credentials, firstOf, instanceRole, tokenFile, vendorChain } from '#cloud/credentials.ts'
 import { makeEcs } from '#cloud/ecs.ts'
 import { governed } from '#cloud/execute.ts'
 import { defaultMetadataBase, type Metadata, makeMetadata } from '#cloud/metadata.ts'
@@ -12,7 +12,9 @@ import { type ControllerConfig, parseControllerConfig, parseSecret, type Secret 
 import { type ControllerDeps, type ControllerOptions, decisions, defaultControllerOptions } from '#controller/deps.ts'
 import { parseFlags } from '#controller/flags.ts'
 import { cloudObserver, controllerObserver } from '#controller/observer.ts'
+import { regionOf } from '#controller/region.ts'
 import { runController } from '#controller/run.ts'
+import { secretKey } from '#controller/secret-key.ts'
 import { KubeClient } from '#kube/client.ts'
 import { loadConfig } from '#kube/config.ts'
 import { definitions } from '#kube/crd/definitions.ts'
@@ -37,7 +39,7 @@ async function main(): Promise<void> {
     clock: realClock,
     reporter: { controller: config.controllerName, instance: hostname() },
   })
-  const deps = await makeDeps(config, secret, kube, metrics, log)
+  const deps = await makeDeps(config, secret, flags.credential, kube, metrics, log)
   await installCrds(kube, realClock, definitions)
   await serve(config, deps, metrics, log)
   const stop = new AbortController()
@@ -56,15 +58,15 @@ async function main(): Promise<void> {
 async function makeDeps(
   config: ControllerConfig,
   secret: Secret | undefined,
+  secretPath: string,
   kube: KubeClient,
   metrics: ControllerMetrics,
   log: Logger,
 ): Promise<ControllerDeps> {
   const metadata = makeMetadata(realClock, process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || defaultMetadataBase)
-  const region = config.regionId || (await metadata.get('region-id'))
-  if (region === undefined) throw new AppError('bad-config', 'ctrl-config.yaml: regionID is empty and the metadata service has none')
+  const region = await regionOf(config.regionId, metadata, realClock, log)
   const endpoints = endpointsFrom(process.env, region)
-  const credentials = credentialsOf(secret, metadata)
+  const credentials = credentialsOf(secret, secretPath, metadata)
   const cloud = { ...makeEcs(makeRpc('ecs', endpoints, credentials)), ...makeVpc(makeRpc('vpc', endpoints, credentials)) }
   const throttle = makeThrottle(realClock, config.rateLimit)
   const cloudFor = governed(cloud, { clock: realClock, throttle, observer: cloudObserver(metrics, log) })
@@ -72,9 +74,8 @@ async function makeDeps(
 }
 
 /** Access key, then the encrypted token file, then the vendor's chain, then the instance's RAM role. */
-function credentialsOf(secret: Secret | undefined, metadata: Metadata): Credentials {
-  if (secret !== undefined && secret.accessKey !== '')
-    return staticKey({ accessKeyId: secret.accessKey, accessKeySecret: secret.accessSecret })
+function credentialsOf(secret: Secret | undefined, secretPath: string, metadata: Metadata): Credentials {
+  if (secret !== undefined && secret.accessKey !== '') return secretKey(secretPath)
   const file = secret === undefined || secret.credentialPath === '' ? [] : [tokenFile(secret.credentialPath, realClock)]
   const chained = process.env.ALIBABA_CLOUD_ACCESS_KEY_ID !== undefined || process.env.ALIBABA_CLOUD_OIDC_TOKEN_FILE !== undefined
   return firstOf([...file, ...(chained ? [vendorChain()] : []), instanceRole(metadata, realClock)])

@@ -31,6 +31,7 @@ export class NodeSpecWriter {
   #warned = ''
   #running = false
   #again = false
+  #cancelRetry = () => {}
   #stopped = false
 
   constructor(ctx: Context, primaryVSwitch: () => Promise<string | undefined>) {
@@ -50,6 +51,7 @@ export class NodeSpecWriter {
 
   stop(): void {
     this.#stopped = true
+    this.#cancelRetry()
   }
 
   poke(): void {
@@ -113,6 +115,9 @@ export class NodeSpecWriter {
       body = specPatch(node, facts.conf, fallback)
     } catch (e) {
       this.#complain(e)
+      // The metadata service may tell next time; nothing in the cluster would say so.
+      this.#cancelRetry()
+      this.#cancelRetry = this.#ctx.clock.after(retry, () => this.poke())
       return
     }
     if (body === undefined) return

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { secretKey } from '#controller/secret-key.ts'
 import { goodKey, World } from './world.ts'
 
 const cases = [
@@ -45,6 +49,27 @@ for (const { name, key, told } of cases) {
     assert.ok(!/Signature=/.test(everything), 'a signature is printed')
   })
 }
+
+test('a corrected Secret works without a restart', async () => {
+  await using w = await World.make()
+  const dir = mkdtempSync(join(tmpdir(), 'terway-secret-'))
+  const path = join(dir, 'ctrl-secret.yaml')
+  try {
+    writeFileSync(path, 'accessKey: LTAI-good\naccessSecret: typo-secret\n')
+    w.credentials = secretKey(path)
+    w.controlplane()
+    const node = await w.join('node-1')
+    node.add('pod-1')
+    await w.until('it is told', () => w.warnings('node-1').some(m => /accessSecret in ctrl-secret\.yaml/.test(m)))
+    writeFileSync(path, 'accessKey: LTAI-good\naccessSecret: [')
+    await w.until('a broken file is told', () => w.warnings('node-1').some(m => /NoCredentials: ctrl-secret\.yaml is not YAML/.test(m)))
+    writeFileSync(path, 'accessKey: LTAI-good\naccessSecret: good-secret\n')
+    await w.atRest()
+    assert.ok(!w.log.join('').includes('typo-secret'))
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
+})
 
 test('the permission is withdrawn while the cluster works', async () => {
   await using w = await World.make()

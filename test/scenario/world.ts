@@ -74,7 +74,7 @@ export class World implements AsyncDisposable {
   /** The key that calls are signed with from now on. */
   key = goodKey
   credentials: Credentials = () => Promise.resolve(this.key)
-  readonly #logger = pino({ level: 'info' }, { write: line => void this.log.push(line) })
+  readonly logger = pino({ level: 'info' }, { write: line => void this.log.push(line) })
   readonly #stops: (() => void)[] = []
   #endpoint = ''
   #replicas = 0
@@ -120,7 +120,7 @@ export class World implements AsyncDisposable {
     const observer = { called: () => undefined, waited: () => undefined }
     const cloudFor = governed({ ...makeEcs(rpc('ecs')), ...makeVpc(rpc('vpc')) }, { clock, throttle, observer })
     const options = { ...defaultControllerOptions, clusterId, vpcId, syncPeriod: 30_000, ...changes }
-    const deps = { kube, cloudFor, throttle, clock, log: this.#logger, observer: noObserver, decisions }
+    const deps = { kube, cloudFor, throttle, clock, log: this.logger, observer: noObserver, decisions }
     const election = new Election({ kube, clock, namespace: 'kube-system', name: 'terway-controlplane', hostname })
     const stop = new AbortController()
     this.#stops.push(() => stop.abort())
@@ -139,8 +139,13 @@ export class World implements AsyncDisposable {
   }
 
   /** A machine that joins the cluster, with its daemon. The instance is made unless one is given. */
-  async join(name: string, type = 'ecs.lab.medium', instance = this.instance(name, type)): Promise<TestNode> {
-    const node = new TestNode({ name, instanceId: instance, clock: this.clock, api: this.api, log: this.#logger })
+  async join(
+    name: string,
+    type = 'ecs.lab.medium',
+    instance = this.instance(name, type),
+    primaryVSwitch?: () => Promise<string | undefined>,
+  ): Promise<TestNode> {
+    const node = new TestNode({ name, instanceId: instance, clock: this.clock, api: this.api, log: this.logger })
     this.nodes.set(name, node)
     const labels = {
       'topology.kubernetes.io/region': 'cn-lab',
@@ -149,7 +154,7 @@ export class World implements AsyncDisposable {
     }
     const spec = { providerID: `cn-lab.${instance}` }
     this.api.put(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name, labels }, spec })
-    await node.start()
+    await node.start(primaryVSwitch)
     return node
   }
 
