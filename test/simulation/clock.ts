@@ -2,6 +2,9 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Clock } from '#lib/clock.ts'
 
+/** Timers in a row without time passing: somebody spins. */
+const stuckAfter = 20_000
+
 interface Timer {
   readonly at: number
   /** Random among timers of one instant: the order of things that happen at once is the seed's choice. */
@@ -68,12 +71,15 @@ export class World implements Clock {
   /** Runs everything that is due within `ms`; `check` is called after each timer and may throw. */
   async run(ms: number, check: () => void): Promise<void> {
     const end = this.#time + ms
+    let here = 0
     await setImmediate()
     for (;;) {
       const next = this.#heap[0]
       if (next === undefined || next.at > end) break
       pop(this.#heap)
       if (next.cancelled) continue
+      here = next.at > this.#time + 1 ? 0 : here + 1
+      if (here > stuckAfter) throw new Error(`stuck: ${stuckAfter} timers fired within a millisecond at ${this.#time} ms`)
       this.#time = next.at
       this.steps++
       next.fn()

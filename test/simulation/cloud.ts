@@ -45,13 +45,13 @@ export class SimCloud {
   calls = 0
   readonly #world: World
 
-  constructor(world: World) {
+  constructor(world: World, describeLag = world.int(world.chance(0.5) ? 15_000 : 1_000)) {
     this.#world = world
     const clock = {
       wall: () => world.wall(),
       after: (ms: number, fn: () => void) => world.after(ms, fn),
     } satisfies Pick<VirtualClock, 'wall' | 'after'>
-    this.simulator = new Simulator({ seed: seedOf(world), clock }).start()
+    this.simulator = new Simulator({ seed: seedOf(describeLag), clock }).start()
     const rpc: Rpc = (action, parameters) => this.#call(action, openApiUtil.default.query({ ...parameters }))
     this.cloud = { ...makeEcs(rpc), ...makeVpc(rpc) }
   }
@@ -100,7 +100,7 @@ export const vSwitches = ['vsw-a', 'vsw-b'] as const
 /** 4 ENIs of 10 addresses: three of them for pods. */
 export const instanceType = 'ecs.lab.medium'
 
-function seedOf(world: World) {
+function seedOf(describeLag: number) {
   return parseSeed({
     region,
     zones: [zone],
@@ -118,7 +118,7 @@ function seedOf(world: World) {
       attaching: 2000,
       detaching: 2000,
       deleting: 500,
-      describeLag: world.int(world.chance(0.3) ? 15_000 : 1_000),
+      describeLag,
       metadataLag: 500,
     },
     throttle: { enabled: false },

@@ -6,24 +6,34 @@ import { nodes } from '#kube/reflect/node.ts'
 import { parseMac } from '#net/mac.ts'
 import { KubeModel } from '../support/kube-model.ts'
 import { World } from './clock.ts'
-import { calm, instanceType, region, rough, SimCloud, vSwitches, zone } from './cloud.ts'
+import { calm, instanceType, region, rough, SimCloud, vSwitches, type Weather, zone } from './cloud.ts'
 import { type ControllerPorts, Controlplane } from './controlplane.ts'
 import { always, atRest, Violation } from './invariants.ts'
 import { Contradiction, Kubelet } from './kubelet.ts'
 import { type DaemonPorts, SimNode } from './node.ts'
 
+export interface Surroundings {
+  readonly weather: Partial<Weather>
+  readonly describeLag?: number
+  /** Daemons lose the API server, and sandboxes are replaced, this many times as often. */
+  readonly isolation?: number
+}
+
 /** What a mutant changes; the identity when it changes nothing. */
 export interface Ports {
   readonly controller: ControllerPorts
   readonly daemon: DaemonPorts
+  /** Worse weather of one kind, for what is rare otherwise. */
+  readonly surroundings: Surroundings
 }
 
 export const noMutation: Ports = {
   controller: { kube: k => k, cloud: c => c, decisions: {}, options: {} },
   daemon: { kube: k => k, ledger: l => l, datapath: d => d },
+  surroundings: { weather: {} },
 }
 
-export const pool = { min: 2, max: 5 }
+export const pool = { min: 1, max: 3 }
 
 const eniConf = JSON.stringify({
   version: '1',
@@ -33,7 +43,7 @@ const eniConf = JSON.stringify({
   vswitch_selection_policy: 'ordered',
   max_pool_size: pool.max,
   min_pool_size: pool.min,
-  ip_pool_sync_period: '10s',
+  ip_pool_sync_period: '5s',
   service_cidr: '172.16.0.0/16',
 })
 
@@ -47,15 +57,17 @@ export class Cluster {
   readonly kubelet: Kubelet
   readonly seed: number
   readonly #ports: Ports
+  readonly isolation: number
   #dirty = true
   #broken: unknown
 
   constructor(seed: number, ports: Ports = noMutation) {
     this.seed = seed
     this.#ports = ports
+    this.isolation = ports.surroundings.isolation ?? 1
     this.world = new World(seed)
     this.api = new KubeModel(this.world)
-    this.cloud = new SimCloud(this.world)
+    this.cloud = new SimCloud(this.world, ports.surroundings.describeLag)
     this.controlplane = new Controlplane({ world: this.world, api: this.api, cloud: this.cloud, ports: ports.controller })
     this.kubelet = new Kubelet(this.world, this.api)
     this.cloud.simulator.store.onChange(() => {
@@ -125,7 +137,7 @@ export class Cluster {
   }
 
   rough(): void {
-    this.cloud.weather = rough
+    this.cloud.weather = { ...rough, ...this.#ports.surroundings.weather }
     this.api.faults.decide = call =>
       call.verb === 'watch' ? undefined : this.world.chance(0.02) ? (this.world.chance(0.5) ? 'lost' : 'unavailable') : undefined
   }

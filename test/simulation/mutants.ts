@@ -21,12 +21,19 @@ export interface Mutant {
 const controller = (change: Partial<Ports['controller']>): Ports => ({ ...noMutation, controller: { ...noMutation.controller, ...change } })
 const daemon = (change: Partial<Ports['daemon']>): Ports => ({ ...noMutation, daemon: { ...noMutation.daemon, ...change } })
 
+/** Surroundings in which what some mutants lack is needed often. The product itself must bear them as well. */
+export const isolated: Ports['surroundings'] = { weather: {}, isolation: 6 }
+export const manyLateCalls: Ports['surroundings'] = { weather: { late: 0.4, lateBy: 55_000 } }
+export const longLag: Ports['surroundings'] = { weather: {}, describeLag: 15_000 }
+
 export const mutants: readonly Mutant[] = [
   {
     name: 'skip-ack',
     lacks: "the daemon's answer before an address leaves the node",
-    ports: () =>
-      controller({ decisions: { poolOf: facts => withStates(poolOf(facts), s => (s === 'marked' || s === 'refused' ? 'acked' : s)) } }),
+    ports: () => ({
+      ...controller({ decisions: { poolOf: facts => withStates(poolOf(facts), s => (s === 'marked' || s === 'refused' ? 'acked' : s)) } }),
+      surroundings: isolated,
+    }),
   },
   {
     name: 'count-demand-twice',
@@ -55,7 +62,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'ack-while-leased',
     lacks: 'the refusal of a mark on a leased address',
-    ports: () => daemon({ kube: ackEverything }),
+    ports: () => ({ ...daemon({ kube: ackEverything }), surroundings: isolated }),
   },
   {
     name: 'reuse-while-dying',
@@ -65,12 +72,12 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'no-late-window',
     lacks: 'the wait for calls without verdict before an address is forgotten',
-    ports: () => controller({ options: { windows: { lag: 30_000, late: 0 } } }),
+    ports: () => ({ ...controller({ options: { windows: { lag: 30_000, late: 0 } } }), surroundings: manyLateCalls }),
   },
   {
     name: 'trust-describe',
     lacks: 'the distrust of a Describe that lags',
-    ports: () => controller({ options: { windows: { lag: 0, late: 60_000 } } }),
+    ports: () => ({ ...controller({ options: { windows: { lag: 0, late: 60_000 }, syncPeriod: 5_000 } }), surroundings: longLag }),
   },
 ]
 

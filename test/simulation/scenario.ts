@@ -47,6 +47,9 @@ export async function history(seed: number, operations: number, ports?: Ports): 
   }
 }
 
+/** Enough for a new ENI when Describe lags by 15 s. */
+const burstTime = 45_000
+
 /** Demand is counted once: pods that come at once take what is idle, and the pool is refilled to its minimum and no further. */
 async function burst(c: Cluster, hand: Hand): Promise<void> {
   const [node] = c.nodes.values()
@@ -56,11 +59,11 @@ async function burst(c: Cluster, hand: Hand): Promise<void> {
   const count = Math.min(before.idle + 3, room + before.idle - pool.min)
   if (count <= 0) return
   for (let i = 0; i < count; i++) hand.create(node.name)
-  await c.run(20_000)
+  await c.run(burstTime)
   const unserved = [...c.kubelet.jobs.values()].filter(j => j.node === node && j.sandbox === undefined)
   if (unserved.length > 0)
     throw new Violation(
-      `20 s after ${count} pods came to ${before.idle} idle addresses, ${unserved.length} have no network: ${c.why(node)}`,
+      `${burstTime / 1000} s after ${count} pods came to ${before.idle} idle addresses, ${unserved.length} have no network: ${c.why(node)}`,
     )
   const after = idleOn(c, node)
   const expected = Math.max(pool.min, before.idle - count)
@@ -73,23 +76,26 @@ class Hand {
   readonly #c: Cluster
   #pods = 0
   #filling = true
+  /** Long waves empty whole ENIs, short ones single addresses. */
+  readonly #flip: number
 
   constructor(c: Cluster) {
     this.#c = c
+    this.#flip = c.world.pick([0.01, 0.03, 0.06]) ?? 0.03
   }
 
   move(): void {
-    const { world } = this.#c
+    const { world, isolation } = this.#c
     // Waves: the pool has to grow and to shrink again and again.
-    if (world.chance(0.02)) this.#filling = !this.#filling
+    if (world.chance(this.#flip)) this.#filling = !this.#filling
     const moves: readonly (readonly [number, () => void])[] = [
-      [this.#filling ? 48 : 20, () => this.create()],
-      [this.#filling ? 24 : 52, () => this.#delete()],
-      [6, () => this.#restartSandbox()],
+      [this.#filling ? 52 : 22, () => this.create()],
+      [this.#filling ? 22 : 56, () => this.#delete()],
+      [6 * isolation, () => this.#restartSandbox()],
       [5, () => this.#crashDaemon()],
       [4, () => this.#crashController()],
-      [3, () => this.#awayApi()],
-      [2, () => this.#exhaust()],
+      [3 * isolation, () => this.#awayApi()],
+      [4, () => this.#exhaust()],
       [1, () => this.#reboot()],
       [1, () => this.#stuck()],
       [0.5, () => this.#replaceNode()],

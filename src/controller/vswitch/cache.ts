@@ -19,11 +19,12 @@ interface Entry {
 /** Terway's defaults. */
 export const defaultVSwitchCache = { size: 1000, ttl: 20 * 60_000 }
 
-/** An entry without free addresses is read again this soon: addresses come back when pods go, and pods wait. Milliseconds. */
-const emptyTtl = 60_000
+/** With few addresses left the count is read again this soon: others take them and give them back, and pods wait. Milliseconds. */
+const lowTtl = 10_000
+const low = 20
 
 /** Least recently used goes first. Concurrent readers of one vSwitch share one call. */
-export function makeVSwitchCache(cloud: Cloud, clock: Clock, options = defaultVSwitchCache): VSwitchCache {
+export function makeVSwitchCache(cloud: Pick<Cloud, 'describeVSwitch'>, clock: Clock, options = defaultVSwitchCache): VSwitchCache {
   const entries = new Map<string, Entry>()
   const asking = new Map<string, Promise<VSwitch | undefined>>()
 
@@ -38,7 +39,7 @@ export function makeVSwitchCache(cloud: Cloud, clock: Clock, options = defaultVS
     const running = asking.get(id)
     if (running !== undefined) return running
     const call = cloud.describeVSwitch(id).then(vSwitch => {
-      if (vSwitch !== undefined) put(vSwitch, clock.now() + (vSwitch.availableIpCount > 0 ? options.ttl : Math.min(emptyTtl, options.ttl)))
+      if (vSwitch !== undefined) put(vSwitch, expiry(vSwitch.availableIpCount, clock.now() + options.ttl))
       return vSwitch
     })
     asking.set(id, call)
@@ -54,18 +55,18 @@ export function makeVSwitchCache(cloud: Cloud, clock: Clock, options = defaultVS
     return entry.vSwitch
   }
 
-  const change = (id: string, count: (now: number) => number, until?: number) => {
+  const expiry = (count: number, until: number) => (count > low ? until : Math.min(until, clock.now() + lowTtl))
+
+  const change = (id: string, count: (now: number) => number) => {
     const entry = entries.get(id)
     if (entry === undefined) return
-    entries.set(id, {
-      vSwitch: { ...entry.vSwitch, availableIpCount: Math.max(0, count(entry.vSwitch.availableIpCount)) },
-      until: until ?? entry.until,
-    })
+    const availableIpCount = Math.max(0, count(entry.vSwitch.availableIpCount))
+    entries.set(id, { vSwitch: { ...entry.vSwitch, availableIpCount }, until: expiry(availableIpCount, entry.until) })
   }
 
   return {
     get: async ids => (await Promise.all(ids.map(one))).filter(v => v !== undefined),
-    block: id => change(id, () => 0, clock.now() + Math.min(emptyTtl, options.ttl)),
+    block: id => change(id, () => 0),
     used: (id, addresses) => change(id, n => n - addresses),
   }
 }

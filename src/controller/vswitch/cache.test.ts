@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Cloud, VSwitch } from '#cloud/port.ts'
+import { makeVSwitchCache } from '#controller/vswitch/cache.ts'
+import { selectVSwitches } from '#controller/vswitch/select.ts'
+import { realClock } from '#lib/clock.ts'
+import { parseCidr } from '#net/cidr.ts'
+
+const vsw = (id: string, availableIpCount: number, zoneId = 'a'): VSwitch => ({
+  id,
+  zoneId,
+  availableIpCount,
+  cidr4: parseCidr('10.0.0.0/24'),
+})
+
+function setUp(count: number) {
+  let now = 0
+  let asked = 0
+  const cloud: Pick<Cloud, 'describeVSwitch'> = {
+    describeVSwitch: id => {
+      asked++
+      return Promise.resolve(id === 'none' ? undefined : vsw(id, count))
+    },
+  }
+  const cache = makeVSwitchCache(cloud, { ...realClock, now: () => now })
+  return { cache, asked: () => asked, pass: (ms: number) => (now += ms) }
+}
+
+test('a vSwitch is read once, by however many ask; one that does not exist is left out', async () => {
+  const { cache, asked } = setUp(100)
+  const [first] = await Promise.all([cache.get(['a', 'none']), cache.get(['a'])])
+  assert.deepEqual(
+    first?.map(v => v.id),
+    ['a'],
+  )
+  await cache.get(['a'])
+  assert.equal(asked(), 2)
+})
+
+test('a blocked one is empty for a while, then read again', async () => {
+  const { cache, asked, pass } = setUp(100)
+  await cache.get(['a'])
+  cache.block('a')
+  assert.equal((await cache.get(['a']))[0]?.availableIpCount, 0)
+  pass(10_000)
+  assert.equal((await cache.get(['a']))[0]?.availableIpCount, 100)
+  assert.equal(asked(), 2)
+})
+
+test('a count that our own use has run down is not believed for long', async () => {
+  const { cache, pass } = setUp(100)
+  await cache.get(['a'])
+  cache.used('a', 95)
+  assert.equal((await cache.get(['a']))[0]?.availableIpCount, 5)
+  pass(10_000)
+  assert.equal((await cache.get(['a']))[0]?.availableIpCount, 100)
+})
+
+test('the order of vSwitches: listed, by free addresses, shuffled; only those of the zone', () => {
+  const known = [vsw('x', 1), vsw('y', 9), vsw('z', 5, 'b')]
+  const ids = (policy: 'ordered' | 'most' | 'random', random = () => 0.5) =>
+    selectVSwitches(['x', 'y', 'z'], known, 'a', policy, random).map(v => v.id)
+  assert.deepEqual(ids('ordered'), ['x', 'y'])
+  assert.deepEqual(ids('most'), ['y', 'x'])
+  let n = 1
+  assert.deepEqual(
+    ids('random', () => n--),
+    ['y', 'x'],
+  )
+})
