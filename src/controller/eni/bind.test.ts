@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type BindablePod, bindCentrally } from '#controller/eni/bind.ts'
+import { mirror } from '#controller/eni/mirror.ts'
+import type { NicIp, NodeStatus } from '#kube/crd/node.ts'
+import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
+
+const ip = (text: string, extra: Partial<NicIp> = {}): NicIp => ({ ip: text, primary: false, status: 'Valid', ...extra })
+const status = (...addresses: readonly NicIp[]): NodeStatus => ({
+  networkInterfaces: { 'eni-1': { id: 'eni-1', status: 'InUse', ipv4: Object.fromEntries(addresses.map(a => [a.ip, a])) } },
+})
+const pod = (name: string, extra: Partial<BindablePod> = {}): BindablePod => ({
+  id: `default/${name}`,
+  uid: `uid-${name}`,
+  ips: [],
+  leaving: false,
+  ...extra,
+})
+const runtime = (pods: Readonly<Record<string, 'initial' | 'deleted'>>, ipv4?: string): NodeRuntime => ({
+  apiVersion: 'network.alibabacloud.com/v1beta1',
+  kind: 'NodeRuntime',
+  metadata: { name: 'n' },
+  spec: {},
+  status: {
+    pods: Object.fromEntries(
+      Object.entries(pods).map(([name, s]) => [
+        `uid-${name}`,
+        { podID: `default/${name}`, status: { [s]: { lastUpdateTime: '2026-01-01T00:00:00Z' } }, ...(ipv4 === undefined ? {} : { ipv4 }) },
+      ]),
+    ),
+  },
+})
+const bound = (s: NodeStatus) =>
+  Object.fromEntries(Object.values(s.networkInterfaces?.['eni-1']?.ipv4 ?? {}).map(a => [a.ip, a.podID ?? '']))
+
+test("Terway's protocol: each waiting pod gets a free address, a pod that has one gets that one", () => {
+  const s = bindCentrally(
+    status(ip('10.0.0.1'), ip('10.0.0.2'), ip('10.0.0.3', { status: 'Deleting' })),
+    [pod('a'), pod('b', { ips: ['10.0.0.1'] })],
+    undefined,
+    'ipv4',
+  )
+  assert.deepEqual(bound(s), { '10.0.0.1': 'default/b', '10.0.0.2': 'default/a', '10.0.0.3': '' })
+})
+
+test('an address is freed only when its pod is gone and the daemon says deleted for that UID', () => {
+  const taken = status(ip('10.0.0.1', { podID: 'default/a', podUID: 'uid-a' }))
+  assert.deepEqual(bound(bindCentrally(taken, [], undefined, 'ipv4')), { '10.0.0.1': 'default/a' })
+  assert.deepEqual(bound(bindCentrally(taken, [], runtime({ a: 'initial' }), 'ipv4')), { '10.0.0.1': 'default/a' })
+  assert.deepEqual(bound(bindCentrally(taken, [pod('a')], runtime({ a: 'deleted' }), 'ipv4')), { '10.0.0.1': 'default/a' })
+  assert.deepEqual(bound(bindCentrally(taken, [], runtime({ a: 'deleted' }), 'ipv4')), { '10.0.0.1': '' })
+})
+
+test('local binding is mirrored: live pods in, deleted ones out, bindings that the daemon does not know yet stay', () => {
+  const s = mirror(
+    status(ip('10.0.0.1'), ip('10.0.0.2', { podID: 'default/old', podUID: 'uid-old' })),
+    runtime({ a: 'initial' }, '10.0.0.1'),
+  )
+  assert.deepEqual(bound(s), { '10.0.0.1': 'default/a', '10.0.0.2': 'default/old' })
+  assert.deepEqual(bound(mirror(s, runtime({ a: 'deleted', old: 'deleted' }))), { '10.0.0.1': '', '10.0.0.2': '' })
+})
