@@ -12,6 +12,10 @@ import { type AppError, isAppError, messageOf } from '#lib/errors.ts'
 import { type CniCode, cniError } from '#rpc/cni-error.ts'
 import { type AddRequest, formatResult, type PodArgs } from '#rpc/cni-message.ts'
 
+/** Milliseconds that an ADD waits for the device of an attached ENI, and between two looks. */
+const deviceWait = 10_000
+const deviceLook = 100
+
 /**
  * CNI ADD: gives one sandbox its network. A repeated ADD of a container returns its first lease. `received`: monotonic
  * milliseconds at which the request was complete. Throws AppError<CniCode> or what the ledger throws; then the sandbox has
@@ -53,7 +57,7 @@ async function addSandbox(ctx: Context, request: AddRequest, received: number, t
   )
   phase('lease')
   ticket.at('kernel', 'the network is being set up')
-  const setup = await setUp(ctx, lease, ifName, netns)
+  const setup = await setUp(ctx, lease, ifName, netns, ticket)
   phase('kernel')
   const total = ctx.clock.now() - received
   ctx.observer.addPhase('total', total)
@@ -62,11 +66,11 @@ async function addSandbox(ctx: Context, request: AddRequest, received: number, t
 }
 
 /** Kernel, then `held` in the ledger; on failure the lease ends and the reaper removes what was made. */
-async function setUp(ctx: Context, lease: Lease, ifName: IfName, netns: NetnsPath): Promise<SetupResult> {
+async function setUp(ctx: Context, lease: Lease, ifName: IfName, netns: NetnsPath, ticket: Ticket): Promise<SetupResult> {
   try {
     await endPreviousSandbox(ctx, lease)
     crashPoint('add-cleared')
-    const setup = await ctx.kernelSlots.run(() => ctx.datapath.setup(lease.attachment))
+    const setup = await onceDeviceIsThere(ctx, ticket, () => ctx.kernelSlots.run(() => ctx.datapath.setup(lease.attachment)))
     crashPoint('add-set-up')
     hold(ctx, lease)
     crashPoint('add-held')
@@ -75,6 +79,20 @@ async function setUp(ctx: Context, lease: Lease, ifName: IfName, netns: NetnsPat
     // A sandbox that already had its network keeps it: only CHECK and repair failed, so to say.
     if (lease.state === 'pending') await abandon(ctx, lease, messageOf(e))
     throw kernelFailure(e, ifName, netns)
+  }
+}
+
+/** The cloud reports an ENI attached before the node's driver shows its device. */
+async function onceDeviceIsThere<T>(ctx: Context, ticket: Ticket, fn: () => Promise<T>): Promise<T> {
+  const deadline = ctx.clock.now() + deviceWait
+  for (;;) {
+    try {
+      return await fn()
+    } catch (e) {
+      if (!isAppError(e) || e.code !== 'eni-absent' || ctx.clock.now() >= deadline) throw e
+      ticket.at('device', messageOf(e))
+      await ctx.clock.sleep(deviceLook, ticket.abort)
+    }
   }
 }
 

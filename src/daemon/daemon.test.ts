@@ -108,6 +108,20 @@ test('an address rests before the next pod, unless a pod waits and nothing else 
   assert.equal(waived, 1)
 })
 
+test('an ENI whose device the driver has not shown yet: ADD waits for it', async () => {
+  await using world = new DaemonWorld(addresses(1))
+  const daemon = await world.started()
+  const [mac] = world.kernel.enis
+  assert.ok(mac)
+  world.kernel.enis.delete(mac)
+  world.cluster.pod('web')
+  const waiting = world.add('web')
+  await until(() => daemon.state.waiting()[0]?.step === 'device')
+  assert.match(daemon.state.waiting()[0]?.reason ?? '', /no device with MAC/)
+  world.kernel.enis.add(mac)
+  assert.equal(ipOf(await waiting), '10.0.0.1')
+})
+
 test('DEL of a sandbox ends the wait of its ADD', async () => {
   await using world = new DaemonWorld([], { addressWait: 60_000 })
   const daemon = await world.started()
