@@ -36,6 +36,8 @@ export function runController(
   const types = new InstanceTypes(deps.cloudFor('pod', 'instance types'), deps.clock)
   const rounds = new Map<string, NodeRounds>()
   const leavingSince = new Map<string, number>()
+  /** Nodes that are not ours, with the reason that was logged. */
+  const unserved = new Map<string, string>()
   let stopped = false
   let synced = false
 
@@ -80,11 +82,17 @@ export function runController(
     if (node === undefined) {
       if (cr !== undefined) return leave(name, r, cr)
       rounds.delete(name)
+      unserved.delete(name)
       return {}
     }
     leavingSince.delete(name)
     const identity = identityOf(node, options.nodeLabelWhiteList)
-    if (!identity.served) return {}
+    if (!identity.served) {
+      if (unserved.get(name) !== identity.reason) deps.log.info({ node: name }, `node ${name} is not served: ${identity.reason}`)
+      unserved.set(name, identity.reason)
+      return {}
+    }
+    unserved.delete(name)
     assertLeader()
     if (cr !== undefined && isOfAnother(cr, identity.metadata.instanceID)) return retire(name, r, cr)
     if ((await ensureNodeCr(deps, types, node, identity, cr)) !== cr) r.record.forget()

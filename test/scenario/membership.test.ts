@@ -61,6 +61,27 @@ test('the instance is deleted while the Kubernetes node stays', async () => {
   await w.until('nothing is left', () => w.enis().length === 0 && w.cr('node-1') === undefined)
 })
 
+test('a node without the labels of the cloud: said so, and served when they come', async () => {
+  await using w = await World.make()
+  w.controlplane()
+  const node = await w.join('node-1', 'ecs.lab.medium')
+  const object = w.api.read(nodes, 'node-1')
+  assert.ok(object)
+  await leave(w, node)
+  await w.until('the record is gone', () => w.cr('node-1') === undefined)
+  const { 'topology.kubernetes.io/zone': _, ...labels } = object.metadata.labels ?? {}
+  const again = await w.join('node-1', 'ecs.lab.medium', node.instanceId)
+  w.api.put(nodes, { ...object, metadata: { name: 'node-1', labels } })
+  again.add('pod-1')
+  await w.until('it is told', () =>
+    w.log.some(line => line.includes('node node-1 is not served: it has no label topology.kubernetes.io/zone')),
+  )
+  await w.clock.advance(60_000)
+  assert.deepEqual(w.enis(), [])
+  w.api.put(nodes, { ...object, metadata: { name: 'node-1', labels: { ...object.metadata.labels } } })
+  await w.atRest()
+})
+
 test('a name is used again by another instance', async () => {
   await using w = await World.make()
   const node = await w.oneNode()

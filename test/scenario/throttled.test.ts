@@ -26,7 +26,7 @@ test('a throttled account: few calls while it lasts, and all is well after', asy
   assert.ok(w.wire.sent.length - before < during + 200, 'no flood after it')
 })
 
-test('the budget of an API is short: pods come before what is given back', async () => {
+test('the budget of an API is short: pods are served all the same, and giving back does not flood it', async () => {
   await using w = await World.make({
     throttle: { enabled: true, perMinute: { AssignPrivateIpAddresses: 6, UnassignPrivateIpAddresses: 6 } },
   })
