@@ -30,6 +30,8 @@ export interface Side {
   readonly nodeName: string
   readonly runner: Runner
   job(command: 'ADD' | 'DEL', pod: BenchPod): Job
+  /** The file of the pod's network namespace. */
+  netns(pod: BenchPod): string
   /** Until the kernel is as it was before the first ADD. */
   settled(): Promise<void>
 }
@@ -51,6 +53,7 @@ function makeSide({ name, runner, program, conf, settled }: SideOptions): Side {
     runner,
     nodeName: `node-${name}`,
     settled,
+    netns: pod => netnsOf(name, pod.sandbox),
     job: (command, pod) => {
       const netns = netnsOf(name, pod.sandbox)
       const env = {
