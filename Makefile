@@ -48,7 +48,7 @@ test-%: deps
 fmt: deps ## format and fix what can be fixed
 	@biome check --write .
 
-.PHONY: sim lab-up lab-down demo
+.PHONY: sim lab-up lab-down demo chaos
 sim: deps ## the simulated cloud alone, for anybody's tests
 	@$(NODE) sim/main.ts
 lab-up: setup ## a Kubernetes cluster on the simulated cloud: NODES=2 NAME=lab
@@ -57,3 +57,5 @@ lab-down: deps ## remove it: NAME=lab
 	@$(NODE) lab/cli.ts down --name $(NAME)
 demo: setup ## a cluster with Terway, traffic and a tour; PODS=40, KEEP=1 leaves it running
 	@$(NODE) lab/demo/main.ts
+chaos: setup ## pods come and go while everything is killed, then all is accounted for; SECONDS=120, SEED=7 replays, NODES=3
+	@SECONDS=$(or $(SECONDS),120) SEED=$(SEED) NODES=$(or $(filter-out 2,$(NODES)),3) $(NODE) lab/chaos/main.ts

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { leaseOfRow } from '../../src/ipam/ledger-row.ts'
+import type { Lab, LabNode } from '../lab.ts'
+import { nodeDir } from '../names.ts'
+
+/** Somebody who holds an address, as one witness has it: a pod's network namespace in a kernel, or a container in a ledger. */
+export interface Holding {
+  readonly witness: 'kernel' | 'ledger'
+  readonly node: string
+  readonly holder: string
+  readonly address: string
+}
+
+/** Addresses that one witness gives to two holders, on one node or on two; one line each. Pure. */
+export function heldTwice(all: readonly Holding[]): string[] {
+  const byAddress = Map.groupBy(all, h => `${h.witness} ${h.address}`)
+  return [...byAddress.values()].flatMap(holders => {
+    const [first, second] = holders
+    if (first === undefined || second === undefined) return []
+    return `${first.address} is held twice (${first.witness}): ${holders.map(h => `${h.node}/${h.holder}`).join(' and ')}`
+  })
+}
+
+/** Every holder of an address on every node now. A node that cannot be asked at this moment has none. */
+export async function holdings(lab: Lab): Promise<readonly Holding[]> {
+  const all = await Promise.all(lab.nodes().map(async node => [...(await inKernel(node)), ...inLedger(lab, node.name)]))
+  return all.flat()
+}
+
+const eachNamespace = `for ns in $(ls /run/netns 2>/dev/null); do
+  for a in $(ip -n "$ns" -4 -o addr show dev eth0 2>/dev/null | awk '{print $4}'); do echo "$ns $a"; done
+done`
+
+async function inKernel(node: LabNode): Promise<Holding[]> {
+  const { stdout } = await node.exec(['sh', '-c', eachNamespace])
+  return stdout
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => {
+      const [holder = '', address = ''] = line.split(' ')
+      return { witness: 'kernel', node: node.name, holder, address: address.replace(/\/.*/, '') }
+    })
+}
+
+/** Leases in any state, from a copy: terwayd keeps the ledger locked. A copy torn by a write at that moment tells nothing. */
+function inLedger(lab: Lab, node: string): Holding[] {
+  const ledger = join(nodeDir(lab.names, node), 'disk', 'cni', 'terway', 'ledger.db')
+  if (!existsSync(ledger)) return []
+  const directory = mkdtempSync(join(tmpdir(), 'terway-chaos-ledger-'))
+  try {
+    const copy = join(directory, 'ledger.db')
+    for (const suffix of ['', '-wal']) if (existsSync(ledger + suffix)) copyFileSync(ledger + suffix, copy + suffix)
+    const db = new DatabaseSync(copy)
+    try {
+      const leases = db.prepare('SELECT * FROM lease').all().map(leaseOfRow)
+      return leases.flatMap(({ attachment, containerId: holder }) =>
+        attachment.v4 === undefined ? [] : [{ witness: 'ledger', node, holder, address: attachment.v4.address }],
+      )
+    } finally {
+      db.close()
+    }
+  } catch {
+    return []
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
