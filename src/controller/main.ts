@@ -125,7 +125,12 @@ async function elected(
     hostname: hostname(),
     times: config.election,
   })
-  return election.run(lead, stop, reason => log.info({ reason }, 'waiting for leadership'))
+  let told = ''
+  return election.run(lead, stop, reason => {
+    // Each try has a reason, every few seconds for as long as another leads.
+    if (reason !== told) log.info({ reason }, 'waiting for leadership')
+    told = reason
+  })
 }
 
 async function leadUntilLost(
