@@ -227,7 +227,7 @@ describe('flags', () => {
     })
   })
   for (const [argv, message] of [
-    [['-x'], /-x is not a flag of terwayd/],
+    [['-x'], /-x is not a flag/],
     [['config'], /config is not a flag/],
     [['-config'], /-config needs a value/],
     [['-daemon-mode=VPC'], /-daemon-mode is "VPC"/],

@@ -7,7 +7,7 @@ export type Logger = Pick<PinoLogger, 'debug' | 'info' | 'warn' | 'error'>
 /** Field names whose values must never be printed, wherever they occur at depth one or two. */
 const secrets = ['accessKeySecret', 'access_secret', 'accessSecret', 'access_key', 'accessKey', 'securityToken', 'token', 'Signature']
 
-export function makeLogger(name: string, level = process.env['LOG_LEVEL'] ?? 'info'): Logger {
+export function makeLogger(name: string, level = process.env.LOG_LEVEL ?? 'info'): Logger {
   return pino({
     name,
     level,
