@@ -29,9 +29,9 @@ deps:
 .PHONY: build compile images
 build: deps compile ## the CNI shim (build/terway) and the bundles of each process (dist/)
 	@$(NODE) tools/bundle.ts
-compile: build/pause build/app
+compile: build/pause build/app build/heartbeat
 	@$(MAKE) -s -C cni
-build/pause build/app: build/%: deploy/image/%.c
+build/pause build/app build/heartbeat: build/%: deploy/image/%.c
 	@mkdir -p build
 	$(STATIC) -o $@ $<
 images: deps ## OCI archives of Terway and of the lab's helpers; prints where they are

@@ -10,7 +10,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
-/** The lab's two C programs, compiled as the images have them. */
+/** The lab's C programs, compiled as the images have them. */
 const directory = mkdtempSync(join(tmpdir(), 'terway-app-'))
 const compile = (name: string) => {
   const source = fileURLToPath(new URL(`${name}.c`, import.meta.url))
@@ -21,6 +21,7 @@ const compile = (name: string) => {
 before(() => {
   compile('app')
   compile('pause')
+  compile('heartbeat')
 })
 after(() => rmSync(directory, { recursive: true, force: true }))
 
@@ -78,4 +79,23 @@ test('pause leaves on SIGTERM', async () => {
   pause.kill('SIGTERM')
   const [code] = await once(pause, 'exit')
   assert.equal(code, 0)
+})
+
+test('a heartbeat counts its beats, and ends with a reason when its connection breaks', async () => {
+  const port = String(await freePort())
+  const program = join(directory, 'heartbeat')
+  const server = spawn(program, ['serve', port], { stdio: 'ignore', detached: true })
+  const client = spawn(program, ['ask', '127.0.0.1', port], { stdio: ['ignore', 'pipe', 'pipe'] })
+  try {
+    const [line] = await once(client.stdout, 'data')
+    const told = /^beats=(?<beats>\d+) worst=(?<worst>[\d.]+)\n/.exec(String(line))?.groups
+    assert.ok(Number(told?.beats) > 50 && Number(told?.worst) < 1000, String(line))
+  } finally {
+    // The group: the connection's own process too.
+    process.kill(-(server.pid ?? assert.fail('no server')), 'SIGKILL')
+  }
+  const [reason] = await once(client.stderr, 'data')
+  assert.match(String(reason), /the connection broke/)
+  const code = client.exitCode ?? (await once(client, 'exit'))[0]
+  assert.equal(code, 1)
 })

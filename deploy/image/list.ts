@@ -59,14 +59,14 @@ export const pause: ImageSpec = {
   layers: [{ kind: 'files', files: { '/pause': 'build/pause' } }],
 }
 
-/** The lab's application: an HTTP server (app.c) that answers with its client's address, and busybox as the client. */
+/** The lab's application: an HTTP server (app.c) that answers with its client's address, busybox as the client, and a connection that beats (heartbeat.c). */
 export const labApp: ImageSpec = {
   ref: 'terway-lab/app:1',
   entrypoint: ['/bin/app'],
   cmd: [],
   env: ['PATH=/bin'],
   labels: labels('terway-lab-app'),
-  layers: [{ kind: 'busybox' }, { kind: 'files', files: { '/bin/app': 'build/app' } }],
+  layers: [{ kind: 'busybox' }, { kind: 'files', files: { '/bin/app': 'build/app', '/bin/heartbeat': 'build/heartbeat' } }],
 }
 
 export const allImages: readonly ImageSpec[] = [terway, pause, labApp]
