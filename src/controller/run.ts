@@ -13,6 +13,7 @@ import { makeQueue, type Round } from '#controller/queue.ts'
 import { defaultVSwitchCache, makeVSwitchCache } from '#controller/vswitch/cache.ts'
 import type { NodeCr } from '#kube/crd/node.ts'
 import type { Leadership } from '#kube/elect.ts'
+import { nodes } from '#kube/reflect/node.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
 
 export interface Running {
@@ -109,6 +110,8 @@ export function runController(
     leavingSince.set(name, since)
     const rest = since + options.leaveGrace - now
     if (rest > 0 && (await deps.cloudFor('reclaim', name).instanceExists(cr.spec.nodeMetadata?.instanceID ?? ''))) return { again: rest }
+    // The watch may lag, or not understand the object: what follows cannot be undone.
+    if ((await deps.kube.get(nodes, name)) !== undefined) return { again: options.minFailureDelay }
     return leaveRound(context, r, cr)
   }
 

@@ -41,17 +41,17 @@ for (const action of ['CreateNetworkInterface', 'AssignPrivateIpAddresses', 'Att
     const first = w.controlplane()
     await w.until('the first leads', () => holder(w).includes(first))
     const second = w.controlplane()
-    const node = await w.join('node-1')
+    const node = await w.join('node-1', 'ecs.g7.4xlarge')
     if (action === 'AssignPrivateIpAddresses') await w.until('there is an ENI', () => w.nics('node-1').some(n => n.status === 'InUse'))
     // It takes effect at once; the answer comes when its caller leads no more.
     const slow = w.simulator.addFault({ kind: 'slow', action, ms: 40_000, count: 1 })
-    node.add('pod-1', 'pod-2', 'pod-3', 'pod-4')
+    // More than one call's worth of addresses: the old leader would go on with the next call.
+    node.add(...Array.from({ length: 24 }, (_, i) => `pod-${i}`))
     await w.until('the call is under way', () => (w.simulator.faults().find(f => f.id === slow)?.hits ?? 0) > 0)
-    w.api.faults.unavailable(true, first)
+    w.api.faults.failNext('unavailable', 1_000, { client: first, plural: 'leases' })
     await w.until('the second leads', () => holder(w).includes(second))
     const handedOver = w.clock.now()
     await w.until('the pods are served', () => node.served)
-    w.api.faults.unavailable(false, first)
     await w.clock.advance(60_000)
     await w.atRest()
     assert.deepEqual(

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type NodeCr, nodeCrs } from '#kube/crd/node.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { nodes } from '#kube/reflect/node.ts'
 import { World } from './world.ts'
 
 async function twoNodes(w: World) {
@@ -38,6 +39,34 @@ test('a Node CR that cannot be read: said so, and the other nodes are served', a
   await w.until('the other node is served', () => healthy.served)
   w.api.put(nodeCrs, { ...good, spec: good.spec })
   await w.atRest()
+})
+
+test('a Kubernetes node that cannot be read is no node that has left', async () => {
+  await using w = await World.make()
+  const { sick, healthy } = await twoNodes(w)
+  const object = w.api.read(nodes, 'node-1')
+  assert.ok(object)
+  const before = w.enis().map(e => e.id)
+  for (const restart of [false, true]) {
+    assert.throws(() => w.api.put(nodes, { ...object, spec: { providerID: 42 } as never }), /Node node-1: spec\.providerID/)
+    if (restart) w.restart()
+    else {
+      w.api.faults.disconnect()
+      w.api.faults.compact()
+    }
+    await w.until('it is told', () => w.warnings('node-1').some(m => /Node node-1: spec\.providerID/.test(m)))
+    healthy.add(`other-${restart}-1`, `other-${restart}-2`, `other-${restart}-3`)
+    await w.until('the other node is served', () => healthy.served)
+    await w.clock.advance(180_000)
+    assert.deepEqual(
+      before.filter(id => !w.enis().some(e => e.id === id)),
+      [],
+      'its ENIs stay',
+    )
+    w.api.put(nodes, object)
+    sick.add(`pod-${restart}-1`, `pod-${restart}-2`)
+    await w.atRest()
+  }
 })
 
 test('an address in a Node CR that is none: removed, and said so', async () => {

@@ -41,3 +41,22 @@ test('the budget of an API is short: pods are served all the same, and giving ba
   await w.atRest(600_000)
   assert.ok(w.wire.count('UnassignPrivateIpAddresses') < 60)
 })
+
+test('comparing many nodes with the cloud uses up the budget: a waiting pod goes first', async () => {
+  await using w = await World.make()
+  w.controlplane({ syncPeriod: 10_000 }, { DescribeNetworkInterfaces: 30 })
+  const others = await Promise.all(Array.from({ length: 12 }, (_, i) => w.join(`other-${i}`)))
+  await w.until('every node has an ENI', () => others.every(n => w.nics(n.name).some(nic => nic.status === 'InUse')), 600_000)
+  await w.clock.advance(300_000)
+  const node = await w.join('node-1')
+  const start = w.clock.now()
+  node.add('pod-1')
+  await w.until('the pod is served', () => node.served)
+  const took = w.clock.now() - start
+  assert.ok(took < 30_000, `${took / 1000} s`)
+  const waited = others[0]
+  waited?.add('pod-2', 'pod-3', 'pod-4')
+  const again = w.clock.now()
+  await w.until('the pods of a compared node are served', () => waited?.served === true)
+  assert.ok(w.clock.now() - again < 30_000, `${(w.clock.now() - again) / 1000} s`)
+})

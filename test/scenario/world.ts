@@ -109,14 +109,14 @@ export class World implements AsyncDisposable {
     })
   }
 
-  /** Starts a controlplane replica under leader election; returns its name as a client of the API server. */
-  controlplane(changes: Partial<ControllerOptions> = {}): string {
+  /** Starts a controlplane replica under leader election, with its own limits (calls per minute, by API); returns its name as a client of the API server. */
+  controlplane(changes: Partial<ControllerOptions> = {}, limits: Readonly<Record<string, number>> = {}): string {
     const hostname = `controlplane-${++this.#replicas}`
     const { clock } = this
     const kube = this.api.client(hostname)
     const endpoints = { scheme: 'http', region: 'cn-lab', host: { ecs: this.#endpoint, vpc: this.#endpoint } } as const
     const rpc = (product: 'ecs' | 'vpc') => makeRpc(product, endpoints, () => this.credentials(), this.wire.as(hostname), clock)
-    const throttle = makeThrottle(clock)
+    const throttle = makeThrottle(clock, limits)
     const observer = { called: () => undefined, waited: () => undefined }
     const cloudFor = governed({ ...makeEcs(rpc('ecs')), ...makeVpc(rpc('vpc')) }, { clock, throttle, observer })
     const options = { ...defaultControllerOptions, clusterId, vpcId, syncPeriod: 30_000, ...changes }
