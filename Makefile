@@ -59,3 +59,8 @@ demo: setup ## a cluster with Terway, traffic and a tour; PODS=40, KEEP=1 leaves
 	@$(NODE) lab/demo/main.ts
 chaos: setup ## pods come and go while everything is killed, then all is accounted for; SECONDS=120, SEED=7 replays, NODES=3
 	@SECONDS=$(or $(SECONDS),120) SEED=$(SEED) NODES=$(or $(filter-out 2,$(NODES)),3) $(NODE) lab/chaos/main.ts
+
+.PHONY: bench
+bench: export PACKAGES := bench/packages.txt
+bench: setup build ## measure, and update docs/benchmarks.md: BENCH='cni pool', QUICK=1 tries out and publishes nothing
+	@$(NODE) bench/main.ts $(BENCH)

@@ -127,6 +127,7 @@ await isolated(async dir => {
   const parts = await phases(terway)
   const alone = await kernelAlone()
   const shimTimes = await shimAlone(terway)
+  await terway.daemon.remove()
   const each = (side: Side['name'], of: (r: Round) => number) => found[side].map(of)
   const vs = (figure: string, of: (r: Round) => number, baseline: string | null = null) =>
     row(figure, ratios(each('terway', of), each('ptp', of)), baseline)

@@ -4,6 +4,7 @@
 // nothing. `--show` runs nothing and shows what bench/out holds.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { quick } from './measure/machine.ts'
 import { type Benchmark, draw, measured, updatePage } from './show/page.ts'
@@ -35,6 +36,8 @@ const named = args.filter(a => a !== '--show')
 const unknown = named.filter(n => !benchmarks.some(b => b.name === n))
 if (unknown.length > 0) throw new Error(`no benchmark ${unknown.join(', ')}: there are ${benchmarks.map(b => b.name).join(' ')}`)
 const wanted = benchmarks.filter(b => named.length === 0 || named.includes(b.name))
+// Before the first one: later ones would see the load that we made ourselves.
+process.env.TERWAY_BENCH_LOAD ??= loadavg()[0]?.toFixed(2)
 const failed: string[] = []
 if (!args.includes('--show')) for (const { name } of wanted) if (!(await run(name))) failed.push(name)
 draw(wanted)

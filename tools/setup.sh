@@ -3,6 +3,7 @@
 # From nothing but Debian, make and git to a checkout that works. Idempotent; adds what is missing, never removes or replaces.
 #   tools/setup.sh --base   compilers, Node 26 and the npm packages: enough for types, unit tests and `make build`
 #   tools/setup.sh          also Kubernetes, containerd and helm for the lab (tools/setup/main.ts)
+#   PACKAGES=list.txt       also the Debian packages of another list
 # Bash only as far as the first Node; PATH gets what Debian keeps for root, so that `command -v` finds it for everybody.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,7 +43,7 @@ install_packages() {
   while read -r package proof rest; do
     case $package in '#'* | '') continue ;; esac
     present "$proof" || missing+=("$package")
-  done <tools/packages.txt
+  done < <(cat tools/packages.txt ${PACKAGES:-})
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "setup: not there: ${missing[*]}. Only root on Debian can have them installed; what needs them will fail." >&2

@@ -6,9 +6,12 @@ import { join } from 'node:path'
 import { callCni } from '../../test/support/cni-client.ts'
 import { until } from '../../test/support/until.ts'
 import { root } from '../../tools/components.ts'
+import { outDir } from '../measure/row.ts'
 
 const cniSocket = '/run/eni/cni.socket'
 const debugSocket = '/run/eni/eni_debug.socket'
+/** PROFILE=1: a CPU profile for the browser's developer tools, written when terwayd is stopped. It costs time: not for figures. */
+const profile = process.env.PROFILE === '1' ? ['--cpu-prof', `--cpu-prof-dir=${join(outDir, 'profile')}`] : []
 export const shim = join(root, 'build', 'terway')
 
 /** The bundled terwayd (make build) as the DaemonSet starts it, in this bench machine. It ends with the machine. */
@@ -21,7 +24,7 @@ export class Terwayd {
     writeFileSync('/etc/eni/10-terway.conf', '{"cniVersion":"1.0.0","name":"terway","type":"terway"}')
     this.log = join(o.dir, 'terwayd.log')
     const out = openSync(this.log, 'a')
-    const args = [...nodeOptions(), join(root, 'dist', 'terwayd.mjs'), '-config', '/etc/eni/eni_conf', '-log-level', 'info']
+    const args = [...nodeOptions(), ...profile, join(root, 'dist', 'terwayd.mjs'), '-config', '/etc/eni/eni_conf', '-log-level', 'info']
     const env = { PATH: process.env.PATH, NODE_NAME: o.nodeName, POD_NAMESPACE: 'kube-system' }
     this.process = spawn(process.execPath, [...args, '--kubeconfig', o.kubeconfig], { env, stdio: ['ignore', out, out], cwd: '/' })
     closeSync(out)

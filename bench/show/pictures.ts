@@ -10,7 +10,7 @@ const theirs = 1
 /** The picture of one benchmark; undefined when its figures say more as a table. */
 export function pictureOf(benchmark: string, rows: readonly Row[], series: Series | undefined): string | undefined {
   const found = new Map(rows.map(r => [r.figure, r]))
-  const panels = (pictures[benchmark] ?? (() => []))(found, series)
+  const panels = (pictures[benchmark] ?? (() => []))(found, series).filter(p => p.elements.length > 0)
   return panels.length === 0 ? undefined : svg(panels)
 }
 
@@ -32,14 +32,7 @@ const pictures: Readonly<Record<string, Picture>> = {
       ...bar(rows, 'cni.add100.ms', 'terway', ours, against(rows, 'cni.add100.vs_ptp', 'cni.ptp.add100.ms')),
       ...bar(rows, 'cni.ptp.add100.ms', 'ptp', theirs),
     ]),
-    stack(
-      'Where the time of an ADD goes (median of each part)',
-      'ms',
-      ['shim', 'parse', 'pod', 'lease', 'ledger', 'kernel'].map(part => ({
-        label: part,
-        value: rows.get(`cni.add.phase.${part}.ms`)?.value ?? 0,
-      })),
-    ),
+    stack('Where the time of an ADD goes (median of each part)', 'ms', partsOf(rows)),
   ],
   'terwayd-memory': (rows, series) => [
     bars('Resident memory of terwayd', 'MB', [
@@ -71,6 +64,13 @@ const pictures: Readonly<Record<string, Picture>> = {
       ...bar(rows, 'pod.ptp.ready.ms', 'ptp', theirs),
     ]),
   ],
+}
+
+function partsOf(rows: ReadonlyMap<string, Row>): readonly { readonly label: string; readonly value: number }[] {
+  return [...rows.values()].flatMap(({ figure, value }) => {
+    const label = /^cni\.add\.phase\.(\w+)\.ms$/.exec(figure)?.[1]
+    return label === undefined ? [] : [{ label, value }]
+  })
 }
 
 function bar(rows: ReadonlyMap<string, Row>, figure: string, label: string, color: number, goal?: number): readonly Bar[] {

@@ -12,7 +12,7 @@ const style = `text{font:12px system-ui,sans-serif;fill:#333}.title{font-weight:
 .c5{fill:#c0565b;stroke:#c0565b}.line{fill:none;stroke-width:2}.whisker{stroke:#333;stroke-width:1}
 @media (prefers-color-scheme:dark){text{fill:#ddd}.axis{stroke:#777}.whisker{stroke:#ddd}.goal{stroke:#f77}.goal-text{fill:#f77}.c0{fill:#5c9ee6;stroke:#5c9ee6}.c1{fill:#888;stroke:#888}}`
 
-/** A part of a picture: its height, and its elements with the origin at its own top left corner. */
+/** A part of a picture, without elements when there is nothing to show: its height, and its elements with the origin at its own top left corner. */
 export interface Panel {
   readonly height: number
   readonly elements: readonly string[]
@@ -42,6 +42,7 @@ export interface Bar {
 
 /** Bars with their values on a common scale; whiskers show the spread, cut off at the panel's edge. */
 export function bars(title: string, unit: string, items: readonly Bar[]): Panel {
+  if (items.length === 0) return { height: 0, elements: [] }
   const most = Math.max(...items.flatMap(b => [b.value * 1.1, b.goal ?? 0, Math.min(b.spread?.[1] ?? 0, b.value * 1.6)]), 1e-9)
   const x = (value: number) => left + (Math.min(value, most) / most) * (width - left - right)
   const elements = [text(0, 12, title, 'title')]
@@ -60,6 +61,7 @@ export function bars(title: string, unit: string, items: readonly Bar[]): Panel 
 /** One bar in parts, with a legend. */
 export function stack(title: string, unit: string, parts: readonly { readonly label: string; readonly value: number }[]): Panel {
   const total = parts.reduce((sum, p) => sum + p.value, 0)
+  if (total === 0) return { height: 0, elements: [] }
   const elements = [text(0, 12, title, 'title')]
   let at = 0
   for (const [i, { label, value }] of parts.entries()) {
