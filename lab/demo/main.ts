@@ -15,15 +15,16 @@ import { agree } from './step-7-agree.ts'
  * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 NAME=demo. KEEP=1 (the default) leaves the
  * cluster running; KEEP=0 removes it. Exits with 1 when any check failed.
  */
-const number = (name: string, fallback: number) => {
+const number = (name: string, fallback: number, least: number) => {
   const value = Number(process.env[name] || fallback)
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`${name}=${process.env[name]}: a whole number from 1`)
+  if (!Number.isSafeInteger(value) || value < least) throw new Error(`${name}=${process.env[name]}: a whole number from ${least}`)
   return value
 }
+const nodes = number('NODES', 3, 2)
 const options: Options = {
   name: process.env.NAME || 'demo',
-  nodes: number('NODES', 3),
-  pods: number('PODS', 40),
+  nodes,
+  pods: number('PODS', 40, 2 * nodes),
   keep: process.env.KEEP !== '0',
 }
 const report = new Report()
@@ -40,10 +41,14 @@ async function tour(): Promise<void> {
   if (lab === undefined) return
   const demo: Demo = { options, report, lab }
   await report.step('Install Terway', () => installTerway(demo))
-  await report.step(`An application of ${options.pods} pods`, () => startApplication(demo))
-  await report.step('Addresses and traffic', () => checkTraffic(demo))
-  await report.step('Scale to nothing: addresses go back', () => shrink(demo))
-  await report.step('Do all witnesses agree?', () => agree(demo))
+  try {
+    await report.step(`An application of ${options.pods} pods`, () => startApplication(demo))
+    await report.step('Addresses and traffic', () => checkTraffic(demo))
+    await report.step('Scale to nothing: addresses go back', () => shrink(demo))
+  } finally {
+    // Also, and even more so, when something went wrong before.
+    await report.step('Do all witnesses agree?', () => agree(demo))
+  }
 }
 
 /** The step that threw has said why; what is left is to clean up and to count. */
