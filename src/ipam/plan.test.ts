@@ -141,7 +141,8 @@ test('an ENI leaves step by step, only when every address is acknowledged; one r
   const leaving = (states: string, seen: PoolEni['seen']) => run(poolWith([eni('eni-1', states, { status: 'Deleting', seen })])).actions
   assert.deepEqual(leaving('aam', 'InUse'), [])
   assert.deepEqual(leaving('aaa', 'InUse'), [{ do: 'detach', eniId: 'eni-1' }])
-  assert.deepEqual(leaving('aaa', 'Detaching'), [])
+  assert.deepEqual(leaving('aaa', 'Detaching'), [{ do: 'detach', eniId: 'eni-1' }])
+  assert.deepEqual(leaving('aaa', 'Deleting'), [{ do: 'delete-eni', eniId: 'eni-1' }])
   assert.deepEqual(leaving('aaa', 'Available'), [{ do: 'delete-eni', eniId: 'eni-1' }])
   assert.deepEqual(leaving('aaa', 'absent'), [{ do: 'forget-eni', eniId: 'eni-1' }])
   assert.deepEqual(leaving('ara', 'InUse'), [{ do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-1'], keepEni: true }])

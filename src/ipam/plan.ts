@@ -261,8 +261,9 @@ function removal(pool: Pool, e: PoolEni): readonly CloudAction[] {
   const ask = e.addresses.filter(a => pool.binding === 'local' && ['unasked', 'idle', 'barred', 'invalid'].includes(a.state)).map(a => a.ip)
   if (ask.length > 0) return [{ do: 'mark-release', eniId: e.id, addresses: ask, whole: true }]
   if (e.addresses.some(a => a.state === 'marked')) return []
-  if (e.seen === 'InUse') return [{ do: 'detach', eniId: e.id }]
-  if (e.seen === 'Available') return [{ do: 'delete-eni', eniId: e.id }]
+  // One that is on its way is asked for again now and then: the way to get a stuck one going, says the ECS reference.
+  if (e.seen === 'InUse' || e.seen === 'Detaching') return [{ do: 'detach', eniId: e.id }]
+  if (e.seen === 'Available' || e.seen === 'Deleting') return [{ do: 'delete-eni', eniId: e.id }]
   return e.seen === 'absent' ? [{ do: 'forget-eni', eniId: e.id }] : []
 }
 

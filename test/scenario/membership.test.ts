@@ -29,6 +29,15 @@ test('the Kubernetes node is deleted while its instance lives: its ENIs are take
   assert.ok(w.log.some(line => line.includes('node has left')))
 })
 
+test('the Kubernetes node is deleted, and the detachment of its ENI gets stuck: asking again gets it going', async () => {
+  await using w = await World.make()
+  const node = await w.oneNode()
+  for (const action of ['DetachNetworkInterface', 'DeleteNetworkInterface']) w.simulator.addFault({ kind: 'stuck', action, count: 1 })
+  await leave(w, node)
+  await w.until('the Node CR is gone', () => w.cr('node-1') === undefined, 300_000)
+  assert.deepEqual(w.enis(), [])
+})
+
 test('the node comes back within the grace', async () => {
   await using w = await World.make()
   const node = await w.oneNode()

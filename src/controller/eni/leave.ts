@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isCloudError } from '#cloud/errors.ts'
 import type { Eni } from '#cloud/port.ts'
-import { resolve, type Work } from '#controller/eni/perform.ts'
+import { moveInterval, resolve, type Work } from '#controller/eni/perform.ts'
 import { fold } from '#controller/eni/record.ts'
 import type { NodeRounds, RoundContext } from '#controller/eni/round.ts'
 import { dropNic, nicsOf } from '#controller/eni/status.ts'
@@ -69,8 +69,10 @@ async function step(work: Work, eni: Eni, instanceId: string): Promise<void> {
   const cloud = work.cloudFor('reclaim', work.node.metadata.name)
   work.assertLeader()
   try {
-    if (eni.status === 'InUse') await cloud.detachEni({ eniId: eni.id, instanceId: eni.instanceId ?? instanceId })
-    else if (eni.status === 'Available') await cloud.deleteEni(eni.id)
+    const due = (what: string) => work.memory.mayTry(`${what}/${eni.id}`, work.clock.now(), moveInterval)
+    if ((eni.status === 'InUse' || eni.status === 'Detaching') && due('detach'))
+      await cloud.detachEni({ eniId: eni.id, instanceId: eni.instanceId ?? instanceId })
+    else if ((eni.status === 'Available' || eni.status === 'Deleting') && due('delete')) await cloud.deleteEni(eni.id)
   } catch (e) {
     // Moving at the moment, or asked for twice because Describe lags: the next round sees it.
     if (!isCloudError(e, 'conflict')) throw e

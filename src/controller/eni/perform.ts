@@ -26,7 +26,7 @@ export interface Work {
 type Step = () => Promise<Outcome>
 
 /** How long a failed or accepted move of an ENI is left alone before it is asked for again. Milliseconds. */
-const moveInterval = 10_000
+export const moveInterval = 10_000
 
 /**
  * Makes the calls: intents first (left ones are repeated with their token), then moves and releases. ENIs work in parallel, the
