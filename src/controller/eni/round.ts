@@ -58,7 +58,8 @@ export class NodeRounds {
   readonly #barredSince = new Map<string, number>()
   readonly #toldStuck = new Set<string>()
   #writtenAt = Number.NEGATIVE_INFINITY
-  #adjustAt: number
+  /** The first pool adjustment is a whole period after the start: by then what a predecessor began is known. */
+  #adjustAt: number | undefined
   #growAt = Number.NEGATIVE_INFINITY
   #growFailures = 0
   #generation: number | undefined
@@ -71,7 +72,6 @@ export class NodeRounds {
     this.#c = context
     this.record = new NodeRecord(deps.kube, name)
     this.memory = new Memory(deps.clock.now(), options.windows)
-    this.#adjustAt = deps.clock.now() + options.adjustPeriod
   }
 
   async run(node: NodeCr): Promise<Round> {
@@ -89,6 +89,7 @@ export class NodeRounds {
     const podUids = new Set(pods.flatMap(p => p.metadata.uid ?? []))
     const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen: looked.seen, late: this.#late(bound) })
     this.#tellOfEnis(node, bound, pool)
+    this.#adjustAt ??= deps.clock.now() + this.#adjustPeriod(node)
     const adjust = deps.clock.now() >= this.#adjustAt
     const demand = demandOf(observed, pool, waitingPods(pods, bound, runtime), { adjust, now: deps.clock.wall() })
     const decided = deps.decisions.plan({ pool, demand, vSwitches })
@@ -207,10 +208,13 @@ export class NodeRounds {
   }
 
   #adjusted(node: NodeCr): void {
-    const period = node.spec.pool?.poolSyncPeriod
-    this.#adjustAt =
-      this.#c.deps.clock.now() + (period === undefined || period === '' ? this.#c.options.adjustPeriod : parseDuration(period))
+    this.#adjustAt = this.#c.deps.clock.now() + this.#adjustPeriod(node)
     this.#c.deps.observer.adjusted(this.name)
+  }
+
+  #adjustPeriod(node: NodeCr): number {
+    const period = node.spec.pool?.poolSyncPeriod
+    return period === undefined || period === '' ? this.#c.options.adjustPeriod : parseDuration(period)
   }
 
   #recorded(status: NodeStatus, plan: Plan, reclaimAt: string | undefined): NodeStatus {
@@ -323,7 +327,7 @@ export class NodeRounds {
     const { clock } = this.#c.deps
     const status = this.record.copy?.status ?? {}
     const nics = Object.values(status.networkInterfaces ?? {})
-    const times = [this.#adjustAt - clock.now(), Date.parse(status.nextSyncOpenAPITime ?? '') - clock.wall()]
+    const times = [(this.#adjustAt ?? 0) - clock.now(), Date.parse(status.nextSyncOpenAPITime ?? '') - clock.wall()]
     if (mirrorIn !== undefined) times.push(mirrorIn)
     // What was created is attached at once; then it is looked at every second.
     if (outcomes.some(o => o.was === 'created' || o.was === 'assigned' || o.was === 'unassigned')) times.push(0)
