@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { leaseOfRow } from '../../src/ipam/ledger-row.ts'
 import type { Lab, LabNode } from '../lab.ts'
-import { nodeDir } from '../names.ts'
+import { leasesOf } from '../ledger.ts'
 
 /** Somebody who holds an address, as one witness has it: a pod's network namespace in a kernel, or a container in a ledger. */
 export interface Holding {
@@ -46,26 +41,8 @@ async function inKernel(node: LabNode): Promise<Holding[]> {
     })
 }
 
-/** Leases in any state, from a copy: terwayd keeps the ledger locked. A copy torn by a write at that moment tells nothing. */
 function inLedger(lab: Lab, node: string): Holding[] {
-  const ledger = join(nodeDir(lab.names, node), 'disk', 'cni', 'terway', 'ledger.db')
-  if (!existsSync(ledger)) return []
-  const directory = mkdtempSync(join(tmpdir(), 'terway-chaos-ledger-'))
-  try {
-    const copy = join(directory, 'ledger.db')
-    for (const suffix of ['', '-wal']) if (existsSync(ledger + suffix)) copyFileSync(ledger + suffix, copy + suffix)
-    const db = new DatabaseSync(copy)
-    try {
-      const leases = db.prepare('SELECT * FROM lease').all().map(leaseOfRow)
-      return leases.flatMap(({ attachment, containerId: holder }) =>
-        attachment.v4 === undefined ? [] : [{ witness: 'ledger', node, holder, address: attachment.v4.address }],
-      )
-    } finally {
-      db.close()
-    }
-  } catch {
-    return []
-  } finally {
-    rmSync(directory, { recursive: true, force: true })
-  }
+  return (leasesOf(lab, node) ?? []).flatMap(({ attachment, containerId: holder }): Holding[] =>
+    attachment.v4 === undefined ? [] : [{ witness: 'ledger', node, holder, address: attachment.v4.address }],
+  )
 }
