@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isViolation, noMutation } from './cluster.ts'
+import { isolated, longLag, manyLateCalls, mutants } from './mutants.ts'
+import { history } from './scenario.ts'
+
+/** Fixed seeds: whether a mutant dies must not depend on luck. SEED=n replays the product in harsh surroundings only. */
+const seedsPerMutant = 25
+const replay = process.env.SEED
+
+for (const m of replay === undefined ? mutants : []) {
+  test(`mutant ${m.name} is noticed: ${m.lacks}`, async t => {
+    for (let seed = 1; seed <= seedsPerMutant; seed++) {
+      try {
+        await history(seed, 500, m.ports())
+      } catch (e) {
+        if (!isViolation(e)) throw e
+        t.diagnostic(e.message.slice(0, 160))
+        return
+      }
+    }
+    assert.fail(`${m.name} survived ${seedsPerMutant} histories`)
+  })
+}
+
+for (const [name, surroundings] of [
+  ['many late calls', manyLateCalls],
+  ['a Describe that lags 15 s', longLag],
+  ['daemons without an API server', isolated],
+] as const) {
+  test(`the product itself bears ${name}`, async () => {
+    for (const seed of replay === undefined ? [1, 2, 3] : [Number(replay)]) await history(seed, 400, { ...noMutation, surroundings })
+  })
+}
