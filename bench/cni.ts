@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { amount } from './measure/machine.ts'
 import { ratios, row, writeRows } from './measure/row.ts'
-import { median, percentile } from './measure/stats.ts'
+import { median, percentile, stretches } from './measure/stats.ts'
 import type { BenchCluster } from './node/cluster.ts'
 import { isolated } from './node/isolate.ts'
 import { addNetns, benchEni, makeNode, plugEni } from './node/network.ts'
@@ -137,7 +137,7 @@ await isolated(async dir => {
       each(side, r => of(r) / 1000),
     )
   const p = (q: number, what: 'add' | 'del') => (r: Round) => percentile(r[what], q)
-  const part = (name: string) => parts.get(name) ?? []
+  const part = (name: string) => stretches(parts.get(name) ?? [])
   const kernel = median(alone)
   writeRows('cni', [
     vs('cni.add.p50.vs_ptp', p(0.5, 'add'), 'cni.ptp.add.p50.ms'),
@@ -165,8 +165,8 @@ await isolated(async dir => {
       'cni.add.kernel_alone.ms',
     ),
     row('cni.add.daemon.ms', part('daemon')),
-    row('cni.add.kernel_alone.ms', alone),
-    row('cni.shim.ms', shimTimes),
+    row('cni.add.kernel_alone.ms', stretches(alone)),
+    row('cni.shim.ms', stretches(shimTimes)),
     ...['shim', ...steps].map(name => row(`cni.add.phase.${name}.ms`, part(name))),
   ])
 })

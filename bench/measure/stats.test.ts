@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { median, percentile, slope } from './stats.ts'
+import { median, percentile, slope, stretches } from './stats.ts'
 
 test('percentiles by nearest rank', () => {
   const values = Array.from({ length: 100 }, (_, i) => 100 - i)
@@ -39,4 +39,10 @@ test('the slope of a line through noise', () => {
     ) < 1e-9,
   )
   assert.throws(() => slope([[1, 1]]), /two points/)
+})
+
+test('medians of stretches', () => {
+  assert.deepEqual(stretches([1, 2, 9, 4, 5, 6, 7], 3), [2, 5, 7])
+  assert.deepEqual(stretches([3], 10), [3])
+  assert.deepEqual(stretches([], 10), [])
 })

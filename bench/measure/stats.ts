@@ -24,3 +24,9 @@ export function slope(points: readonly (readonly [x: number, y: number])[]): num
   if (!(square > 0)) throw new Error('a line needs two points')
   return points.reduce((sum, [x, y]) => sum + (x - mx) * (y - my), 0) / square
 }
+
+/** Medians of `count` equal stretches of a long series, so that its spread is that of rounds and not of single events. */
+export function stretches(values: readonly number[], count = 10): number[] {
+  const size = Math.max(1, Math.ceil(values.length / count))
+  return Array.from({ length: Math.ceil(values.length / size) }, (_, i) => median(values.slice(i * size, (i + 1) * size)))
+}
