@@ -24,7 +24,7 @@ export async function shrink({ lab, report }: Demo): Promise<void> {
     return since()
   })
   report.say(
-    `the pool keeps at most ${settings.maxPoolSize} and at least ${settings.minPoolSize} idle addresses per node; a released address rests 30 s before it may be given away or back`,
+    `the pool keeps at most ${settings.maxPoolSize} and at least ${settings.minPoolSize} idle addresses per node; what is more goes back to the cloud once the node has agreed`,
   )
   let shown = ''
   await report.check(

@@ -15,6 +15,11 @@ const announced: readonly { readonly reason: string; readonly message: RegExp; r
   { reason: 'FailedScheduling', message: /not-ready|no nodes available/, why: 'pods are created while the nodes have no CNI plugin yet' },
   { reason: 'CgroupV1', message: /maintenance mode/, why: "this machine's cgroup v1, which the kubelet uses" },
   {
+    reason: 'FailedMount',
+    message: /kube-root-ca\.crt" not found|failed to sync (configmap|secret) cache: timed out/,
+    why: 'pods that are created in the first seconds of a cluster',
+  },
+  {
     reason: 'Unhealthy',
     message: /probe failed: .*(:9129\/healthz|:8080\/readyz|statuscode: 503)/,
     why: "Terway's own pods before they are ready: the application has no probes",
