@@ -190,14 +190,17 @@ export class Election {
     throw new AppError('not-leader', `${this.identity} does not hold lease ${this.namespace}/${this.name} for certain any more`)
   }
 
-  /** As client-go does: the holder is emptied and the duration cut to a second, so that the next one may start at once. Best effort. */
+  /**
+   * The duration is cut to a second, so that the next one may start soon. client-go empties the holder too; ours stays named,
+   * because the daemons bind addresses by themselves for as long as a controller of ours led last (docs/addresses.md). Best effort.
+   */
   private async release(): Promise<void> {
     this.certainUntil = Number.NEGATIVE_INFINITY
     try {
       const present = await this.kube.get(leases, this.name, this.namespace)
       if (present?.spec?.holderIdentity !== this.identity) return
       const time = microTime(this.clock.wall())
-      const spec = { ...present.spec, holderIdentity: '', leaseDurationSeconds: 1, acquireTime: time, renewTime: time }
+      const spec = { ...present.spec, leaseDurationSeconds: 1, acquireTime: time, renewTime: time }
       await this.kube.replace(leases, { ...present, spec })
     } catch {
       // It expires by itself.
