@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type CloudAction, type Demand, idle, type PlanInput, plan, underway } from '#ipam/plan.ts'
+import type { CloudAction, Demand, PlanInput } from '#ipam/action.ts'
+import { idle, plan, underway } from '#ipam/plan.ts'
 import { type AddressState, type Pool, type PoolAddress, type PoolEni, podsOf, type Stack, serves, sum } from '#ipam/pool.ts'
 
 /** Mulberry32: a small seeded generator, so that a failing case can be replayed. */

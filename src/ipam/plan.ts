@@ -1,73 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { VSwitch } from '#cloud/port.ts'
 import type { Priority } from '#cloud/throttle.ts'
+import type { CloudAction, Plan, PlanInput } from '#ipam/action.ts'
 import { type Pool, type PoolEni, podsOf, podsServed, serves, sum } from '#ipam/pool.ts'
 import { surplusMarks } from '#ipam/surplus.ts'
-
-/**
- * What to do with one node's addresses, most urgent first. `record` actions only change the Node CR; the others are one cloud
- * call each (assign: one per family).
- */
-export type CloudAction =
-  /** Record: the cloud reports the ENI attached. */
-  | { readonly do: 'settle'; readonly eniId: string }
-  /** Record: ask the daemon to give addresses back; `whole`: the ENI with all of them. */
-  | { readonly do: 'mark-release'; readonly eniId: string; readonly addresses: readonly string[]; readonly whole: boolean }
-  /** Record: the daemon refused; a refusal on an ENI under removal cancels the removal. */
-  | { readonly do: 'unmark'; readonly eniId: string; readonly addresses: readonly string[]; readonly keepEni: boolean }
-  /** Record: forget addresses that are ours no more, or a primary address that was barred for a removal that did not happen. */
-  | { readonly do: 'forget-addresses'; readonly eniId: string; readonly addresses: readonly string[] }
-  /** Record: the ENI does not exist any more. */
-  | { readonly do: 'forget-eni'; readonly eniId: string }
-  | { readonly do: 'attach'; readonly eniId: string; readonly priority: Priority }
-  | {
-      readonly do: 'assign'
-      readonly eniId: string
-      readonly vSwitchId: string
-      readonly ipv4: number
-      readonly ipv6: number
-      readonly priority: Priority
-    }
-  | {
-      readonly do: 'create-eni'
-      readonly vSwitchId: string
-      readonly type: 'Secondary' | 'Trunk'
-      readonly ipv4: number
-      readonly ipv6: number
-      readonly priority: Priority
-    }
-  | { readonly do: 'unassign'; readonly eniId: string; readonly ipv4: readonly string[]; readonly ipv6: readonly string[] }
-  | { readonly do: 'detach'; readonly eniId: string }
-  | { readonly do: 'delete-eni'; readonly eniId: string }
-
-export interface Demand {
-  /** Pods scheduled to the node without an address. */
-  readonly waiting: number
-  readonly min: number
-  readonly max: number
-  /** Addresses of a one-time warm-up that are still to be obtained. */
-  readonly warmUpRemaining: number
-  /** The pool period has passed: surplus may be given back. */
-  readonly adjust: boolean
-  /** Idle addresses to give back beyond the surplus (idle reclaim), never below min. */
-  readonly reclaimExtra: number
-}
-
-export interface PlanInput {
-  readonly pool: Pool
-  readonly demand: Demand
-  /** Usable vSwitches of the node's zone in order of preference, with free counts; blocked ones have 0. */
-  readonly vSwitches: readonly Pick<VSwitch, 'id' | 'availableIpCount' | 'cidr6'>[]
-}
-
-export interface Plan {
-  readonly actions: readonly CloudAction[]
-  /** Pods' worth of addresses that ENIs on their way have room for: assigned once they are attached. */
-  readonly later: number
-  /** Pods' worth of addresses that nothing can provide now, and why. */
-  readonly unmet: number
-  readonly reasons: readonly string[]
-}
 
 /** Addresses in one assign or unassign call. */
 export const batch = 10

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CloudAction, PlanInput } from '#ipam/plan.ts'
+import type { CloudAction, PlanInput } from '#ipam/action.ts'
 import { type Pool, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
 
 /**

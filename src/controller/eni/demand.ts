@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { BindablePod } from '#controller/eni/bind.ts'
-import { type Demand, idle } from '#ipam/plan.ts'
+import type { Demand } from '#ipam/action.ts'
+import { idle } from '#ipam/plan.ts'
 import { isLive, type Pool, podsServed } from '#ipam/pool.ts'
 import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Outcome } from '#controller/eni/record.ts'
 import { nicsOf, putNic, withCondition } from '#controller/eni/status.ts'
-import type { Plan } from '#ipam/plan.ts'
+import type { Plan } from '#ipam/action.ts'
 import type { Nic, NodeStatus } from '#kube/crd/node.ts'
 import type { EventInput } from '#kube/port.ts'
 import type { Node } from '#kube/reflect/node.ts'

@@ -3,7 +3,7 @@
 import type { CloudError } from '#cloud/errors.ts'
 import type { Eni, VSwitch } from '#cloud/port.ts'
 import { addAddresses, dropIntent, dropNic, editAddresses, editNic, nicOf, putIntent, putNic, withStatus } from '#controller/eni/status.ts'
-import type { CloudAction } from '#ipam/plan.ts'
+import type { CloudAction } from '#ipam/action.ts'
 import type { Intent, NodeSpec, NodeStatus } from '#kube/crd/node.ts'
 
 /** Fresh names and the time, for what is written. */
