@@ -15,7 +15,7 @@ import { shim } from './node/terwayd.ts'
 
 const rounds = amount(20, 2)
 /** Pods of a round that come one after the other, and pods that come at once. */
-const serial = amount(100, 10)
+const serial = amount(100, 20)
 const burst = 100
 const phased = amount(200, 10)
 const shims = amount(500, 20)
@@ -27,6 +27,8 @@ interface Round {
   /** From the first DEL until the kernel is clean. */
   readonly drain: number
   readonly addAtOnce: number
+  /** CPU time of one pod's ADD and DEL; what the API server does is not in it. */
+  readonly cpu: number
 }
 
 let pods = 0
@@ -34,20 +36,27 @@ let pods = 0
 async function oneRound(side: Side, cluster: BenchCluster): Promise<Round> {
   const add: number[] = []
   const made: BenchPod[] = []
+  let cpu = 0
+  const call = async (command: 'ADD' | 'DEL', pod: BenchPod) => {
+    const measured = await side.runner.one(side.job(command, pod))
+    cpu += measured.cpuUs
+    return measured.us
+  }
+  const daemonBefore = side.daemonCpuMs()
   for (let i = 0; i < serial; i++) {
     const name = `pod-${++pods}`
     const pod = { name, uid: await cluster.createPod(name, side.nodeName), sandbox: i }
     made.push(pod)
-    add.push((await side.runner.one(side.job('ADD', pod))).us)
+    add.push(await call('ADD', pod))
   }
   const del: number[] = []
   const began = performance.now()
-  for (const pod of made) del.push((await side.runner.one(side.job('DEL', pod))).us)
+  for (const pod of made) del.push(await call('DEL', pod))
   await side.settled()
   const drain = (performance.now() - began) * 1000
+  cpu += (side.daemonCpuMs() - daemonBefore) * 1000
   await cluster.deletePods()
-  const addAtOnce = await atOnce(side, cluster)
-  return { add, del, drain, addAtOnce }
+  return { add, del, drain, addAtOnce: await atOnce(side, cluster), cpu: cpu / serial }
 }
 
 async function atOnce(side: Side, cluster: BenchCluster): Promise<number> {
@@ -145,6 +154,7 @@ await isolated(async dir => {
     vs('cni.del.p50.vs_ptp', p(0.5, 'del'), 'cni.ptp.del.p50.ms'),
     vs('cni.drain.vs_ptp', r => r.drain),
     vs('cni.add100.vs_ptp', r => r.addAtOnce, 'cni.ptp.add100.ms'),
+    vs('cni.pod.cpu.vs_ptp', r => r.cpu, 'cni.ptp.pod.cpu.ms'),
     ms('cni.add.p50.ms', 'terway', p(0.5, 'add')),
     ms('cni.add.p99.ms', 'terway', p(0.99, 'add')),
     row('cni.add.p999.ms', [
@@ -155,6 +165,8 @@ await isolated(async dir => {
     ]),
     ms('cni.del.p50.ms', 'terway', p(0.5, 'del')),
     ms('cni.add100.ms', 'terway', r => r.addAtOnce),
+    ms('cni.pod.cpu.ms', 'terway', r => r.cpu),
+    ms('cni.ptp.pod.cpu.ms', 'ptp', r => r.cpu),
     ms('cni.ptp.add.p50.ms', 'ptp', p(0.5, 'add')),
     ms('cni.ptp.add.p99.ms', 'ptp', p(0.99, 'add')),
     ms('cni.ptp.del.p50.ms', 'ptp', p(0.5, 'del')),

@@ -9,7 +9,7 @@
 //     job: PROGRAM NETNS|- ADDRESS|- STDIN NAME=VALUE...
 //
 // Each job is answered by one line of JSON: exit code, microseconds from its start to its exit, microseconds from the start
-// of the first job to its exit, the round trip of a ping from NETNS to ADDRESS after all jobs (-1: none came back), and the
+// of the first job to its exit, CPU time of it and of the processes it waited for, the round trip of a ping from NETNS to ADDRESS after all jobs (-1: none came back), and the
 // output of a job that failed.
 #include <arpa/inet.h>
 #include <errno.h>
@@ -45,6 +45,7 @@ struct job {
   size_t count;
   pid_t pid;
   int in, out, status;
+  long cpu;
   struct timespec start, end;
 };
 
@@ -132,13 +133,15 @@ static void start(struct job *j) {
 static void collect(size_t count) {
   for (size_t left = count; left > 0;) {
     int status;
-    pid_t pid = wait4(-1, &status, 0, NULL);
+    struct rusage used;
+    pid_t pid = wait4(-1, &status, 0, &used);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (pid < 0) die("wait4");
     for (size_t i = 0; i < count; i++) {
       if (jobs[i].pid != pid) continue;
       jobs[i].end = now;
+      jobs[i].cpu = (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000L + used.ru_utime.tv_usec + used.ru_stime.tv_usec;
       jobs[i].status = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
       left--;
     }
@@ -215,7 +218,8 @@ static void run(size_t count) {
   for (size_t i = 0; i < count; i++) {
     struct job *j = &jobs[i];
     int wanted = j->status == 0 && strcmp(j->fields[2], "-") != 0;
-    printf("{\"exit\":%d,\"us\":%ld,\"sinceStartUs\":%ld", j->status, micros(&j->start, &j->end), micros(&jobs[0].start, &j->end));
+    printf("{\"exit\":%d,\"us\":%ld,\"sinceStartUs\":%ld,\"cpuUs\":%ld", j->status, micros(&j->start, &j->end),
+           micros(&jobs[0].start, &j->end), j->cpu);
     if (wanted) printf(",\"pingUs\":%ld", ping(j->fields[1], j->fields[2]));
     if (j->status != 0) print_output(j->out);
     printf("}\n");

@@ -21,6 +21,12 @@ export const figures: Readonly<Record<string, Figure>> = {
   'cni.add.p999.ms': { unit: 'ms', what: 'the same, slowest of a thousand, all rounds together' },
   'cni.del.p50.ms': { unit: 'ms', what: 'DEL, process start to exit, median' },
   'cni.add100.ms': { unit: 'ms', what: 'ADDs at once: time to the last one' },
+  'cni.pod.cpu.vs_ptp': {
+    unit: 'ratio',
+    what: "CPU time of a pod's ADD and DEL, the daemon with all it does besides included, against ptp",
+  },
+  'cni.pod.cpu.ms': { unit: 'ms', what: "CPU time of a pod's ADD and DEL, the daemon with all it does besides included" },
+  'cni.ptp.pod.cpu.ms': { unit: 'ms', what: 'the baseline: the same of ptp + host-local' },
   'cni.ptp.add.p50.ms': { unit: 'ms', what: 'the baseline: ADD of ptp + host-local, median' },
   'cni.ptp.add.p99.ms': { unit: 'ms', what: 'the baseline: the same, slowest of a hundred' },
   'cni.ptp.del.p50.ms': { unit: 'ms', what: 'the baseline: DEL of ptp + host-local, median' },

@@ -34,6 +34,8 @@ export interface Side {
   netns(pod: BenchPod): string
   /** Until the kernel is as it was before the first ADD. */
   settled(): Promise<void>
+  /** CPU time in milliseconds that processes of this side have used which no job waits for. */
+  daemonCpuMs(): number
 }
 
 interface SideOptions {
@@ -42,17 +44,19 @@ interface SideOptions {
   readonly program: string
   readonly conf: object
   readonly settled: () => Promise<void>
+  readonly daemonCpuMs: () => number
 }
 
 const netnsOf = (side: string, sandbox: number) => `/run/netns/${side}-${sandbox}`
 
-function makeSide({ name, runner, program, conf, settled }: SideOptions): Side {
+function makeSide({ name, runner, program, conf, settled, daemonCpuMs }: SideOptions): Side {
   const stdin = JSON.stringify(conf)
   return {
     name,
     runner,
     nodeName: `node-${name}`,
     settled,
+    daemonCpuMs,
     netns: pod => netnsOf(name, pod.sandbox),
     job: (command, pod) => {
       const netns = netnsOf(name, pod.sandbox)
@@ -85,6 +89,7 @@ export async function ptpSide(dir: string, sandboxes: number): Promise<Side> {
     program: '/usr/lib/cni/ptp',
     conf: { cniVersion: version, name: 'bench', type: 'ptp', ipMasq: false, mtu: 1500, ipam },
     settled: async () => {},
+    daemonCpuMs: () => 0,
   })
 }
 
@@ -108,7 +113,7 @@ export async function terwaySide(dir: string, sandboxes: number): Promise<Terway
   const runner = new Runner()
   await makeSandboxes(runner, 'terway', sandboxes)
   const conf = { cniVersion: version, name: 'terway', type: 'terway' }
-  const side = makeSide({ name: 'terway', runner, program: shim, conf, settled: () => daemon.settled() })
+  const side = makeSide({ name: 'terway', runner, program: shim, conf, settled: () => daemon.settled(), daemonCpuMs: () => daemon.cpuMs() })
   return { ...side, daemon, cluster }
 }
 

@@ -20,6 +20,8 @@ export interface Measured {
   readonly us: number
   /** From the start of the first process of the call to the exit of this one. */
   readonly sinceStartUs: number
+  /** CPU time of this process and of those it waited for. */
+  readonly cpuUs: number
   /** -1: no answer. */
   readonly pingUs?: number
   readonly output?: string

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { callCni } from '../../test/support/cni-client.ts'
@@ -70,13 +70,16 @@ export class Terwayd {
     return Number(kb) / 1024
   }
 
-  async leases(): Promise<number> {
-    return (JSON.parse(await this.#get('/debug/state')) as { leases: unknown[] }).leases.length
+  /** CPU time of all its threads so far, in milliseconds; the kernel counts it in hundredths of a second. */
+  cpuMs(): number {
+    // proc_pid_stat(5): the name in parentheses may hold anything; utime and stime are fields 14 and 15, in USER_HZ.
+    const fields = readFileSync(`/proc/${this.process.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    return (Number(fields[11]) + Number(fields[12])) * 10
   }
 
-  /** Until every lease is over: the kernel has confirmed that its devices are gone. */
+  /** Until the kernel has removed every device of a pod. The daemon is not asked: that would cost it time. */
   async settled(): Promise<void> {
-    await until(async () => (await this.leases()) === 0, 60_000, 'every device is gone')
+    await until(() => !readdirSync('/sys/class/net').some(name => name.startsWith('cali')), 60_000, 'every device is gone')
   }
 
   /** Samples of a metric, by the value of the label, or by '' without labels. */

@@ -39,5 +39,6 @@ export function markdownTable(rows: readonly Row[]): string {
 export function summary(rows: readonly Row[]): string {
   const judged = rows.flatMap(r => isMet(r) ?? [])
   const met = judged.filter(Boolean).length
-  return `${met} of ${judged.length} goals met, ${judged.length - met} fall short`
+  const short = rows.some(r => r.machine.quick) ? ' (a short run: these figures mean nothing)' : ''
+  return `${met} of ${judged.length} goals met, ${judged.length - met} fall short${short}`
 }
