@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // needs: root
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { cniVersions } from '#rpc/cni-message.ts'
 import { findGo } from '../../tools/setup/go.ts'
 import { NetnsNode } from '../support/netns-node.ts'
@@ -13,21 +13,9 @@ import { Libcni, type LibcniResult } from './libcni.ts'
  * a result, an error or a supported version is what a runtime would.
  */
 const go = await findGo().catch((e: Error) => e)
-const skip = go instanceof Error ? `no Go: ${go.message}` : false
 const addresses = Array.from({ length: 12 }, (_, i) => `10.0.0.${i + 1}`)
 let node: NetnsNode
 let libcni: Libcni
-
-before(async () => {
-  if (go instanceof Error) return
-  node = new NetnsNode(addresses)
-  libcni = await Libcni.build(go, node.options.cniSocket)
-  await node.started()
-})
-after(async () => {
-  libcni?.[Symbol.dispose]()
-  await node?.[Symbol.asyncDispose]()
-})
 
 const list = (cniVersion: string) => ({ cniVersion, name: 'terway', plugins: [{ type: 'terway' }] })
 const latest = list('1.1.0')
@@ -50,69 +38,82 @@ function addressOf(result: LibcniResult): string {
 
 const held = (address: string) => node.state().some(line => line.includes(`${address} `))
 
-test('VERSION: libcni reads the versions that the shim knows, and accepts a list of each', { skip }, async () => {
-  const { versions = [] } = await libcni.call({ verb: 'VERSION', list: latest })
-  assert.deepEqual(new Set(versions), new Set(cniVersions))
-  for (const version of cniVersions) assert.deepEqual(await libcni.call({ verb: 'VALIDATE', list: list(version) }), {})
-  const { error } = await libcni.call({ verb: 'VALIDATE', list: list('0.2.0') })
-  assert.match(error?.message ?? '', /does not support config version "0.2.0"/)
-})
-
-for (const version of cniVersions) {
-  test(`ADD, CHECK and DEL at version ${version}: the result has that version's shape`, { skip }, async () => {
-    const pod = `v${version.replaceAll('.', '-')}`
-    const { netns, ...call } = attachment(pod)
-    const result = await add(pod, version)
-    assert.equal(result.cniVersion, version)
-    const inside = result.interfaces.findIndex(i => i.sandbox === netns)
-    assert.equal(result.interfaces[inside]?.name, 'eth0')
-    assert.match(result.interfaces[inside]?.mac ?? '', /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/)
-    const [ip = {}] = result.ips
-    assert.equal(result.ips.length, 1)
-    assert.match(String(ip.address), /^10\.0\.0\.\d+\/\d+$/)
-    assert.equal(ip.interface, inside)
-    // The family is told since 0.3.0 and no more since 1.0.0.
-    assert.equal(ip.version, version < '1.0.0' ? '4' : undefined)
-    const address = addressOf(result)
-    assert.ok(node.reaches(address))
-    const check = await libcni.call({ verb: 'CHECK', list: list(version), netns, ...call })
-    if (version < '0.4.0') assert.match(check.error?.message ?? '', /does not support the CHECK command/)
-    else assert.deepEqual(check, {})
-    assert.deepEqual(await libcni.call({ verb: 'DEL', list: list(version), netns, ...call }), {})
-    assert.equal(held(address), false)
-    assert.deepEqual(await libcni.call({ verb: 'DEL', list: list(version), netns, ...call }), {}, 'a second DEL succeeds')
+describe('libcni', { skip: go instanceof Error ? `no Go: ${go.message}` : false }, () => {
+  before(async () => {
+    if (go instanceof Error) throw go
+    node = new NetnsNode(addresses)
+    libcni = await Libcni.build(go, node.options.cniSocket)
+    await node.started()
   })
-}
+  after(async () => {
+    libcni?.[Symbol.dispose]()
+    await node?.[Symbol.asyncDispose]()
+  })
 
-test('a repeated ADD is the same result; errors reach the runtime with their code', { skip }, async () => {
-  const first = await add('again')
-  assert.deepEqual(await add('again'), first)
-  const unknown = await libcni.call({ verb: 'ADD', list: latest, ...attachment('nobody') })
-  assert.equal(unknown.error?.code, 11)
-  assert.match(unknown.error?.message ?? '', /pod default\/nobody is not in the API server/)
-  node.ip('rule', 'del', 'priority', '512', 'to', addressOf(first))
-  const damaged = await libcni.call({ verb: 'CHECK', list: latest, ...attachment('again') })
-  // Repair may have been first.
-  if (damaged.error !== undefined) assert.equal(damaged.error.code, 102)
-  assert.deepEqual(await libcni.call({ verb: 'DEL', list: latest, ...attachment('again') }), {})
-})
+  test('VERSION: libcni reads the versions that the shim knows, and accepts a list of each', async () => {
+    const { versions = [] } = await libcni.call({ verb: 'VERSION', list: latest })
+    assert.deepEqual(new Set(versions), new Set(cniVersions))
+    for (const version of cniVersions) assert.deepEqual(await libcni.call({ verb: 'VALIDATE', list: list(version) }), {})
+    const { error } = await libcni.call({ verb: 'VALIDATE', list: list('0.2.0') })
+    assert.match(error?.message ?? '', /does not support config version "0.2.0"/)
+  })
 
-test('GC removes what the runtime does not list, whether libcni remembers it or not, and keeps the others', { skip }, async () => {
-  const [kept, stale, foreign] = [await add('kept'), await add('stale'), await add('foreign', '1.1.0', 'another')].map(addressOf)
-  const valid = [{ containerID: 'c-kept', ifname: 'eth0' }]
-  assert.deepEqual(await libcni.call({ verb: 'GC', list: latest, valid }), {})
-  // libcni deletes what its own cache has; only the plugin knows of the attachment that another runtime made.
-  await until(() => !held(stale ?? '') && !held(foreign ?? ''))
-  assert.ok(kept !== undefined && node.reaches(kept))
-  assert.deepEqual(await libcni.call({ verb: 'CHECK', list: latest, ...attachment('kept') }), {})
-  assert.deepEqual(await libcni.call({ verb: 'DEL', list: latest, ...attachment('kept') }), {})
-})
+  for (const version of cniVersions) {
+    test(`ADD, CHECK and DEL at version ${version}: the result has that version's shape`, async () => {
+      const pod = `v${version.replaceAll('.', '-')}`
+      const { netns, ...call } = attachment(pod)
+      const result = await add(pod, version)
+      assert.equal(result.cniVersion, version)
+      const inside = result.interfaces.findIndex(i => i.sandbox === netns)
+      assert.equal(result.interfaces[inside]?.name, 'eth0')
+      assert.match(result.interfaces[inside]?.mac ?? '', /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/)
+      const [ip = {}] = result.ips
+      assert.equal(result.ips.length, 1)
+      assert.match(String(ip.address), /^10\.0\.0\.\d+\/\d+$/)
+      assert.equal(ip.interface, inside)
+      // The family is told since 0.3.0 and no more since 1.0.0.
+      assert.equal(ip.version, version < '1.0.0' ? '4' : undefined)
+      const address = addressOf(result)
+      assert.ok(node.reaches(address))
+      const check = await libcni.call({ verb: 'CHECK', list: list(version), netns, ...call })
+      if (version < '0.4.0') assert.match(check.error?.message ?? '', /does not support the CHECK command/)
+      else assert.deepEqual(check, {})
+      assert.deepEqual(await libcni.call({ verb: 'DEL', list: list(version), netns, ...call }), {})
+      assert.equal(held(address), false)
+      assert.deepEqual(await libcni.call({ verb: 'DEL', list: list(version), netns, ...call }), {}, 'a second DEL succeeds')
+    })
+  }
 
-test('STATUS follows the daemon', { skip }, async () => {
-  assert.deepEqual(await libcni.call({ verb: 'STATUS', list: latest }), {})
-  await node.kill()
-  const { error } = await libcni.call({ verb: 'STATUS', list: latest })
-  assert.ok(error !== undefined && error.code >= 50, JSON.stringify(error))
-  await node.started()
-  assert.deepEqual(await libcni.call({ verb: 'STATUS', list: latest }), {})
+  test('a repeated ADD is the same result; errors reach the runtime with their code', async () => {
+    const first = await add('again')
+    assert.deepEqual(await add('again'), first)
+    const unknown = await libcni.call({ verb: 'ADD', list: latest, ...attachment('nobody') })
+    assert.equal(unknown.error?.code, 11)
+    assert.match(unknown.error?.message ?? '', /pod default\/nobody is not in the API server/)
+    node.ip('rule', 'del', 'priority', '512', 'to', addressOf(first))
+    const damaged = await libcni.call({ verb: 'CHECK', list: latest, ...attachment('again') })
+    // Repair may have been first.
+    if (damaged.error !== undefined) assert.equal(damaged.error.code, 102)
+    assert.deepEqual(await libcni.call({ verb: 'DEL', list: latest, ...attachment('again') }), {})
+  })
+
+  test('GC removes what the runtime does not list, whether libcni remembers it or not, and keeps the others', async () => {
+    const [kept, stale, foreign] = [await add('kept'), await add('stale'), await add('foreign', '1.1.0', 'another')].map(addressOf)
+    const valid = [{ containerID: 'c-kept', ifname: 'eth0' }]
+    assert.deepEqual(await libcni.call({ verb: 'GC', list: latest, valid }), {})
+    // libcni deletes what its own cache has; only the plugin knows of the attachment that another runtime made.
+    await until(() => !held(stale ?? '') && !held(foreign ?? ''))
+    assert.ok(kept !== undefined && node.reaches(kept))
+    assert.deepEqual(await libcni.call({ verb: 'CHECK', list: latest, ...attachment('kept') }), {})
+    assert.deepEqual(await libcni.call({ verb: 'DEL', list: latest, ...attachment('kept') }), {})
+  })
+
+  test('STATUS follows the daemon', async () => {
+    assert.deepEqual(await libcni.call({ verb: 'STATUS', list: latest }), {})
+    await node.kill()
+    const { error } = await libcni.call({ verb: 'STATUS', list: latest })
+    assert.ok(error !== undefined && error.code >= 50, JSON.stringify(error))
+    await node.started()
+    assert.deepEqual(await libcni.call({ verb: 'STATUS', list: latest }), {})
+  })
 })
