@@ -9,15 +9,17 @@ export interface Sent {
   readonly at: number
 }
 
-/** Real milliseconds that virtual time stands still for a call; one that takes longer waits for time itself to pass (a slow answer). */
-const patience = 50
+/** Real milliseconds after which a call without answer is a fault of the test. */
+const patience = 20_000
 
 /** `fetch` over real sockets that records every call, and knows when none is on its way: virtual time stands still meanwhile. */
 export class Wire {
   readonly sent: Sent[] = []
   now: () => number = () => 0
-  /** Calls on their way that virtual time stands still for. */
-  readonly #awaited = new Set<Sent>()
+  /** For an action that will be answered late: tells when its call has arrived, and waits for time to pass. */
+  slow: (action: string) => (() => boolean) | undefined = () => undefined
+  /** Calls on their way that virtual time stands still for, and when it need not any more. */
+  readonly #awaited = new Map<Sent, () => boolean>()
 
   /** The way of one process. */
   as(by: string): typeof fetch {
@@ -25,7 +27,7 @@ export class Wire {
       const params = new Map(new URL(String(input)).searchParams)
       const call: Sent = { by, action: params.get('Action') ?? '', params, at: this.now() }
       this.sent.push(call)
-      this.#awaited.add(call)
+      this.#awaited.set(call, this.slow(call.action) ?? (() => false))
       try {
         const reply = await fetch(input, init)
         // The body too, so that the caller has nothing left to wait for.
@@ -43,8 +45,9 @@ export class Wire {
     const start = performance.now()
     while (this.#awaited.size > 0) {
       const waited = performance.now() - start
-      if (waited > patience) this.#awaited.clear()
-      else await (waited < 5 ? setImmediate() : setTimeout(1))
+      if (waited > patience) throw new Error(`no answer to ${[...this.#awaited.keys()].map(c => c.action).join(', ')}`)
+      await (waited < 5 ? setImmediate() : setTimeout(1))
+      for (const [call, arrived] of this.#awaited) if (arrived()) this.#awaited.delete(call)
       // What an answer sets off.
       if (this.#awaited.size === 0) await setImmediate()
     }

@@ -82,6 +82,7 @@ export class World implements AsyncDisposable {
   private constructor(changes: Partial<Seed>) {
     this.wire.now = () => this.clock.now()
     this.simulator = new Simulator({ seed: parseSeed({ ...seed, ...changes }), clock: this.clock })
+    this.wire.slow = action => this.#slow(action)
     this.simulator.onView(view => {
       for (const node of this.nodes.values()) {
         node.kernel.enis.clear()
@@ -89,6 +90,13 @@ export class World implements AsyncDisposable {
       }
     })
     this.configure({})
+  }
+
+  #slow(action: string): (() => boolean) | undefined {
+    const find = () => this.simulator.faults().find(f => f.kind === 'slow' && f.action === action)
+    const fault = find()
+    if (fault === undefined || fault.hits >= (fault.count ?? Number.POSITIVE_INFINITY)) return undefined
+    return () => find()?.hits !== fault.hits
   }
 
   static async make(changes: Partial<Seed> = {}): Promise<World> {
