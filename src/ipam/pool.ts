@@ -10,7 +10,8 @@ export type Stack = 'ipv4' | 'ipv6' | 'dual'
 /**
  * idle: a pod may take it. held: a pod has it. barred: Valid again, but the daemon still reports that it gave it back.
  * marked: Deleting, no answer to the present mark yet. acked / refused: the daemon's answer to the present mark. unasked:
- * Deleting without a mark, left by Terway's controller. invalid: vanished in the cloud.
+ * Deleting without a mark, left by Terway's controller, or under central binding, where nobody is asked. invalid: vanished in the
+ * cloud.
  */
 export type AddressState = 'idle' | 'held' | 'barred' | 'marked' | 'acked' | 'refused' | 'unasked' | 'invalid'
 
@@ -109,6 +110,8 @@ export function isLost(nic: Nic): boolean {
 
 function stateOf(a: NicIp, facts: PoolFacts, heldIps: ReadonlySet<string>): AddressState {
   if (a.status === 'Deleting') {
+    // Terway's daemon answers no marks. It binds nothing itself either: what nobody has may go, what somebody has stays.
+    if (facts.binding === 'central') return heldIps.has(a.ip) || (a.podID ?? '') !== '' ? 'refused' : 'unasked'
     if (a.releaseNonce === undefined) return 'unasked'
     const answer = facts.runtime?.status?.releases?.[a.ip]
     return answer?.nonce === a.releaseNonce ? answer.answer : 'marked'
