@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readlinkSync, statSync } from 'node:fs'
+import { basename } from 'node:path'
+import { labApp } from '../../deploy/image/list.ts'
+import { expectClients, fromControl } from '../../lab/http.ts'
+import type { Lab } from '../../lab/lab.ts'
+import { leasesOf } from '../../lab/ledger.ts'
+import { get, isReady, type Pod } from '../../lab/pods.ts'
+import { until } from '../../lab/process.ts'
+import type { Lease } from '../../src/ipam/ledger.ts'
+
+export const appPort = 8080
+
+export interface PodWish {
+  readonly node: string
+  readonly command?: readonly string[]
+  readonly hostPort?: number
+  readonly restartPolicy?: 'Always' | 'Never'
+}
+
+/** Creates a pod on a node, without the scheduler; the lab's HTTP server when no command is given. Resolves when it is ready. */
+export async function startPod(lab: Lab, name: string, wish: PodWish): Promise<Pod> {
+  await lab.kubectl(['apply', '-f', '-'], JSON.stringify(manifest(name, wish)))
+  return readyPod(lab, name)
+}
+
+function manifest(name: string, { node, command, hostPort, restartPolicy }: PodWish): object {
+  const ports = hostPort === undefined ? [] : [{ containerPort: appPort, hostPort }]
+  const env = [{ name: 'PORT', value: String(appPort) }]
+  const container = { name: 'app', image: labApp.ref, imagePullPolicy: 'Never', env, ports, ...(command !== undefined && { command }) }
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels: { test: name } },
+    spec: {
+      nodeName: node,
+      terminationGracePeriodSeconds: 1,
+      // A token is one more thing that a kubelet would want of the API server.
+      automountServiceAccountToken: false,
+      ...(restartPolicy !== undefined && { restartPolicy }),
+      containers: [container],
+    },
+  }
+}
+
+export async function readyPod(lab: Lab, name: string): Promise<Pod> {
+  return until(
+    `pod ${name} is ready`,
+    120_000,
+    async () => {
+      const pod = await get<Pod>(lab, 'pod', name)
+      return isReady(pod) && pod
+    },
+    250,
+  )
+}
+
+/** Deletes pods and waits until they are gone. */
+export async function deletePods(lab: Lab, ...names: readonly string[]): Promise<void> {
+  await lab.kubectl(['delete', 'pod', ...names, '--timeout=90s'])
+}
+
+export function ipOf(pod: Pod): string {
+  if (pod.status.podIP === undefined) throw new Error(`pod ${pod.metadata.name} has no address`)
+  return pod.status.podIP
+}
+
+/** HTTP from the control plane's machine: the pod answers, and sees that machine's own address. */
+export async function reached(lab: Lab, address: string, port = appPort): Promise<void> {
+  await until(
+    `${address}:${port} answers`,
+    30_000,
+    async () => {
+      const answers = await fromControl(lab, [`${address}:${port}`])
+      if (answers[0]?.client === undefined) return false
+      return expectClients(answers, () => lab.state.control.address)
+    },
+    500,
+  )
+}
+
+/** The lease of a pod in its node's ledger, in state `held`; waits for it. */
+export async function leaseOf(lab: Lab, node: string, pod: string, accept: (lease: Lease) => boolean = () => true): Promise<Lease> {
+  return until(
+    `a lease of ${pod} in the ledger of ${node}`,
+    120_000,
+    () => leasesOf(lab, node)?.find(l => l.podName === pod && l.state === 'held' && accept(l)),
+    250,
+  )
+}
+
+/** The process that keeps a sandbox's namespace: the pause program in it. */
+export async function pauseOf(lab: Lab, node: string, lease: Lease): Promise<number> {
+  const init = await lab.node(node).init()
+  const { ino } = statSync(`/proc/${init}/root/run/netns/${basename(lease.attachment.netns)}`)
+  const pause = lab
+    .node(node)
+    .programs()
+    .find(p => p.argv[0] === '/pause' && namespaceOf(p.pid) === `net:[${ino}]`)
+  if (pause === undefined) throw new Error(`no pause process in ${lease.attachment.netns} of ${node}`)
+  return pause.pid
+}
+
+function namespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`)
+  } catch {
+    return undefined
+  }
+}
