@@ -38,6 +38,9 @@ if (unknown.length > 0) throw new Error(`no benchmark ${unknown.join(', ')}: the
 const wanted = benchmarks.filter(b => named.length === 0 || named.includes(b.name))
 // Before the first one: later ones would see the load that we made ourselves.
 process.env.TERWAY_BENCH_LOAD ??= loadavg()[0]?.toFixed(2)
+if (Number(process.env.TERWAY_BENCH_LOAD) > 1 && !args.includes('--show')) {
+  console.log(`bench: the load average is ${process.env.TERWAY_BENCH_LOAD}: somebody else is at work, and the figures will say so`)
+}
 const failed: string[] = []
 if (!args.includes('--show')) for (const { name } of wanted) if (!(await run(name))) failed.push(name)
 draw(wanted)

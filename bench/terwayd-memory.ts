@@ -53,10 +53,11 @@ async function resting(side: TerwaySide): Promise<number> {
 await isolated(async dir => {
   const side = await terwaySide(dir, batch)
   const idle = await resting(side)
+  const anonymous = side.daemon.anonymous()
   const made = await fill(side)
   const full = await resting(side)
   await empty(side, made)
-  const series: [count: number, mb: number, anonymous: number][] = [[batch, side.daemon.rss(), side.daemon.anonymous()]]
+  const series: [count: number, mb: number, own: number][] = [[batch, side.daemon.rss(), side.daemon.anonymous()]]
   for (let count = 2 * batch; count <= total; count += batch) {
     await empty(side, await fill(side))
     series.push([count, side.daemon.rss(), side.daemon.anonymous()])
@@ -67,6 +68,7 @@ await isolated(async dir => {
   const growth = slope(late.map(([count, mb]) => [count, mb] as const)) * (total * (1 - settledFrom))
   writeRows('terwayd-memory', [
     row('terwayd.rss.idle.mb', [idle]),
+    row('terwayd.anonymous.idle.mb', [anonymous]),
     row('terwayd.rss.200pods.mb', [full]),
     row('terwayd.rss.after20k.mb', [after]),
     row('terwayd.rss.growth.mb', [growth]),
@@ -76,7 +78,7 @@ await isolated(async dir => {
     y: 'MB',
     lines: [
       { name: 'resident', points: series.map(([count, mb]) => [count, mb]) },
-      { name: 'anonymous', points: series.map(([count, , anonymous]) => [count, anonymous]) },
+      { name: 'anonymous', points: series.map(([count, , own]) => [count, own]) },
     ],
   })
 })

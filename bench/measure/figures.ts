@@ -42,6 +42,7 @@ export const figures: Readonly<Record<string, Figure>> = {
   'cni.add.phase.kernel.ms': { unit: 'ms', what: 'part of an ADD: observing, planning and netlink' },
   'cni.shim.ms': { unit: 'ms', goal: 0.5, what: 'the shim alone, against a daemon that answers at once' },
   'terwayd.rss.idle.mb': { unit: 'MB', goal: 85, what: 'resident memory of terwayd, no pods' },
+  'terwayd.anonymous.idle.mb': { unit: 'MB', what: 'the part of it that no other process could share: without mapped files' },
   'terwayd.rss.200pods.mb': { unit: 'MB', goal: 100, what: 'resident memory with 200 pods' },
   'terwayd.rss.after20k.mb': { unit: 'MB', goal: 110, what: 'resident memory after 20 000 ADDs and DELs, no pods' },
   'terwayd.rss.growth.mb': { unit: 'MB', what: 'growth from the first half of these ADDs and DELs to the second, by straight line' },

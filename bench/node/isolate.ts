@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { cacheDir } from '../../tools/bin.ts'
 import { root } from '../../tools/components.ts'
 
 const inside = 'TERWAY_BENCH_DIR'
+
+const places = '/var/tmp/terway-bench-'
 
 /**
  * A machine of its own for one benchmark: own network, processes, mounts and host name; / is an overlay whose changes vanish,
@@ -45,7 +47,8 @@ export async function isolated(main: (dir: string) => Promise<void>): Promise<vo
     process.exit(0)
   }
   if (process.getuid?.() !== 0) throw new Error('this benchmark makes namespaces: it needs root')
-  const fresh = mkdtempSync('/var/tmp/terway-bench-')
+  removeStale()
+  const fresh = mkdtempSync(`${places}${process.pid}-`)
   for (const sub of ['root', 'upper', 'work', 'cni']) mkdirSync(join(fresh, sub))
   const unshare = ['unshare', '--net', '--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child', '--propagation', 'private', '--']
   const program = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
@@ -56,6 +59,14 @@ export async function isolated(main: (dir: string) => Promise<void>): Promise<vo
   const code = await ended(child)
   rmSync(fresh, { recursive: true, force: true })
   process.exit(code)
+}
+
+/** What benchmarks left that were killed: their namespaces went by themselves, their directories did not. */
+function removeStale(): void {
+  for (const path of globSync(`${places}*`)) {
+    const pid = path.slice(places.length).split('-')[0] ?? ''
+    if (!existsSync(`/proc/${pid}`)) rmSync(path, { recursive: true, force: true })
+  }
 }
 
 function ended(child: ChildProcess): Promise<number> {

@@ -8,9 +8,9 @@ const right = 90
 const barHeight = 16
 
 const style = `text{font:12px system-ui,sans-serif;fill:#333}.title{font-weight:600}.axis{stroke:#999;stroke-width:1}.goal{stroke:#c33;stroke-dasharray:4 3}
-.goal-text{fill:#c33}.c0{fill:#2a6fbb;stroke:#2a6fbb}.c1{fill:#999;stroke:#999}.c2{fill:#5aa469;stroke:#5aa469}.c3{fill:#d98e32;stroke:#d98e32}.c4{fill:#8a63b0;stroke:#8a63b0}
+.c0{fill:#2a6fbb;stroke:#2a6fbb}.c1{fill:#999;stroke:#999}.c2{fill:#5aa469;stroke:#5aa469}.c3{fill:#d98e32;stroke:#d98e32}.c4{fill:#8a63b0;stroke:#8a63b0}
 .c5{fill:#c0565b;stroke:#c0565b}.line{fill:none;stroke-width:2}.whisker{stroke:#333;stroke-width:1}
-@media (prefers-color-scheme:dark){text{fill:#ddd}.axis{stroke:#777}.whisker{stroke:#ddd}.goal{stroke:#f77}.goal-text{fill:#f77}.c0{fill:#5c9ee6;stroke:#5c9ee6}.c1{fill:#888;stroke:#888}}`
+@media (prefers-color-scheme:dark){text{fill:#ddd}.axis{stroke:#777}.whisker{stroke:#ddd}.goal{stroke:#f77}.c0{fill:#5c9ee6;stroke:#5c9ee6}.c1{fill:#888;stroke:#888}}`
 
 /** A part of a picture, without elements when there is nothing to show: its height, and its elements with the origin at its own top left corner. */
 export interface Panel {
