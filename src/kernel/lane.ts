@@ -9,6 +9,9 @@ interface Waiting {
   reject(e: unknown): void
 }
 
+/** A small young generation, however the process is started: a lane's garbage is messages. Its old generation is not limited here, for a host may have many routes. */
+const resourceLimits = { maxYoungGenerationSizeMb: 3 }
+
 /** What a lane tells without being asked. */
 export interface LaneReports {
   events(events: readonly KernelEvent[]): void
@@ -38,7 +41,7 @@ export class Lane {
   /** Resolves when the thread is at home and ready; rejects with `kernel-worker` when it cannot be, for lack of a capability for instance. */
   static start(url: URL, setup: WorkerSetup, reports: LaneReports): Promise<Lane> {
     return new Promise((resolve, reject) => {
-      const worker = new Worker(url, { workerData: setup, name: 'netlink' })
+      const worker = new Worker(url, { workerData: setup, name: 'netlink', resourceLimits })
       const fail = (why: string) => reject(new KernelError('kernel-worker', `the netlink thread ${url} did not start: ${why}`))
       worker.once('error', e => fail(messageOf(e)))
       worker.once('exit', code => fail(`exit code ${code}`))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Type } from 'typebox'
+import * as Type from 'typebox'
 import type { Kube, KubeObject, Watch } from './port.ts'
 import { resource } from './resource.ts'
 import type { ValueOf } from './shape.ts'

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Type } from 'typebox'
+import * as Type from 'typebox'
 import type { Clock } from '#lib/clock.ts'
 import { AppError, isAppError } from '#lib/errors.ts'
 import { type CrdManifest, crdOf, crdVersionAnnotation, type Definition } from './crd/definition.ts'

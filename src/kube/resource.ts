@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type TSchema, Type } from 'typebox'
+import * as Type from 'typebox'
 import { badObject, isObject, parseValue, type Unknown } from './parse.ts'
 import type { KubeObject, ObjectMeta, Resource } from './port.ts'
 
@@ -40,7 +40,7 @@ export interface ResourceSpec {
   readonly namespaced: boolean
   readonly unknown: Unknown
   /** Everything but apiVersion, kind and metadata. */
-  readonly body: TSchema
+  readonly body: Type.TSchema
   /** Applied to the raw value before it is checked: old objects that a newer schema would refuse. */
   readonly upgrade?: (raw: Record<string, unknown>) => Record<string, unknown>
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Type } from 'typebox'
+import * as Type from 'typebox'
 
 /** Pieces that several of Terway's kinds share. Field names and enums are Terway's wire contract. */
 export const group = 'network.alibabacloud.com'

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Type } from 'typebox'
+import * as Type from 'typebox'
 import { isObject } from '../parse.ts'
 import type { KubeObject } from '../port.ts'
 import { resource } from '../resource.ts'

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Type } from 'typebox'
+import * as Type from 'typebox'
 import type { KubeObject, Resource } from '../port.ts'
 import { resource } from '../resource.ts'
 import type { ValueOf } from '../shape.ts'
