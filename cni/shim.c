@@ -25,6 +25,11 @@
 #ifndef TERWAY_TIMEOUT_SECONDS
 #define TERWAY_TIMEOUT_SECONDS 120
 #endif
+// A daemon that restarts is back within seconds. A STATUS that failed meanwhile would make the kubelet report the node NotReady,
+// and Services would lose its pods, which run well. A kubelet that waits for more than 25 s reports the same.
+#ifndef TERWAY_STATUS_GRACE_SECONDS
+#define TERWAY_STATUS_GRACE_SECONDS 15
+#endif
 #define ENV_LIMIT (64 * 1024)
 #define STDIN_LIMIT (1024 * 1024)
 #define REPLY_LIMIT (1024 * 1024)
@@ -135,7 +140,24 @@ static int arm(int s) {
   return setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof left);
 }
 
-static int connect_daemon(int s) {
+// Whether a daemon that is away may come back in time: without its directory none has run since the node booted.
+static int may_return(const char *path, int error, const struct timespec *since) {
+  struct timespec now, pause = {0, 100 * 1000 * 1000};
+  char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
+  if (error != ENOENT && error != ECONNREFUSED) return 0;
+  strcpy(directory, path);
+  char *end = strrchr(directory, '/');
+  if (!end || end == directory) return 0;
+  *end = 0;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (access(directory, F_OK) != 0 || now.tv_sec - since->tv_sec >= TERWAY_STATUS_GRACE_SECONDS) return 0;
+  nanosleep(&pause, NULL);
+  return 1;
+}
+
+static int connect_daemon(int s, int patient) {
+  struct timespec since;
+  clock_gettime(CLOCK_MONOTONIC, &since);
   const char *path = getenv("TERWAY_CNI_SOCKET");
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (!path || !*path) path = TERWAY_CNI_SOCKET;
@@ -144,7 +166,7 @@ static int connect_daemon(int s) {
   for (;;) {
     if (arm(s)) return -1;
     if (connect(s, (struct sockaddr *)&address, sizeof address) == 0) return 0;
-    if (errno != EINTR) return -1;
+    if (errno != EINTR && !(patient && may_return(path, errno, &since))) return -1;
   }
 }
 
@@ -203,7 +225,7 @@ int main(void) {
   deadline.tv_sec += TERWAY_TIMEOUT_SECONDS;
   int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (s < 0) return unavailable("socket", errno);
-  if (connect_daemon(s)) return unavailable("not reachable", errno);
+  if (connect_daemon(s, strcmp(command, "STATUS") == 0)) return unavailable("not reachable", errno);
   if (send_request(s, size)) return unavailable("send the request", errno);
   ssize_t n = receive_reply(s);
   if (n < 0) return unavailable("receive the answer", errno);

@@ -208,6 +208,16 @@ test('a pod that was bound but never had a sandbox is reported as deleted once i
   await until(() => report(world)['uid-ghost']?.status.deleted !== undefined).finally(() => clearInterval(poke))
 })
 
+test('a STATUS that comes while the daemon starts is answered when it is ready', async () => {
+  await using world = new DaemonWorld(addresses(1), { statusWait: 10_000 })
+  world.model.faults.unavailable(true)
+  const daemon = await world.start()
+  const early = world.call({ command: 'STATUS' })
+  world.model.faults.unavailable(false)
+  assert.equal((await early).exit, 0)
+  await daemon.ready
+})
+
 test('readiness: the CNI list appears only when the daemon serves, and STATUS says what is missing', async () => {
   await using world = new DaemonWorld(addresses(1))
   world.model.faults.unavailable(true)

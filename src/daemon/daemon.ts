@@ -167,7 +167,7 @@ async function answer(ctx: Context, request: CniRequest, received: number): Prom
       await gc(ctx, request)
       return undefined
     case 'STATUS':
-      status(ctx)
+      await status(ctx)
       return undefined
     default:
       return unreachable(request)

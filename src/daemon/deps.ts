@@ -46,6 +46,8 @@ export interface Options {
   readonly podWait: number
   /** How long an ADD waits for an address when the pool is dry. */
   readonly addressWait: number
+  /** How long a STATUS waits for a daemon that is starting. With the shim's own wait it must stay under the 25 s that a kubelet tolerates. */
+  readonly statusWait: number
   /** How long a released address rests before another pod may have it. */
   readonly coolingFloor: number
   /** Shortest time between two writes of NodeRuntime. */
@@ -66,6 +68,7 @@ export const defaultOptions = {
   hostCniDir: '/host-etc-net.d',
   podWait: 5_000,
   addressWait: 30_000,
+  statusWait: 5_000,
   coolingFloor: 30_000,
   reportInterval: 1_000,
   repairInterval: 60_000,

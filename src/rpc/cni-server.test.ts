@@ -13,7 +13,7 @@ import { callCni, conf, podArgs } from '../../test/support/cni-client.ts'
 import { compileShim } from '../../test/support/shim.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'terway-cni-'))
-const shim = compileShim(['TERWAY_TIMEOUT_SECONDS=1'])
+const shim = compileShim(['TERWAY_TIMEOUT_SECONDS=1', 'TERWAY_STATUS_GRACE_SECONDS=0'])
 after(() => {
   shim[Symbol.dispose]()
   rmSync(dir, { recursive: true })
@@ -140,6 +140,19 @@ describe('the shim alone', () => {
       assert.equal(reply.body?.cniVersion, '0.3.1')
       assert.match(reply.body?.msg ?? '', /terwayd: not reachable: No such file/)
     }
+  })
+
+  test('STATUS waits for a daemon that restarts, and not where none has been since the boot', async () => {
+    using patient = compileShim(['TERWAY_STATUS_GRACE_SECONDS=10'])
+    const path = newPath()
+    const asked = patient.run(path, { command: 'STATUS' })
+    assert.equal((await patient.run(path, add)).body?.code, 11, 'others are told at once')
+    const server = await serveCni({ path, handler: async () => undefined, log: silent, now: () => 0 })
+    assert.deepEqual(await asked, { exit: 0, body: undefined })
+    server.close()
+    const began = performance.now()
+    assert.equal((await patient.run(join(dir, 'no', 'directory'), { command: 'STATUS' })).body?.code, 50)
+    assert.ok(performance.now() - began < 5_000)
   })
 
   test('VERSION needs no daemon', async () => {

@@ -45,7 +45,7 @@ export class Libcni implements Disposable {
   static async build(go: Awaited<ReturnType<typeof findGo>>, socket: string): Promise<Libcni> {
     const dir = mkdtempSync(join(tmpdir(), 'terway-libcni-'))
     mkdirSync(join(dir, 'bin'))
-    using shim = compileShim()
+    using shim = compileShim(['TERWAY_STATUS_GRACE_SECONDS=1'])
     copyFileSync(shim.path, join(dir, 'bin', 'terway'))
     const env = Object.entries({ ...go.env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' }).map(([k, v]) => `${k}=${v}`)
     await must(['env', '-C', join(import.meta.dirname, 'libcni'), ...env, go.program, 'build', '-o', join(dir, 'libcni'), '.'])

@@ -38,6 +38,7 @@ export class DaemonWorld implements AsyncDisposable {
       cniSocket: join(this.dir, 'cni.socket'),
       podWait: 200,
       addressWait: 300,
+      statusWait: 100,
       reportInterval: 10,
       podGoneFloor: 100,
       ...options,

@@ -43,6 +43,7 @@ export class NetnsNode implements AsyncDisposable {
       hostCniDir: join(this.dir, 'net.d'),
       podWait: 300,
       addressWait: 500,
+      statusWait: 100,
       reportInterval: 20,
       podGoneFloor: 500,
       ...options,
