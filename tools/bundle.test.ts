@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -26,4 +26,11 @@ test("koffi's native part is found from beside a bundle", () => {
     const { load } = require('node:module').createRequire('${directory}/terwayd.mjs')('@koromix/koffi-linux-${process.arch}')
     console.log(load(null).func('int getpid()')() === process.pid)`
   assert.equal(run('-e', script), 'true\n')
+})
+
+test('the daemon carries nothing that only the controller needs, and its text takes one byte a character', () => {
+  const bytes = readFileSync(join(directory, 'terwayd.mjs'))
+  assert.ok(bytes.every(b => b < 0x80))
+  assert.ok(bytes.length < 2_000_000, `terwayd.mjs has ${bytes.length} bytes: what does it import now?`)
+  assert.ok(!bytes.includes('ALIBABA_CLOUD_ACCESS_KEY_SECRET'), 'the chain of credentials')
 })

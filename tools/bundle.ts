@@ -73,10 +73,18 @@ export async function bundle(): Promise<string[]> {
     logLevel: 'warning',
     plugins: [narrow],
   })
-  for (const { path, contents } of outputFiles) replace(path, contents)
+  for (const { path, text } of outputFiles) replace(path, Buffer.from(ascii(text)))
   const native = join(root, 'dist', koffiBinary)
   replace(native, readFileSync(join(root, `node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`)))
   return [...Object.keys(entryPoints).map(name => `${name}.mjs`), koffiBinary]
+}
+
+/**
+ * One character beyond ASCII makes Node keep the whole text in two bytes a character. esbuild escapes them in strings; those that are left stand in
+ * regular expressions, where the escape means the same, and in the licences' names.
+ */
+function ascii(text: string): string {
+  return text.replace(/[\u0080-\uffff]/g, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 function replace(path: string, contents: Uint8Array): void {

@@ -6,7 +6,7 @@ import protobuf from 'protobufjs'
 const source = new URL('../src/rpc/grpc/terway.proto', import.meta.url)
 export const generatedFile = new URL('../src/rpc/grpc/terway.gen.ts', import.meta.url)
 
-/** terway.proto as the JSON that proto-loader reads, in a TypeScript module: a bundle needs no file beside it. */
+/** terway.proto as the JSON that protobufjs reads, in a TypeScript module: a bundle needs no file beside it. */
 export function generate(): string {
   const { root } = protobuf.parse(readFileSync(source, 'utf8'), { keepCase: true })
   return [
