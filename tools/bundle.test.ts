@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -33,4 +33,28 @@ test('the daemon carries nothing that only the controller needs, and its text ta
   assert.ok(bytes.every(b => b < 0x80))
   assert.ok(bytes.length < 2_000_000, `terwayd.mjs has ${bytes.length} bytes: what does it import now?`)
   assert.ok(!bytes.includes('ALIBABA_CLOUD_ACCESS_KEY_SECRET'), 'the chain of credentials')
+})
+
+test('a bundled process can ask an API server: it is refused a connection, not a method', () => {
+  const kubeconfig = {
+    clusters: [{ name: 'c', cluster: { server: 'http://127.0.0.1:1' } }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+  }
+  writeFileSync(
+    join(directory, 'kubeconfig'),
+    JSON.stringify({ ...kubeconfig, users: [{ name: 'u', user: { token: 't' } }], 'current-context': 'x' }),
+  )
+  const config = { regionID: 'r', clusterID: 'c', vpcID: 'v', controllerNamespace: 'kube-system', controllerName: 'terway-controlplane' }
+  writeFileSync(
+    join(directory, 'ctrl-config.json'),
+    JSON.stringify({ ...config, healthzBindAddress: '127.0.0.1:0', metricsBindAddress: '0' }),
+  )
+  const env = { PATH: process.env.PATH, KUBECONFIG: join(directory, 'kubeconfig'), POD_NAME: 'p' }
+  const { stdout } = spawnSync(process.execPath, ['terway-controlplane.mjs', '-config', join(directory, 'ctrl-config.json')], {
+    cwd: directory,
+    env,
+    encoding: 'utf8',
+    timeout: 20_000,
+  })
+  assert.match(stdout, /ECONNREFUSED 127\.0\.0\.1:1/)
 })

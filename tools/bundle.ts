@@ -36,15 +36,23 @@ const narrowed: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 }
 
+/** What a package's index does besides collecting names, as far as we need it: undici gives its dispatchers their methods there. */
+const indexWork: Readonly<Record<string, string>> = {
+  undici: `import Dispatcher from './lib/dispatcher/dispatcher.js'
+import request from './lib/api/api-request.js'
+Dispatcher.prototype.request = request`,
+}
+
 /** Resolves an import of ours of a narrowed package to a module of only those names. */
 const narrow: Plugin = {
   name: 'narrow',
   setup(b) {
     b.onResolve({ filter: /^(undici|prom-client)$/, namespace: 'file' }, ({ path }) => ({ path, namespace: 'narrowed' }))
     b.onLoad({ filter: /.*/, namespace: 'narrowed' }, ({ path }) => ({
-      contents: Object.entries(narrowed[path] ?? {})
-        .map(([name, file]) => `export { default as ${name} } from '${file}'`)
-        .join('\n'),
+      contents: [
+        indexWork[path] ?? '',
+        ...Object.entries(narrowed[path] ?? {}).map(([name, file]) => `export { default as ${name} } from '${file}'`),
+      ].join('\n'),
       resolveDir: join(root, 'node_modules', path),
     }))
   },
