@@ -12,6 +12,9 @@ export interface Metadata {
   get(path: string): Promise<string | undefined>
 }
 
+/** Told of each try: the URL, and whether it failed (a 404 is an answer), ms. Never throws. */
+export type MetadataObserver = (url: string, failed: boolean, ms: number) => void
+
 export const defaultMetadataBase = 'http://100.100.100.200'
 const tokenSeconds = 21_600
 /** 4 tries, 500 ms × 1.2 apart, as Terway makes them. */
@@ -19,7 +22,12 @@ const retries: Backoff = { initialDelay: 0, duration: 500, factor: 1.2, jitter: 
 const timeout = 30_000
 
 /** `base` comes from a flag or ALIBABA_CLOUD_IMDS_ENDPOINT (host or URL). Token mode: one token serves half its life; a 401 fetches one new token. */
-export function makeMetadata(clock: Clock, base: string = defaultMetadataBase, fetchFn: typeof fetch = fetch): Metadata {
+export function makeMetadata(
+  clock: Clock,
+  base: string = defaultMetadataBase,
+  fetchFn: typeof fetch = fetch,
+  observe: MetadataObserver = () => {},
+): Metadata {
   const root = base.includes('://') ? base.replace(/\/+$/, '') : `http://${base}`
   let token: { value: string; until: number } | undefined
 
@@ -41,15 +49,27 @@ export function makeMetadata(clock: Clock, base: string = defaultMetadataBase, f
       signal: AbortSignal.timeout(timeout),
     })
 
+  const observed = async (path: string) => {
+    const start = clock.now()
+    let failed = true
+    try {
+      const reply = await once(path)
+      failed = !reply.ok && reply.status !== 404
+      return reply
+    } finally {
+      observe(`${root}/latest/meta-data/${path}`, failed, clock.now() - start)
+    }
+  }
+
   const get = async (path: string) => {
     let last: unknown
     for (const ms of delays(retries, () => clock.random())) {
       if (ms > 0) await clock.sleep(ms)
       try {
-        let reply = await once(path)
+        let reply = await observed(path)
         if (reply.status === 401) {
           token = undefined
-          reply = await once(path)
+          reply = await observed(path)
         }
         if (reply.ok) return (await reply.text()).trim().replace(/\/$/, '')
         if (reply.status === 404) return undefined

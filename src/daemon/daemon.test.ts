@@ -148,7 +148,9 @@ test('warm ADD and DEL work while the API server is away', async () => {
 })
 
 test('marks: an idle address is given back, a leased one is not, and both answers survive a restart', async () => {
+  const disposed: number[] = []
   await using world = new DaemonWorld(addresses(2))
+  world.observer = { ...world.observer, disposed: family => disposed.push(family) }
   await world.started()
   world.cluster.pod('web')
   const leased = ipOf(await world.add('web'))
@@ -158,6 +160,7 @@ test('marks: an idle address is given back, a leased one is not, and both answer
   await until(() => Object.keys(releases()).length === 2)
   assert.equal(releases()[leased]?.answer, 'refused')
   assert.equal(releases()['10.0.0.2']?.answer, 'acked')
+  assert.deepEqual(disposed, [4], 'the refused one is not counted')
 
   await world.stop()
   const daemon = await world.started()

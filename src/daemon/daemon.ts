@@ -23,6 +23,7 @@ import { status } from '#daemon/status.ts'
 import { WaitList } from '#daemon/wait.ts'
 import { whyOf } from '#daemon/why.ts'
 import { Book } from '#ipam/book.ts'
+import { limitsOf } from '#ipam/node-pool.ts'
 import { AppError, messageOf, unreachable } from '#lib/errors.ts'
 import type { CniRequest } from '#rpc/cni-message.ts'
 import { type CniServerOptions, serveCni } from '#rpc/cni-server.ts'
@@ -181,6 +182,7 @@ function stateOf(ctx: Context): DaemonState {
     cooling: () => ctx.book.cooling(),
     releases: () => ctx.book.releases(),
     pool: () => currentPool(ctx),
+    limits: () => limitsOf(ctx.cluster.node),
     binding: () => currentBinding(ctx),
     waiting: () => ctx.waits.all(),
     readiness: () => (ctx.facts.notReady === '' ? { ready: true } : { ready: false, reason: ctx.facts.notReady }),

@@ -20,7 +20,7 @@ import { poll } from '#lib/backoff.ts'
 import { realClock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
 import { type Logger, makeLogger } from '#lib/log.ts'
-import { daemonMetrics } from '#lib/metrics.ts'
+import { type DaemonMetrics, daemonMetrics } from '#lib/metrics.ts'
 
 const ledgerPath = '/var/lib/cni/terway/ledger.db'
 const endpointsPath = '/var/lib/cni/terway/endpoints.json'
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
     log,
     observer: metricsObserver(metrics),
     host: realHost,
-    primaryVSwitch,
+    primaryVSwitch: () => primaryVSwitch(metrics),
   }
   const daemon = await startDaemon(deps, options)
   const endpoints = rememberEndpoints(deps.kube, endpointsPath, err =>
@@ -101,8 +101,11 @@ async function connect(kubeconfig: string, nodeName: string): Promise<KubeClient
 }
 
 /** From the metadata service, by the MAC of the primary interface. */
-async function primaryVSwitch(): Promise<string | undefined> {
-  const metadata = makeMetadata(realClock, process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || defaultMetadataBase)
+async function primaryVSwitch(metrics: DaemonMetrics): Promise<string | undefined> {
+  const base = process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || defaultMetadataBase
+  const metadata = makeMetadata(realClock, base, fetch, (url, failed, ms) =>
+    metrics.metadataLatency.observe({ url, error: String(failed) }, ms),
+  )
   try {
     const mac = await metadata.get('mac')
     return mac === undefined ? undefined : await metadata.get(`network/interfaces/macs/${mac}/vswitch-id`)

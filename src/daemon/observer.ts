@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Family } from '#net/ip.ts'
 
 export type Verb = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS'
 /** The steps of CNI ADD, in order; `total` is the whole, waiting for an address included (in `lease`). */
@@ -13,6 +14,8 @@ export interface Observer {
   leased(eniId: string, outcome: 'ok' | 'dry'): void
   /** An address was leased before its cooling was over because a pod waited and nothing else was idle. */
   coolingWaived(): void
+  /** An address was given up at the controller's request: the answer is in the ledger, so no pod gets it any more. */
+  disposed(family: Family): void
   /** One comparison of held leases with the kernel; `kinds` are the kinds of the operations that closed the difference. */
   repair(result: 'clean' | 'repaired' | 'failed', kinds: readonly string[]): void
 }
@@ -22,5 +25,6 @@ export const noObserver: Observer = {
   addPhase: () => {},
   leased: () => {},
   coolingWaived: () => {},
+  disposed: () => {},
   repair: () => {},
 }

@@ -8,6 +8,7 @@ import { answerMarks, localBindingAnnotation, localBindingVersion, recordsOf } f
 import { type NodeRuntime, type NodeRuntimeStatus, nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
 import { diffMerge } from '#lib/merge-patch.ts'
+import { familyOf, type Ip } from '#net/ip.ts'
 
 /** Longest time between tries after failures, ms. */
 const maxPause = 30_000
@@ -45,7 +46,7 @@ export class Report {
   }
 
   #answer(): void {
-    const { cluster, book, clock, log } = this.#ctx
+    const { cluster, book, clock, log, observer } = this.#ctx
     if (cluster.node === undefined) return
     const mode = currentBinding(this.#ctx).mode
     const changes = answerMarks(cluster.node, book, { mode, now: clock.wall(), liveWithoutLease: liveWithoutLease(this.#ctx) })
@@ -54,6 +55,7 @@ export class Report {
       if (changes.length === 0) return
       crashPoint('marks-answered')
       log.info({ changes }, 'marks answered')
+      for (const ip of acked(changes)) observer.disposed(familyOf(ip))
     } catch (err) {
       log.error({ err }, 'answers to marks cannot be recorded, so they are not given')
     }
@@ -154,4 +156,8 @@ export class Report {
     }
     return cluster.wrote(() => kube.create(nodeRuntimes, object))
   }
+}
+
+function acked(changes: readonly LedgerChange[]): readonly Ip[] {
+  return changes.flatMap(c => ('put' in c && c.put === 'release' && c.release.answer === 'acked' ? [c.release.ip] : []))
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cooling, Lease, ReleaseAnswer } from '#ipam/ledger.ts'
-import type { PoolView } from '#ipam/node-pool.ts'
+import type { NodeLimits, PoolView } from '#ipam/node-pool.ts'
 import type { Binding } from '#ipam/release.ts'
 
 /** One ADD in progress. */
@@ -32,6 +32,7 @@ export interface DaemonState {
   cooling(): readonly Cooling[]
   releases(): readonly ReleaseAnswer[]
   pool(): PoolView
+  limits(): NodeLimits
   binding(): Binding
   waiting(): readonly Waiting[]
   readiness(): Readiness

@@ -57,6 +57,23 @@ export interface PoolView {
   readonly counts: Readonly<Record<Family, Counts>>
 }
 
+/** What the instance type and the plan for the node allow; undefined while the Node CR does not say. */
+export interface NodeLimits {
+  /** ENIs of the pool: without the primary one. */
+  readonly enis: number | undefined
+  readonly ipv4PerEni: number | undefined
+}
+
+export function limitsOf(node: NodeCr | undefined): NodeLimits {
+  const { nodeCap, flavor } = node?.spec ?? {}
+  const slots = nodeCap?.adapters === undefined ? undefined : Math.max(0, nodeCap.adapters - 1)
+  const planned = flavor?.filter(f => f.networkInterfaceTrafficMode === 'Standard').reduce((n, f) => n + f.count, 0)
+  return {
+    enis: slots === undefined || !flavor?.length ? slots : Math.min(slots, planned ?? 0),
+    ipv4PerEni: nodeCap?.ipv4PerAdapter,
+  }
+}
+
 export interface PoolInput {
   /** Undefined while the Node CR has not been seen. */
   readonly node: NodeCr | undefined

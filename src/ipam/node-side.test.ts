@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { acquire, type Wanted } from '#ipam/acquire.ts'
 import { addressesOf, Book } from '#ipam/book.ts'
 import type { Lease, LedgerChange } from '#ipam/ledger.ts'
-import { isCooling, type PoolView, poolView } from '#ipam/node-pool.ts'
+import { isCooling, limitsOf, type PoolView, poolView } from '#ipam/node-pool.ts'
 import { answerMarks, bindingOf, localBindingAnnotation } from '#ipam/release.ts'
 import type { Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
 import { type Ip, parseIp, parseIpv4 } from '#net/ip.ts'
@@ -47,6 +47,23 @@ const want = (change: Partial<Wanted> = {}): Wanted => ({
   families: [4],
   binding: 'local',
   ...change,
+})
+
+describe('the limits of a node', () => {
+  const limits = (spec: NodeCr['spec']) => limitsOf({ ...nodeOf(), spec })
+  const standard = { networkInterfaceType: 'Secondary', networkInterfaceTrafficMode: 'Standard' } as const
+
+  test('are unknown while the controller has not said them', () => {
+    assert.deepEqual(limitsOf(undefined), { enis: undefined, ipv4PerEni: undefined })
+    assert.deepEqual(limits({ flavor: [{ ...standard, count: 2 }] }), { enis: undefined, ipv4PerEni: undefined })
+  })
+
+  test('are what the instance type has room for, and no more than what is planned', () => {
+    const nodeCap = { adapters: 4, ipv4PerAdapter: 10 }
+    assert.deepEqual(limits({ nodeCap }), { enis: 3, ipv4PerEni: 10 })
+    assert.equal(limits({ nodeCap, flavor: [{ ...standard, count: 2 }] }).enis, 2)
+    assert.equal(limits({ nodeCap, flavor: [{ ...standard, count: 9 }] }).enis, 3)
+  })
 })
 
 describe('the pool', () => {

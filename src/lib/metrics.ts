@@ -11,7 +11,8 @@ export interface OpenApiMetrics {
   readonly openApiLatency: Histogram<'api' | 'error'>
 }
 
-export interface DaemonMetrics extends OpenApiMetrics {
+/** Without `aliyun_openapi_latency`: the daemon never calls the cloud's API, and a metric that stays empty says that nothing went wrong. */
+export interface DaemonMetrics {
   readonly registry: Registry
   readonly rpcLatency: Histogram<'rpc_api' | 'error'>
   readonly metadataLatency: Histogram<'url' | 'error'>
@@ -42,7 +43,6 @@ export function daemonMetrics(): DaemonMetrics {
     new Counter({ name, help, labelNames, registers: [registry] })
   return {
     registry,
-    openApiLatency: openApiLatency(registry),
     rpcLatency: milliseconds(registry, 'terway_rpc_latency', 'time to answer a CNI verb or gRPC call, ms', ['rpc_api', 'error']),
     metadataLatency: milliseconds(registry, 'aliyun_metadata_latency', 'time of a call to the instance metadata service, ms', [
       'url',
@@ -50,7 +50,11 @@ export function daemonMetrics(): DaemonMetrics {
     ]),
     poolTotal: gauge('terway_resource_pool_total_count', 'addresses on this node', ['type', 'ipStack']),
     poolIdle: gauge('terway_resource_pool_idle_count', 'addresses that a pod could take now', ['type', 'ipStack']),
-    poolDisposed: counter('terway_resource_pool_disposed_count', 'addresses given back to the cloud', ['type', 'ipStack']),
+    poolDisposed: counter(
+      'terway_resource_pool_disposed_count',
+      'addresses that the daemon has let go of, for the controller to give back',
+      ['type', 'ipStack'],
+    ),
     poolAllocated: gauge('terway_resource_pool_allocated_count', 'addresses held by pods', ['type']),
     factoryEniCount: gauge('terway_eniip_factory_eni_count', 'ENIs of the pool', ['name', 'max_eni']),
     factoryIpCount: gauge('terway_eniip_factory_ip_count', 'addresses of each ENI', ['name', 'eni', 'max_ip']),

@@ -12,6 +12,7 @@ export function metricsObserver(m: DaemonMetrics): Observer {
     addPhase: (phase, ms) => m.addPhase.observe({ phase }, ms / 1000),
     leased: (eniId, outcome) => m.factoryIpAlloc.inc({ eni: eniId, status: outcome === 'ok' ? 'success' : 'fail' }),
     coolingWaived: () => m.coolingWaived.inc(),
+    disposed: family => m.poolDisposed.inc({ type: 'local', ipStack: `ipv${family}` }),
     repair: (result, kinds) => {
       m.repairRounds.inc({ result })
       for (const kind of kinds) m.repairOps.inc({ kind })

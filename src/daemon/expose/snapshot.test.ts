@@ -61,6 +61,7 @@ const state: DaemonState = {
       6: { idle: 0, leased: 0, cooling: 0, releasing: 0, barred: 0 },
     },
   }),
+  limits: () => ({ enis: 3, ipv4PerEni: 10 }),
   binding: () => ({ mode: 'local', reason: 'annotated' }),
   waiting: () => [],
   readiness: () => ({ ready: true }),
@@ -95,11 +96,14 @@ test('gauges follow the state, counters the observer', async () => {
   observer.addPhase('kernel', 2)
   observer.repair('repaired', ['add-rule', 'add-rule'])
   observer.coolingWaived()
+  observer.disposed(6)
   const text = await m.registry.metrics()
   for (const line of [
     'terway_resource_pool_total_count{type="local",ipStack="ipv4"} 2',
     'terway_resource_pool_idle_count{type="local",ipStack="ipv4"} 0',
-    'terway_eniip_factory_ip_count{name="local",eni="eni-1",max_ip=""} 2',
+    'terway_eniip_factory_ip_count{name="local",eni="eni-1",max_ip="10"} 2',
+    'terway_eniip_factory_eni_count{name="local",max_eni="3"} 1',
+    'terway_resource_pool_disposed_count{type="local",ipStack="ipv6"} 1',
     'terway_rpc_latency_sum{rpc_api="ADD",error="true"} 7',
     'terway_cni_add_phase_seconds_sum{phase="kernel"} 0.002',
     'terway_repair_operations_total{kind="add-rule"} 2',

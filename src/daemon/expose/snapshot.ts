@@ -32,9 +32,10 @@ export function introspection(state: DaemonState, config: Readonly<Record<string
   }
 }
 
-/** Sets the gauges that are read at each scrape rather than counted. The limits that Terway puts in labels (max_eni, max_ip) stay empty: the controller plans by them. */
+/** Sets the gauges that are read at each scrape rather than counted. The limits that Terway puts in labels (max_eni, max_ip) are empty while the Node CR does not name them. */
 export function refreshGauges(m: DaemonMetrics, state: DaemonState): void {
   const pool = state.pool()
+  const limits = state.limits()
   for (const [family, ipStack] of [
     [4, 'ipv4'],
     [6, 'ipv6'],
@@ -48,9 +49,10 @@ export function refreshGauges(m: DaemonMetrics, state: DaemonState): void {
   }
   m.poolAllocated.set({ type: 'local' }, state.leases().length)
   m.factoryEniCount.reset()
-  m.factoryEniCount.set({ name: 'local', max_eni: '' }, pool.enis.length)
+  m.factoryEniCount.set({ name: 'local', max_eni: String(limits.enis ?? '') }, pool.enis.length)
   m.factoryIpCount.reset()
-  for (const eni of pool.enis) m.factoryIpCount.set({ name: 'local', eni: eni.eniId, max_ip: '' }, eni.addresses.length)
+  const max_ip = String(limits.ipv4PerEni ?? '')
+  for (const eni of pool.enis) m.factoryIpCount.set({ name: 'local', eni: eni.eniId, max_ip }, eni.addresses.length)
 }
 
 function addressesOf(l: Lease): string[] {
