@@ -38,9 +38,7 @@ const narrowed: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 
 /** What a package's index does besides collecting names, as far as we need it: undici gives its dispatchers their methods there. */
 const indexWork: Readonly<Record<string, string>> = {
-  undici: `import Dispatcher from './lib/dispatcher/dispatcher.js'
-import request from './lib/api/api-request.js'
-Dispatcher.prototype.request = request`,
+  undici: "require('./lib/dispatcher/dispatcher.js').prototype.request = require('./lib/api/api-request.js')",
 }
 
 /** Resolves an import of ours of a narrowed package to a module of only those names. */
