@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { callCni } from '../../test/support/cni-client.ts'
@@ -9,6 +9,7 @@ import { root } from '../../tools/components.ts'
 import { outDir } from '../measure/row.ts'
 
 const cniSocket = '/run/eni/cni.socket'
+const conflist = '/host-etc-net.d/10-terway.conflist'
 const debugSocket = '/run/eni/eni_debug.socket'
 /** PROFILE=1: a CPU profile for the browser's developer tools, written when terwayd is stopped. It costs time: not for figures. */
 const profile = process.env.PROFILE === '1' ? ['--cpu-prof', `--cpu-prof-dir=${join(outDir, 'profile')}`] : []
@@ -30,32 +31,30 @@ export class Terwayd {
     closeSync(out)
   }
 
-  /** Until CNI STATUS succeeds. Throws with the log's end when the process ends. */
+  /** Until it has written the CNI configuration, which it does when it serves. Throws with the log's end when it does not. */
   async ready(): Promise<void> {
-    let said = ''
-    await until(
-      async () => {
-        if (this.process.exitCode !== null) throw new Error(`terwayd ended:\n${this.#tail()}`)
-        try {
-          const { exit, body } = await callCni(cniSocket, { command: 'STATUS' })
-          said = body?.msg ?? ''
-          return exit === 0
-        } catch {
-          return false
-        }
-      },
-      60_000,
-      'terwayd is ready',
-    ).catch((e: unknown) => {
-      throw new Error(`${e instanceof Error ? e.message : e} ${said}\n${this.#tail()}`)
-    })
+    try {
+      await until(
+        () => {
+          if (this.process.exitCode !== null) throw new Error('terwayd ended')
+          return existsSync(conflist)
+        },
+        60_000,
+        'terwayd is ready',
+      )
+      const { exit, body } = await callCni(cniSocket, { command: 'STATUS' })
+      if (exit !== 0) throw new Error(body?.msg)
+    } catch (e) {
+      const last = readFileSync(this.log, 'utf8').trimEnd().split('\n').slice(-8)
+      throw new Error([e instanceof Error ? e.message : String(e), ...last.map(line => line.slice(0, 400))].join('\n'))
+    }
   }
 
   /** Stops it and forgets its node: ledger and sockets. */
   async remove(): Promise<void> {
     const exited = new Promise(resolve => this.process.once('exit', resolve))
     if (this.process.kill('SIGTERM')) await exited
-    for (const path of ['/var/lib/cni/terway', '/run/eni']) rmSync(path, { recursive: true, force: true })
+    for (const path of ['/var/lib/cni/terway', '/run/eni', conflist]) rmSync(path, { recursive: true, force: true })
   }
 
   /** Resident memory in MB (2^20 bytes), everything mapped from files included. */
@@ -99,10 +98,6 @@ export class Terwayd {
       asked.on('error', reject)
       asked.end()
     })
-  }
-
-  #tail(): string {
-    return readFileSync(this.log, 'utf8').split('\n').slice(-8).join('\n')
   }
 }
 
