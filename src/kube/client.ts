@@ -15,6 +15,12 @@ const requestDeadline = 10_000
 const pageDeadline = 60_000
 const pageSize = 500
 
+const contentTypes: Readonly<Record<Patch['type'], string>> = {
+  merge: 'application/merge-patch+json',
+  json: 'application/json-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+}
+
 export interface ClientOptions {
   readonly config: KubeConfig
   readonly clock: Clock
@@ -58,7 +64,7 @@ export class KubeClient implements Kube, WatchSource {
   }
 
   async patch<T extends KubeObject>(r: Resource<T>, name: string, patch: Patch, namespace?: string): Promise<T> {
-    const contentType = patch.type === 'merge' ? 'application/merge-patch+json' : 'application/json-patch+json'
+    const contentType = contentTypes[patch.type]
     return r.parse(
       await this.json({ method: 'PATCH', path: objectPath(r, name, namespace, patch.subresource), body: patch.body, contentType }),
     )

@@ -48,9 +48,12 @@ export interface Selector {
   readonly fieldSelector?: string
 }
 
-/** merge = RFC 7396; json = RFC 6902. `subresource: 'status'` where the CRD has one. */
+/**
+ * merge = RFC 7396; json = RFC 6902; strategic = Kubernetes' own, for built-in kinds only: it merges a keyed list (a node's conditions, by
+ * type) entry by entry, so several writers can share it. `subresource: 'status'` where the kind has one.
+ */
 export interface Patch {
-  readonly type: 'merge' | 'json'
+  readonly type: 'merge' | 'json' | 'strategic'
   readonly body: unknown
   readonly subresource?: 'status'
 }

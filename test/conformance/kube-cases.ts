@@ -9,6 +9,7 @@ import { Election } from '#kube/elect.ts'
 import type { Kube, KubeObject, WatchHandler } from '#kube/port.ts'
 import { type ConfigMap, configMaps } from '#kube/reflect/config-map.ts'
 import { leases } from '#kube/reflect/lease.ts'
+import { nodes } from '#kube/reflect/node.ts'
 import { realClock } from '#lib/clock.ts'
 import { until } from '../support/until.ts'
 import { anyThings, things, type World } from './kube-world.ts'
@@ -57,6 +58,7 @@ export function kubeSuite(name: string, start: () => Promise<World>): void {
     after(() => world?.stop())
 
     objects(() => kube)
+    nodeConditions(() => kube)
     lists(() => kube)
     watches(
       () => world,
@@ -179,6 +181,22 @@ function objects(kube: () => Kube): void {
     await assert.rejects(kube().patch(podNetworkings, 'schema', wrong), { code: 'invalid', message: /spec\.allocationType\.type/ })
     const nulls = await kube().patch(podNetworkings, 'schema', { type: 'json', body: [{ op: 'add', path: '/spec/selector', value: null }] })
     assert.equal('selector' in nulls.spec, false)
+  })
+}
+
+function nodeConditions(kube: () => Kube): void {
+  test('a strategic merge patch changes one condition of a node and leaves the others', async () => {
+    const ready = { type: 'Ready', status: 'True', reason: 'KubeletReady' }
+    await kube().create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'strategic' }, spec: {} })
+    const conditions = async (...changes: readonly { type: string; status: string; reason?: string }[]) => {
+      const body = { status: { conditions: changes } }
+      return (await kube().patch(nodes, 'strategic', { type: 'strategic', subresource: 'status', body })).status?.conditions
+    }
+    const seen = async (...changes: readonly { type: string; status: string; reason?: string }[]) =>
+      (await conditions(...changes))?.map(c => `${c.type}=${c.status}/${c.reason ?? ''}`).sort()
+    assert.deepEqual(await seen(ready), ['Ready=True/KubeletReady'])
+    assert.deepEqual(await seen({ type: 'SufficientIP', status: 'True' }), ['Ready=True/KubeletReady', 'SufficientIP=True/'])
+    assert.deepEqual(await seen({ type: 'SufficientIP', status: 'False' }), ['Ready=True/KubeletReady', 'SufficientIP=False/'])
   })
 }
 

@@ -4,13 +4,14 @@ import { apiVersionOf } from '#kube/resource.ts'
 import type { Clock } from '#lib/clock.ts'
 import { type Call, Faults } from './kube-faults.ts'
 import { Watcher } from './kube-model-watch.ts'
-import { jsonPatch, mergePatch } from './kube-patch.ts'
+import { jsonPatch, mergePatch, strategicPatch } from './kube-patch.ts'
 import { admit } from './kube-schema.ts'
 import { selects } from './kube-selector.ts'
 import { type Change, Collection, fail, keyOf, type Stored } from './kube-store.ts'
 
 const withoutStatus = new Set(['configmaps', 'leases', 'events', 'secrets'])
 const maxHistory = 5000
+const patches = { merge: mergePatch, json: jsonPatch, strategic: strategicPatch }
 
 interface Kind {
   readonly collection: Collection
@@ -245,7 +246,7 @@ class ModelClient implements Kube {
     const { type, body, subresource } = patch
     return this.request({ verb: 'patch', plural: r.plural, name, ...(subresource && { subresource }) }, () => {
       const before = this.present(r, name, namespace)
-      const wanted = type === 'merge' ? mergePatch(before, body) : jsonPatch(before, body)
+      const wanted = patches[type](before, body)
       return r.parse(this.model.update(r, before, wanted as Stored, subresource))
     })
   }

@@ -19,6 +19,24 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
   return out
 }
 
+/** As RFC 7396, but `conditions` is keyed by `type`, as the API server's types declare it; no other list is keyed here. */
+export function strategicPatch(target: unknown, patch: unknown): unknown {
+  if (!isJson(patch)) return patch
+  const out = isJson(target) ? { ...target } : {}
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete out[key]
+    else if (key === 'conditions' && Array.isArray(value)) out[key] = mergeConditions(out[key], value)
+    else out[key] = strategicPatch(out[key], value)
+  }
+  return out
+}
+
+function mergeConditions(present: unknown, changes: readonly unknown[]): unknown {
+  const byType = new Map((Array.isArray(present) ? present : []).filter(isJson).map(c => [c.type, c]))
+  for (const change of changes.filter(isJson)) byType.set(change.type, { ...byType.get(change.type), ...change })
+  return [...byType.values()]
+}
+
 function refuse(text: string): AppError {
   return new AppError('invalid', `the JSON patch does not apply: ${text}`)
 }

@@ -10,7 +10,16 @@ const spec = Type.Object({ providerID: Type.Optional(text), podCIDR: Type.Option
 const status = Type.Object({
   addresses: Type.Optional(Type.Array(Type.Object({ type: text, address: text }))),
   conditions: Type.Optional(
-    Type.Array(Type.Object({ type: text, status: text, reason: Type.Optional(text), lastHeartbeatTime: Type.Optional(text) })),
+    Type.Array(
+      Type.Object({
+        type: text,
+        status: text,
+        reason: Type.Optional(text),
+        message: Type.Optional(text),
+        lastHeartbeatTime: Type.Optional(text),
+        lastTransitionTime: Type.Optional(text),
+      }),
+    ),
   ),
   allocatable: Type.Optional(Type.Record(Type.String(), text)),
 })
