@@ -159,6 +159,14 @@ test('a key pair is in a Secret only, mounted as a file; without one there is no
   )
 })
 
+test('the controller may write nodes and their status, of both API groups, and no pod', { skip }, () => {
+  const rules = find(render(), 'ClusterRole', 'terway-controlplane').rules ?? []
+  const groupsOf = (resource: string) =>
+    rules.filter(rule => rule.resources.includes(resource) && rule.verbs.includes('patch')).flatMap(rule => rule.apiGroups)
+  for (const resource of ['nodes', 'nodes/status']) assert.deepEqual(groupsOf(resource), ['', 'network.alibabacloud.com'])
+  assert.deepEqual(groupsOf('pods'), [])
+})
+
 test('no rule grants everything, and the daemon may write nothing but its CRs and events', { skip }, () => {
   const all = render()
   for (const m of all)

@@ -7,8 +7,7 @@ import { type Pool, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
  * stay idle. Nothing is marked while something is on its way: the picture would be half of the truth.
  */
 export function surplusMarks({ pool, demand }: PlanInput): readonly CloudAction[] {
-  if (!demand.adjust || demand.warmUpRemaining > 0 || pool.intents.length > 0) return []
-  if (pool.enis.some(e => (e.status === 'Available' || e.status === 'Attaching') && !e.stuck)) return []
+  if (!demand.adjust || demand.warmUpRemaining > 0 || isGrowing(pool)) return []
   const candidates = pool.enis.filter(serves).sort(smallestFirst)
   const spare = sum(candidates.map(e => podsOf(pool.stack, e, 'idle'))) - demand.waiting
   // Idle reclaim goes below the maximum; nothing goes below the minimum.
@@ -32,6 +31,11 @@ export function surplusMarks({ pool, demand }: PlanInput): readonly CloudAction[
     may -= released
   }
   return actions
+}
+
+/** Addresses are on their way: an intent is open, or an ENI is not attached yet. */
+export function isGrowing(pool: Pool): boolean {
+  return pool.intents.length > 0 || pool.enis.some(e => (e.status === 'Available' || e.status === 'Attaching') && !e.stuck)
 }
 
 /** A trunk stays while the node lives: its members need it. */

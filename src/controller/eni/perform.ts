@@ -152,11 +152,11 @@ const instanceGone: ReadonlySet<string> = new Set(['InvalidEcsId.NotFound', 'Inv
 async function attach(work: Work, eniId: string): Promise<Outcome> {
   try {
     await work.cloudFor('pod', work.node.metadata.name).attachEni({ eniId, instanceId: instanceOf(work) })
-    return { was: 'moving', eniId }
+    return { was: 'moving', eniId, action: 'AttachENI' }
   } catch (error) {
     if (!(error instanceof CloudError)) throw error
     // Already attached or attaching: the next look at it tells.
-    if (isOf(error, 'conflict')) return { was: 'moving', eniId }
+    if (isOf(error, 'conflict')) return { was: 'moving', eniId, action: 'AttachENI' }
     if (isOf(error, 'quota') || instanceGone.has(error.code)) return { was: 'unattachable', eniId, error }
     return { was: 'failed', eniId, action: 'AttachENI', error }
   }
@@ -166,10 +166,10 @@ async function move(work: Work, eniId: string, action: string, call: (cloud: Clo
   try {
     await call(work.cloudFor('reclaim', work.node.metadata.name))
     work.memory.removed(eniId, work.clock.now())
-    return { was: 'moving', eniId }
+    return { was: 'moving', eniId, action }
   } catch (error) {
     if (!(error instanceof CloudError)) throw error
-    return isOf(error, 'conflict') ? { was: 'moving', eniId } : { was: 'failed', eniId, action, error }
+    return isOf(error, 'conflict') ? { was: 'moving', eniId, action } : { was: 'failed', eniId, action, error }
   }
 }
 

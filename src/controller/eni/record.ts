@@ -92,7 +92,7 @@ export type Outcome =
   /** The ENI cannot be attached: it has to go again. */
   | { readonly was: 'unattachable'; readonly eniId: string; readonly error: CloudError }
   /** attach, detach, delete done or still going on: the next round sees how far it is. */
-  | { readonly was: 'moving'; readonly eniId: string }
+  | { readonly was: 'moving'; readonly eniId: string; readonly action: string }
   | { readonly was: 'failed'; readonly eniId: string; readonly action: string; readonly error: CloudError }
 
 /** What Node.status must say after the calls: what was created goes in and its intent out in one patch. */

@@ -14,12 +14,15 @@ import { perform } from '#controller/eni/perform.ts'
 import { fold, type Outcome } from '#controller/eni/record.ts'
 import { nicsOf } from '#controller/eni/status.ts'
 import { isAddress } from '#controller/eni/sync.ts'
+import { answerLines, callLines, decisionLines, type Line, textOf } from '#controller/eni/tell.ts'
+import { exhaustion, NodeCondition } from '#controller/node/condition.ts'
 import type { Round } from '#controller/queue.ts'
 import type { VSwitchCache } from '#controller/vswitch/cache.ts'
 import { selectVSwitches, vSwitchFaults } from '#controller/vswitch/select.ts'
 import type { CloudAction, Plan } from '#ipam/action.ts'
 import { type Binding, isLost, type Pool } from '#ipam/pool.ts'
 import { localBindingAnnotation, localBindingVersion } from '#ipam/release.ts'
+import { isGrowing } from '#ipam/surplus.ts'
 import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
 import { parseDuration } from '#lib/duration.ts'
@@ -64,6 +67,9 @@ export class NodeRounds {
   #growFailures = 0
   #generation: number | undefined
   #told = ''
+  /** For what changed since the last round. */
+  #poolBefore: Pool | undefined
+  readonly #condition: NodeCondition
   #syncAt = Number.POSITIVE_INFINITY
 
   constructor(name: string, context: RoundContext) {
@@ -72,6 +78,7 @@ export class NodeRounds {
     this.#c = context
     this.record = new NodeRecord(deps.kube, name)
     this.memory = new Memory(deps.clock.now(), options.windows)
+    this.#condition = new NodeCondition(deps, name)
   }
 
   async run(node: NodeCr): Promise<Round> {
@@ -89,6 +96,8 @@ export class NodeRounds {
     const podUids = new Set(pods.flatMap(p => p.metadata.uid ?? []))
     const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen: looked.seen, late: this.#late(bound) })
     this.#tellOfEnis(node, bound, pool)
+    this.#log(answerLines(this.#poolBefore, pool))
+    this.#poolBefore = pool
     this.#adjustAt ??= deps.clock.now() + this.#adjustPeriod(node)
     const adjust = deps.clock.now() >= this.#adjustAt
     const demand = demandOf(observed, pool, waitingPods(pods, bound, runtime), { adjust, now: deps.clock.wall() })
@@ -96,13 +105,19 @@ export class NodeRounds {
     const reasons = [...decided.reasons, ...faults]
     const plan = this.#withoutPausedGrowth({ ...decided, reasons, actions: [...decided.actions, ...this.#unbar(pool)] }, node)
     this.#tell(reasons.join('; '), shortageOf(plan))
-    if (adjust) this.#adjusted(node)
+    // While something is on its way nothing is marked: the adjustment stays due, instead of being put off by a whole period.
+    const putOff = adjust && (isGrowing(pool) || plan.actions.some(isGrowth))
+    if (adjust && !putOff) this.#adjusted(node)
     const reclaimed = demand.reclaimExtra > 0 && plan.actions.some(a => a.do === 'mark-release')
     const status = this.#recorded(bound, plan, reclaimed ? nextReclaim(observed, deps.clock.wall(), deps.clock.random()) : undefined)
     const mirrorIn = await this.#write(status, runtime, binding)
+    this.#log(decisionLines(plan.actions))
     const outcomes = await this.#perform(plan.actions)
+    this.#log(callLines(outcomes))
     await this.#fold(outcomes, pool)
-    return { again: this.#again(plan, outcomes, mirrorIn) }
+    this.#c.assertLeader()
+    await this.#condition.tell(view.node(this.name), exhaustion({ pool, vSwitches }))
+    return { again: this.#again(plan, outcomes, mirrorIn, putOff) }
   }
 
   /** Compares with the cloud soon. */
@@ -168,6 +183,11 @@ export class NodeRounds {
     }
   }
 
+  /** Each step of giving back, so that the log tells where a shrinking pool spends its time. */
+  #log(lines: readonly Line[]): void {
+    for (const line of lines) this.#c.deps.log.info({ node: this.name, ...line }, textOf(line))
+  }
+
   /** An event on the node when the reasons for a shortage, or faults of its configuration, become others. */
   #tell(reasons: string, shortage: string | undefined): void {
     if (reasons === this.#told) return
@@ -187,7 +207,7 @@ export class NodeRounds {
       this.#growFailures = 0
     }
     if (this.#c.deps.clock.now() >= this.#growAt) return plan
-    return { ...plan, actions: plan.actions.filter(a => a.do !== 'create-eni' && a.do !== 'assign') }
+    return { ...plan, actions: plan.actions.filter(a => !isGrowth(a)) }
   }
 
   /**
@@ -323,14 +343,17 @@ export class NodeRounds {
   }
 
   /** Milliseconds until the node must be looked at again without an event. */
-  #again(plan: Plan, outcomes: readonly Outcome[], mirrorIn: number | undefined): number {
+  #again(plan: Plan, outcomes: readonly Outcome[], mirrorIn: number | undefined, putOff: boolean): number {
     const { clock } = this.#c.deps
     const status = this.record.copy?.status ?? {}
     const nics = Object.values(status.networkInterfaces ?? {})
-    const times = [(this.#adjustAt ?? 0) - clock.now(), Date.parse(status.nextSyncOpenAPITime ?? '') - clock.wall()]
+    const adjustIn = putOff ? retryIntent : (this.#adjustAt ?? 0) - clock.now()
+    const times = [adjustIn, Date.parse(status.nextSyncOpenAPITime ?? '') - clock.wall()]
     if (mirrorIn !== undefined) times.push(mirrorIn)
     // What was created is attached at once; then it is looked at every second.
     if (outcomes.some(o => o.was === 'created' || o.was === 'assigned' || o.was === 'unassigned')) times.push(0)
+    // A vSwitch that is empty is known to be now: another one may do.
+    if (outcomes.some(o => 'error' in o && isOf(o.error, 'no-addresses'))) times.push(0)
     if (nics.some(n => n.status === 'Available' || n.status === 'Attaching')) times.push(attachPoll)
     if (nics.some(n => n.status === 'Deleting' || n.status === 'Detaching') || plan.actions.some(isRelease)) times.push(removePoll)
     if (Object.keys(status.intents ?? {}).length > 0) times.push(retryIntent)
@@ -340,6 +363,10 @@ export class NodeRounds {
     if (this.#syncAt < Number.POSITIVE_INFINITY) times.push(this.#syncAt - clock.now())
     return Math.max(0, Math.min(...times.filter(t => !Number.isNaN(t))))
   }
+}
+
+function isGrowth(a: CloudAction): boolean {
+  return a.do === 'create-eni' || a.do === 'assign'
 }
 
 function isRelease(a: CloudAction): a is CloudAction & { do: 'unassign' | 'detach' | 'delete-eni' } {

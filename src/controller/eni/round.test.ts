@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CloudError } from '#cloud/errors.ts'
+import type { Cloud, Eni, EniStatus } from '#cloud/port.ts'
+import { makeThrottle } from '#cloud/throttle.ts'
+import { decisions, defaultControllerOptions, noObserver } from '#controller/deps.ts'
+import { NodeRounds } from '#controller/eni/round.ts'
+import { creatorTag } from '#controller/tags.ts'
+import { makeVSwitchCache } from '#controller/vswitch/cache.ts'
+import { localBindingAnnotation, localBindingVersion } from '#ipam/release.ts'
+import { type Nic, type NodeCr, nodeCrs } from '#kube/crd/node.ts'
+import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
+import { type Node, nodes } from '#kube/reflect/node.ts'
+import type { Pod } from '#kube/reflect/pod.ts'
+import { realClock } from '#lib/clock.ts'
+import { silent } from '#lib/log.ts'
+import { parseCidr } from '#net/cidr.ts'
+import { parseIpv4 } from '#net/ip.ts'
+import { parseMac } from '#net/mac.ts'
+import { KubeModel } from '../../../test/support/kube-model.ts'
+
+const start = Date.parse('2026-01-01T00:00:00Z')
+const annotations = { [localBindingAnnotation]: localBindingVersion }
+const subnet = { 'eni-1': '10.0.1', 'eni-2': '10.0.2' }
+const ipsOf = (id: keyof typeof subnet, count: number) => Array.from({ length: count }, (_, n) => parseIpv4(`${subnet[id]}.${n + 1}`))
+
+function nic(id: keyof typeof subnet, status: string, count: number): Nic {
+  const ipv4 = Object.fromEntries(ipsOf(id, count).map((ip, n) => [ip, { ip, primary: n === 0, status: 'Valid' as const }]))
+  return { id, status, vSwitchID: 'vsw-a', networkInterfaceType: 'Secondary', networkInterfaceTrafficMode: 'Standard', ipv4 }
+}
+
+function described(id: keyof typeof subnet, status: EniStatus, count: number): Eni {
+  const ipv4 = ipsOf(id, count)
+  const [primaryIp = parseIpv4('10.0.0.1')] = ipv4
+  return {
+    id,
+    status,
+    type: 'Secondary',
+    trafficMode: 'Standard',
+    mac: parseMac('02:00:00:00:00:01'),
+    vSwitchId: 'vsw-a',
+    zoneId: 'a',
+    securityGroupIds: [],
+    primaryIp,
+    ipv4,
+    ipv6: [],
+    ipv4Prefixes: [],
+    ipv6Prefixes: [],
+    tags: [creatorTag],
+    instanceId: 'i-1',
+  }
+}
+
+/** One node of an instance type with two ENIs of six addresses; its pool may keep one idle, and is adjusted every ten seconds. */
+class Stage {
+  time = 0
+  readonly model = new KubeModel(realClock)
+  readonly calls: string[] = []
+  readonly lines: string[] = []
+  readonly enis = new Map<string, Eni>()
+  pods: readonly Pod[] = []
+  runtime: NodeRuntime = {
+    apiVersion: 'network.alibabacloud.com/v1beta1',
+    kind: 'NodeRuntime',
+    metadata: { name: 'n', annotations },
+    spec: {},
+  }
+  /** vSwitches that have no address left, whatever their count says. */
+  readonly empty = new Set<string>()
+  readonly #node: Node
+  readonly #rounds: NodeRounds
+
+  constructor(vSwitchOptions: readonly string[], ...nics: readonly Nic[]) {
+    this.#node = this.model.put(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n' }, spec: {} })
+    this.model.put(nodeCrs, {
+      apiVersion: 'network.alibabacloud.com/v1beta1',
+      kind: 'Node',
+      metadata: { name: 'n', annotations },
+      spec: {
+        nodeMetadata: { regionID: 'r', zoneID: 'a', instanceType: 't', instanceID: 'i-1' },
+        nodeCap: { adapters: 3, ipv4PerAdapter: 6, ipv6PerAdapter: 0 },
+        eni: { vSwitchOptions, securityGroupIDs: ['sg-1'], vSwitchSelectPolicy: 'ordered', enableIPv4: true },
+        pool: { maxPoolSize: 1, minPoolSize: 0, poolSyncPeriod: '10s' },
+      },
+      status: {
+        nextSyncOpenAPITime: new Date(start + 3_600_000).toISOString(),
+        networkInterfaces: Object.fromEntries(nics.map(n => [n.id, n])),
+      },
+    })
+    const clock = { ...realClock, now: () => this.time, wall: () => start + this.time }
+    const cloud = this.#cloud()
+    const log = { ...silent, info: (_: object, text: string) => this.lines.push(text) } as unknown as typeof silent
+    const deps = {
+      kube: this.model.client('cp'),
+      cloudFor: () => cloud,
+      throttle: makeThrottle(realClock),
+      clock,
+      log,
+      observer: noObserver,
+      decisions,
+    }
+    const view = {
+      synced: Promise.resolve(),
+      node: () => this.#node,
+      nodeCr: () => undefined,
+      runtime: () => this.runtime,
+      podsOn: () => this.pods,
+      names: () => ['n'],
+      crs: () => [],
+      nodes: () => [this.#node],
+      stop: () => undefined,
+    }
+    const options = { ...defaultControllerOptions, clusterId: 'c', vpcId: 'vpc' }
+    const vSwitches = makeVSwitchCache(cloud, clock)
+    this.#rounds = new NodeRounds('n', { deps, options, view, vSwitches, assertLeader: () => undefined })
+  }
+
+  /** One round at `time`, in milliseconds; answers when the next one is due. */
+  async round(time: number): Promise<number | undefined> {
+    this.time = time
+    const cr = await this.#rounds.record.load(undefined)
+    assert.ok(cr !== undefined)
+    return (await this.#rounds.run(cr)).again
+  }
+
+  get cr(): NodeCr {
+    const cr = this.model.read(nodeCrs, 'n')
+    assert.ok(cr !== undefined)
+    return cr
+  }
+
+  /** The daemon acknowledges every mark. */
+  ack(): void {
+    const marked = Object.values(this.cr.status?.networkInterfaces ?? {}).flatMap(n => Object.values(n.ipv4 ?? {}))
+    const releases = Object.fromEntries(
+      marked.flatMap(a =>
+        a.releaseNonce === undefined
+          ? []
+          : [[a.ip, { nonce: a.releaseNonce, answer: 'acked' as const, lastUpdateTime: '2026-01-01T00:00:00Z' }]],
+      ),
+    )
+    this.runtime = { ...this.runtime, status: { releases } }
+  }
+
+  move(id: keyof typeof subnet, status: EniStatus, count: number): void {
+    this.enis.set(id, described(id, status, count))
+  }
+
+  sufficient(): string | undefined {
+    return this.model.read(nodes, 'n')?.status?.conditions?.find(c => c.type === 'SufficientIP')?.status
+  }
+
+  #cloud(): Cloud {
+    const done = (what: string) => {
+      this.calls.push(what)
+      return Promise.resolve()
+    }
+    const unexpected = (): never => assert.fail('a call that this test does not know')
+    return {
+      describeEnis: r => Promise.resolve([...this.enis.values()].filter(e => r.ids?.includes(e.id) ?? true)),
+      describeVSwitch: id => Promise.resolve({ id, zoneId: 'a', availableIpCount: 100, cidr4: parseCidr('10.0.0.0/16') }),
+      detachEni: r => done(`detach ${r.eniId}`),
+      deleteEni: id => done(`delete ${id}`),
+      unassignIpv4: r => done(`unassign ${r.addresses.join(' ')}`),
+      createEni: r => {
+        this.calls.push(`create in ${r.vSwitchId}`)
+        if (!this.empty.has(r.vSwitchId)) return Promise.resolve(described('eni-2', 'Available', r.ipv4Count))
+        return Promise.reject(new CloudError('CreateNetworkInterface', 'InvalidVSwitchId.IpNotEnough', 'no address left'))
+      },
+      attachEni: unexpected,
+      assignIpv4: unexpected,
+      assignIpv6: unexpected,
+      unassignIpv6: unexpected,
+      describeInstanceTypes: unexpected,
+      instanceExists: unexpected,
+    }
+  }
+}
+
+test('a pool shrinks in as many steps as the cloud needs, and the log says each', async () => {
+  const s = new Stage(['vsw-a'], nic('eni-1', 'InUse', 6))
+  s.move('eni-1', 'InUse', 6)
+  await s.round(40_000)
+  await s.round(50_000)
+  assert.equal(s.cr.status?.networkInterfaces?.['eni-1']?.status, 'Deleting')
+  s.ack()
+  assert.ok(((await s.round(50_100)) ?? 0) <= 3_000)
+  // The cloud detaches: one call is enough. As soon as that is seen, the deletion follows, however recently the ENI was asked to go.
+  s.move('eni-1', 'Detaching', 6)
+  await s.round(51_000)
+  s.move('eni-1', 'Available', 6)
+  await s.round(52_000)
+  s.enis.delete('eni-1')
+  await s.round(53_000)
+  assert.deepEqual(s.calls, ['detach eni-1', 'delete eni-1'])
+  assert.deepEqual(s.cr.status?.networkInterfaces, {})
+  assert.deepEqual(s.lines, [
+    'ENI eni-1 is to go, with 6 addresses: the daemon is asked',
+    'the daemon answered for ENI eni-1: 6 acked, 0 refused, 0 still open',
+    'detaching of ENI eni-1 is asked for',
+    'deletion of ENI eni-1 is asked for',
+    'ENI eni-1 is gone',
+  ])
+})
+
+test('an adjustment that falls on an attachment is made when that is over, not a period later', async () => {
+  const s = new Stage(['vsw-a'], nic('eni-1', 'InUse', 6), nic('eni-2', 'Attaching', 1))
+  s.move('eni-2', 'Attaching', 1)
+  await s.round(40_000)
+  const again = (await s.round(50_000)) ?? 0
+  assert.ok(again > 0 && again <= 2_000, `looked at again in ${again} ms`)
+  s.move('eni-2', 'InUse', 1)
+  await s.round(51_000)
+  assert.equal(s.lines.length, 0)
+  await s.round(52_000)
+  assert.ok(s.lines.includes('ENI eni-2 is to go, with 1 addresses: the daemon is asked'), s.lines.join('\n'))
+  assert.ok(((await s.round(52_100)) ?? 0) <= 10_000)
+})
+
+test('a vSwitch that turns out empty is left for another one at once; the condition says when there is none', async () => {
+  const s = new Stage(['vsw-a', 'vsw-b'])
+  s.empty.add('vsw-a').add('vsw-b')
+  s.pods = [{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', namespace: 'd', uid: 'u' }, spec: { nodeName: 'n' } }]
+  assert.equal(await s.round(40_000), 0)
+  assert.equal(s.sufficient(), 'True')
+  assert.equal(await s.round(40_010), 0)
+  await s.round(40_020)
+  assert.deepEqual(s.calls, ['create in vsw-a', 'create in vsw-b'])
+  assert.equal(s.sufficient(), 'False')
+})
