@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BookView } from '#ipam/book.ts'
+import { parseNic } from '#ipam/nic.ts'
 import type { Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
-import { type Cidr, parseCidr } from '#net/cidr.ts'
-import { compareIp, type Family, familyOf, type Ip, tryParseIp } from '#net/ip.ts'
-import { type Mac, parseMac } from '#net/mac.ts'
+import type { Cidr } from '#net/cidr.ts'
+import { type Family, familyOf, type Ip } from '#net/ip.ts'
+import type { Mac } from '#net/mac.ts'
 
 /**
  * leased: in the ledger, in whatever state. cooling: released less than the floor ago. releasing: the controller wants it
@@ -103,22 +104,17 @@ export function isCooling(since: number, now: number, floor: number): boolean {
 }
 
 function eniView(eniId: string, nic: Nic, input: PoolInput): PoolEni {
-  const read = readable(nic)
-  const reason = unusable(nic) || read.problem
+  const { addresses, problem, ...device } = parseNic(nic)
+  const reason = unusable(nic) || problem
   const usable = reason === ''
-  const records = [...Object.entries(nic.ipv4 ?? {}), ...Object.entries(nic.ipv6 ?? {})]
-  const addresses = records.flatMap(([text, record]) => {
-    const ip = tryParseIp(text)
-    return ip === undefined ? [] : [addressView(ip, eniId, record, usable ? '' : `ENI ${eniId} ${reason}`, input)]
-  })
   return {
     eniId,
-    ...read.values,
+    ...device,
     type: nic.networkInterfaceType ?? '',
     status: nic.status,
     usable,
     reason,
-    addresses: addresses.sort((a, b) => compareIp(a.ip, b.ip)),
+    addresses: addresses.map(({ ip, record }) => addressView(ip, eniId, record, usable ? '' : `ENI ${eniId} ${reason}`, input)),
     conditions: Object.entries(nic.conditions ?? {}).map(([name, c]) => `${name}: ${c.message ?? ''}`),
   }
 }
@@ -130,17 +126,6 @@ function unusable(nic: Nic): string {
   // Plain pods never use HighPerformance addresses, as with Terway.
   if (nic.networkInterfaceTrafficMode === 'HighPerformance') return 'carries RDMA traffic only'
   return ''
-}
-
-function readable(nic: Nic): { readonly values: Pick<PoolEni, 'mac' | 'subnet4' | 'subnet6'>; readonly problem: string } {
-  try {
-    if (nic.macAddress === undefined) return { values: {}, problem: 'has no macAddress in Node.status' }
-    const subnet4 = nic.ipv4CIDR === undefined || nic.ipv4CIDR === '' ? {} : { subnet4: parseCidr(nic.ipv4CIDR) }
-    const subnet6 = nic.ipv6CIDR === undefined || nic.ipv6CIDR === '' ? {} : { subnet6: parseCidr(nic.ipv6CIDR) }
-    return { values: { mac: parseMac(nic.macAddress), ...subnet4, ...subnet6 }, problem: '' }
-  } catch (e) {
-    return { values: {}, problem: e instanceof Error ? e.message : String(e) }
-  }
 }
 
 function addressView(ip: Ip, eniId: string, record: NicIp, eniProblem: string, input: PoolInput): PoolAddress {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BookView } from '#ipam/book.ts'
 import type { LedgerChange } from '#ipam/ledger.ts'
+import { parseNic } from '#ipam/nic.ts'
 import type { NicIp, NodeCr } from '#kube/crd/node.ts'
-import { type Ip, tryParseIp } from '#net/ip.ts'
+import type { Ip } from '#net/ip.ts'
 
 /** Announced on NodeRuntime by the daemon and on the Node CR by the controller, with this value. */
 export const localBindingAnnotation = 'network.alibabacloud.com/local-binding'
@@ -73,10 +74,7 @@ export function answerMarks(node: NodeCr, book: BookView, by: Answering): readon
 export function recordsOf(node: NodeCr): ReadonlyMap<Ip, NicIp> {
   const records = new Map<Ip, NicIp>()
   for (const nic of Object.values(node.status?.networkInterfaces ?? {})) {
-    for (const [text, record] of [...Object.entries(nic.ipv4 ?? {}), ...Object.entries(nic.ipv6 ?? {})]) {
-      const ip = tryParseIp(text)
-      if (ip !== undefined) records.set(ip, record)
-    }
+    for (const { ip, record } of parseNic(nic).addresses) records.set(ip, record)
   }
   return records
 }
