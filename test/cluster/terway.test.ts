@@ -50,6 +50,17 @@ const terwaydOf = (node: string) =>
     .programs()
     .find(p => p.argv[0]?.endsWith('/node') && p.argv.includes('/usr/lib/terway/terwayd.mjs'))
 
+/** Since when each node has been Ready. */
+async function readySince(): Promise<string> {
+  interface Node {
+    readonly status: {
+      readonly conditions: readonly { readonly type: string; readonly status: string; readonly lastTransitionTime: string }[]
+    }
+  }
+  const conditions = (await get<Node[]>(lab, 'nodes')).flatMap(n => n.status.conditions.filter(c => c.type === 'Ready'))
+  return conditions.map(c => `${c.status} ${c.lastTransitionTime}`).join(', ')
+}
+
 async function restartDaemons(): Promise<void> {
   await lab.kubectl([...system, 'rollout', 'restart', 'daemonset/terway-eniip'])
   await lab.kubectl([...system, 'rollout', 'status', 'daemonset/terway-eniip', '--timeout=180s'])
@@ -129,14 +140,18 @@ test('a connection between pods outlives terwayd, killed and upgraded, and no li
   await agreed()
   const node = lab.node('node1')
   const before = await terwayState(node)
+  let ready = ''
   const mark = await beat.mark()
   const changes = await changesDuring(node, async () => {
     const killed = terwaydOf('node1') ?? assert.fail('no terwayd on node1')
     process.kill(killed.pid, 'SIGKILL')
     await until('a new terwayd', 60_000, () => ![undefined, killed.pid].includes(terwaydOf('node1')?.pid), 100)
     await readyPods(lab, 'app=terway-eniip', 2)
+    await readyNodes(lab)
+    ready = await readySince()
     await restartDaemons()
   })
+  assert.equal(await readySince(), ready, 'an upgrade leaves the nodes Ready: else Services would lose their pods')
   assert.deepEqual(changes, [])
   assert.deepEqual(await terwayState(node), before)
   await beat.goesOn()
