@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LabNode } from '../../lab/lab.ts'
+import { until } from '../../lab/process.ts'
 
 /** Runs a program on a node; its lines. Throws with what it said when it fails. */
 export async function lines(node: LabNode, ...argv: readonly string[]): Promise<readonly string[]> {
@@ -19,19 +20,23 @@ export async function terwayState(node: LabNode): Promise<readonly string[]> {
   return [...links, ...rules, ...routes].sort()
 }
 
-/** What `work` has changed on the node's links, routes and rules, as `ip monitor` tells it. */
+/** What `work` has changed on the node's links, routes and rules, as `ip monitor` tells it; throws when the monitor tells nothing of a link of ours. */
 export async function changesDuring(node: LabNode, work: () => Promise<void>): Promise<readonly string[]> {
-  const stop = '/run/monitor-stop'
-  const script = `rm -f ${stop}; ip monitor link route rule & monitor=$!; while [ ! -e ${stop} ]; do sleep 0.2; done; kill $monitor`
+  const [stop, log, probe] = ['/run/monitor-stop', '/run/monitor-log', 'monitorprobe']
+  const script = `rm -f ${stop} ${log}; ip monitor link route rule >> ${log} & monitor=$!; while [ ! -e ${stop} ]; do sleep 0.2; done; kill $monitor`
   const monitor = node.exec(['sh', '-c', script])
-  // The monitor counts from the first change that it is asked to tell.
-  const probe = 'monitorprobe'
+  const told = async () => (await lines(node, 'sh', '-c', `cat ${log} 2>/dev/null || true`)).join('\n')
   try {
-    await node.exec(['ip', 'link', 'add', probe, 'type', 'dummy'])
+    await until('the monitor listens', 20_000, async () => {
+      await lines(node, 'ip', 'link', 'add', probe, 'type', 'veth', 'peer', 'name', `${probe}2`)
+      await lines(node, 'ip', 'link', 'del', probe)
+      return (await told()).includes(probe)
+    })
+    await lines(node, 'sh', '-c', `: > ${log}`)
     await work()
+    return (await told()).split('\n').filter(line => line !== '' && !line.includes(probe))
   } finally {
-    await node.exec(['ip', 'link', 'del', probe])
     await node.exec(['touch', stop])
+    await monitor
   }
-  return (await monitor).stdout.split('\n').filter(line => line !== '' && !line.includes(probe))
 }
