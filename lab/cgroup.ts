@@ -57,7 +57,8 @@ export function processesIn(cgroup: string): readonly number[] {
   const found = new Set<number>()
   for (const h of hierarchies()) {
     for (const dir of directoriesBelow(join(h.mount, cgroup))) {
-      for (const pid of readFileSync(join(dir, 'cgroup.procs'), 'utf8').split('\n')) if (pid !== '') found.add(Number(pid))
+      const members = unlessGone(() => readFileSync(join(dir, 'cgroup.procs'), 'utf8')) ?? ''
+      for (const pid of members.split('\n')) if (pid !== '') found.add(Number(pid))
     }
   }
   return [...found]
@@ -92,9 +93,19 @@ export async function removeCgroup(cgroup: string): Promise<void> {
 
 /** The directory and all below it, parents first. */
 function directoriesBelow(dir: string): readonly string[] {
-  if (!existsSync(dir)) return []
-  const below = readdirSync(dir, { withFileTypes: true }).filter(e => e.isDirectory())
-  return [dir, ...below.flatMap(e => directoriesBelow(join(dir, e.name)))]
+  const below = unlessGone(() => readdirSync(dir, { withFileTypes: true }).filter(e => e.isDirectory()))
+  return below === undefined ? [] : [dir, ...below.flatMap(e => directoriesBelow(join(dir, e.name)))]
+}
+
+/** A container's cgroup may go while it is looked at: it is then ENOENT by name, or ENODEV when it was opened already. */
+function unlessGone<T>(look: () => T): T | undefined {
+  try {
+    return look()
+  } catch (e) {
+    const { code } = e as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENODEV') return undefined
+    throw e
+  }
 }
 
 function inherit(h: Hierarchy, path: string, file: string): void {
