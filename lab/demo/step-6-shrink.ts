@@ -47,6 +47,10 @@ export async function shrink({ lab, report }: Demo): Promise<void> {
       return since()
     },
   )
+  const perNode = Map.groupBy(before, eni => eni.instanceId)
+  if ([...perNode.values()].every(enis => enis.length < 2)) {
+    return report.say(`one ENI per node was enough for ${settings.pods} pods, so none is left over`)
+  }
   await report.check('ENIs that are not needed are detached and deleted in the cloud', async () => {
     const wanted = before.filter(eni => eni.addresses.length > settings.maxPoolSize)
     const left = await until('a whole ENI went', 30_000, async () => {
