@@ -11,7 +11,6 @@ export const CONTROL = 'control'
 export const SERVICE_CIDR = '172.21.0.0/20'
 /** Of Services in a dual-stack lab. */
 export const SERVICE_CIDR6 = 'fd00:172:21::/108'
-export const CLUSTER_DNS = '172.21.0.10'
 const API_SERVICE = '172.21.0.1'
 
 /** Certificates and kubeconfigs; `apiPort` is where this machine's loopback reaches the API server. */

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stringify } from 'yaml'
-import { CLUSTER_DNS } from '../control-plane.ts'
 
 /** What the cloud controller manager knows of an instance. */
 export interface Identity {
@@ -13,6 +12,9 @@ export interface Identity {
   /** Absent in a lab without IPv6. */
   readonly address6?: string
 }
+
+/** Where a resolver would answer, inside the range of Services; the lab runs none. */
+const clusterDns = '172.21.0.10'
 
 export function containerdConfig(pauseImage: string): string {
   return `version = 3
@@ -43,7 +45,7 @@ export function kubeletConfig(node: string, pki: string, identity: Identity): st
     providerID: `${identity.regionId}.${identity.instanceId}`,
     authentication: { anonymous: { enabled: false }, webhook: { enabled: true }, x509: { clientCAFile: `${pki}/ca.crt` } },
     authorization: { mode: 'Webhook' },
-    clusterDNS: [CLUSTER_DNS],
+    clusterDNS: [clusterDns],
     clusterDomain: 'cluster.local',
     tlsCertFile: `${pki}/${node}.crt`,
     tlsPrivateKeyFile: `${pki}/${node}.key`,

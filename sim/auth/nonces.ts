@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { toleranceMs } from './verify.ts'
+
+/** Requests older or newer than this are refused (common errors: InvalidTimeStamp.Expired). */
+export const toleranceMs = 15 * 60_000
 
 /** Nonces seen while a request with them could still be accepted: twice the tolerance of the time stamp. */
 export class Nonces {

@@ -3,7 +3,7 @@ import { timingSafeEqual } from 'node:crypto'
 import type { Call } from '../call.ts'
 import { type CloudFault, fault } from '../model/errors.ts'
 import type { State } from '../model/state.ts'
-import type { Nonces } from './nonces.ts'
+import { type Nonces, toleranceMs } from './nonces.ts'
 import { redeem } from './sts.ts'
 
 /** Who a request says it is from, and the proof. */
@@ -16,9 +16,6 @@ export interface Claim {
   readonly expected: (secret: string) => Buffer | string
   readonly mismatch: () => CloudFault
 }
-
-/** Requests older or newer than this are refused (common errors: InvalidTimeStamp.Expired). */
-export const toleranceMs = 15 * 60_000
 
 /** Establishes the caller, or throws: time, key, signature, nonce, in this order; a refused request uses no nonce up. */
 export function verify(state: State, nonces: Nonces, claim: Claim, now: number): Call['caller'] {
