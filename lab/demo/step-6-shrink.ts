@@ -14,7 +14,7 @@ interface NodePool {
 }
 
 /** Scales the application to nothing and watches the addresses go back to the cloud. */
-export async function shrink({ lab, report }: Demo): Promise<void> {
+export async function shrink({ lab, options, report }: Demo): Promise<void> {
   const before = await secondary()
   const begun = performance.now()
   const since = () => seconds(performance.now() - begun)
@@ -49,7 +49,7 @@ export async function shrink({ lab, report }: Demo): Promise<void> {
   )
   const perNode = Map.groupBy(before, eni => eni.instanceId)
   if ([...perNode.values()].every(enis => enis.length < 2)) {
-    return report.say(`one ENI per node was enough for ${settings.pods} pods, so none is left over`)
+    return report.say(`one ENI per node was enough for ${options.pods} pods, so none is left over`)
   }
   await report.check('ENIs that are not needed are detached and deleted in the cloud', async () => {
     const wanted = before.filter(eni => eni.addresses.length > settings.maxPoolSize)
