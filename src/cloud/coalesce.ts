@@ -11,19 +11,26 @@ interface Batch {
   readonly result: Promise<ReadonlyMap<string, Eni>>
 }
 
+/** Describes the ids that `close` gives. It is called right before the call is made, so that others may join until then. */
+export type DescribeLate = (close: () => readonly string[]) => ReturnType<Cloud['describeEnis']>
+
 /**
- * Joins Describe calls that name ids and nothing else, from any number of callers within the window, into calls of at
- * most 100 ids. Each caller gets the ENIs it asked for; all callers of a batch share its failure.
+ * Joins Describe calls that name ids and nothing else, from any number of callers, into calls of at most 100 ids: those within
+ * the window, and those that come while the batch waits for its budget. Each caller gets the ENIs it asked for; all callers of a
+ * batch share its failure.
  */
-export function coalesceDescribe(describe: Cloud['describeEnis'], clock: Clock): (ids: readonly string[]) => Promise<readonly Eni[]> {
+export function coalesceDescribe(describe: DescribeLate, clock: Clock): (ids: readonly string[]) => Promise<readonly Eni[]> {
   let open: Batch | undefined
 
   const start = (): Batch => {
     const ids = new Set<string>()
+    const close = () => {
+      if (open?.ids === ids) open = undefined
+      return [...ids]
+    }
     const result = new Promise<ReadonlyMap<string, Eni>>((resolve, reject) => {
       clock.after(coalesceWindow, () => {
-        if (open?.ids === ids) open = undefined
-        describe({ ids: [...ids] }).then(enis => resolve(new Map(enis.map(e => [e.id, e]))), reject)
+        describe(close).then(enis => resolve(new Map(enis.map(e => [e.id, e]))), reject)
       })
     })
     return { ids, result }

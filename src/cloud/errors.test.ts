@@ -45,8 +45,9 @@ test('only failures without a verdict may have happened', () => {
   assert.equal(happened('EniPerInstanceLimitExceeded'), false)
 })
 
-test('the message names action, code, detail and request', () => {
+test('the message names action, code and detail; the request id is beside it, so that a repeated refusal is the same text', () => {
   const e = new CloudError('AttachNetworkInterface', 'Throttling', 'slow down', { requestId: 'R-1', httpStatus: 400 })
-  assert.equal(e.message, 'AttachNetworkInterface: Throttling: slow down (request R-1)')
+  assert.equal(e.message, 'AttachNetworkInterface: Throttling: slow down')
+  assert.equal(e.requestId, 'R-1')
   assert.ok(isCloudError(e, 'throttled') && !isCloudError(e, 'quota') && !isCloudError(new Error('x')))
 })

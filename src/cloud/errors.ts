@@ -3,7 +3,7 @@ import type { CloudErrorClass } from '#cloud/port.ts'
 import { remedyOf } from '#cloud/remedy.ts'
 import { AppError } from '#lib/errors.ts'
 
-/** A refused or failed cloud call. `code` is the cloud's own, or NetworkError, Timeout, BadReply for what never got a proper answer; the message ends with the way out. */
+/** A refused or failed cloud call. `code` is the cloud's own, or NetworkError, Timeout, BadReply for what never got a proper answer; the message ends with the way out, and leaves the request id to logs, so that the same refusal is the same text. */
 export class CloudError extends AppError<string> {
   readonly class: CloudErrorClass
   readonly action: string
@@ -18,8 +18,7 @@ export class CloudError extends AppError<string> {
     options: { requestId?: string; httpStatus?: number; afterDoubt?: boolean; class?: CloudErrorClass; cause?: unknown } = {},
   ) {
     const remedy = remedyOf(action, code)
-    const request = options.requestId === undefined ? '' : ` (request ${options.requestId})`
-    super(code, `${action}: ${code}: ${detail}${remedy === undefined ? '' : `; ${remedy}`}${request}`, options)
+    super(code, `${action}: ${code}: ${detail}${remedy === undefined ? '' : `; ${remedy}`}`, options)
     this.name = 'CloudError'
     this.class = options.class ?? classify(code, options.httpStatus)
     this.action = action

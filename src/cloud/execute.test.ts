@@ -23,11 +23,11 @@ const nothing: Cloud = {
   instanceExists: unused,
 }
 
-function over(cloud: Partial<Cloud>) {
+function over(cloud: Partial<Cloud>, limits: Readonly<Record<string, number>> = {}) {
   const clock = new VirtualClock()
   const called: (string | undefined)[] = []
   const observer = { called: (_: string, __: number, e: CloudError | undefined) => void called.push(e?.code), waited: () => undefined }
-  const cloudFor = governed({ ...nothing, ...cloud }, { clock, throttle: makeThrottle(clock), observer })
+  const cloudFor = governed({ ...nothing, ...cloud }, { clock, throttle: makeThrottle(clock, limits), observer })
   return { clock, called, cloud: cloudFor('pod', 'test') }
 }
 
@@ -57,6 +57,20 @@ test('a verdict after a try without answer leaves doubt', async () => {
   await failed
 })
 
+test("an unassign without a verdict is the caller's to repeat: a try that succeeds must not hide one that comes late", async () => {
+  const unassign = failing('Timeout')
+  const { cloud, clock, called } = over({ unassignIpv4: unassign, unassignIpv6: unassign })
+  const failed = assert.rejects(cloud.unassignIpv4({ eniId: 'e', addresses: [] }), { code: 'Timeout', mayHaveHappened: true })
+  await clock.advance(10_000)
+  await failed
+  assert.deepEqual(called, ['Timeout'])
+  const busy = over({ unassignIpv6: failing('Operation.Conflict', 'Throttling.User') })
+  const done = busy.cloud.unassignIpv6({ eniId: 'e', addresses: [] })
+  await busy.clock.advance(10_000)
+  await done
+  assert.deepEqual(busy.called, ['Operation.Conflict', 'Throttling.User', undefined])
+})
+
 test('Describe calls by id share calls of at most 100; no id, no call', async () => {
   const asked: number[] = []
   const describeEnis = (r: DescribeEnis) => {
@@ -70,4 +84,22 @@ test('Describe calls by id share calls of at most 100; no id, no call', async ()
   assert.deepEqual(asked, [100, 50])
   assert.deepEqual([found[3]?.map(e => e.id), found[7]], [['eni-3'], []])
   assert.deepEqual(await cloud.describeEnis({ ids: [] }), [])
+})
+
+test('who asks while a batch waits for its budget joins it', async () => {
+  const asked: number[] = []
+  const describeEnis = (r: DescribeEnis) => {
+    asked.push(r.ids?.length ?? 0)
+    return Promise.resolve((r.ids ?? []).map(id => ({ id }) as Eni))
+  }
+  const { cloud, clock } = over({ describeEnis }, { DescribeNetworkInterfaces: 1 })
+  const all: Promise<readonly Eni[]>[] = []
+  for (let i = 0; i < 100; i++) {
+    all.push(cloud.describeEnis({ ids: [`eni-${i}`] }))
+    await clock.advance(500)
+  }
+  await clock.advance(120_000)
+  assert.deepEqual((await Promise.all(all)).flat().length, 100)
+  // One at once, and one with all the others when the next minute has come.
+  assert.deepEqual(asked, [1, 99])
 })

@@ -29,8 +29,16 @@ export type CloudFor = (priority: Priority, who: string) => Cloud
 const retries: Backoff = { initialDelay: 0, duration: 1000, factor: 2, jitter: 0.3, steps: 3 }
 
 /**
+ * Calls that may do harm when they take effect late, after another try of them has succeeded: an address that was given back
+ * may have a new holder by then. The rest may come late: a client token gives the same objects again, and an ENI that is on its
+ * way is looked at until it has arrived.
+ */
+const harmfulLate: ReadonlySet<string> = new Set(['UnassignPrivateIpAddresses', 'UnassignIpv6Addresses'])
+
+/**
  * Puts budget, retries and coalescing in front of a Cloud. `retry` and `throttled` errors are tried three times; any other
- * class is thrown at once. Client tokens come from the caller and stay the same over the tries.
+ * class is thrown at once, and so is one that leaves doubt about a call that must not come late: the caller has to know of it.
+ * Client tokens come from the caller and stay the same over the tries.
  */
 export function governed(cloud: Cloud, execution: Execution): CloudFor {
   const { clock, throttle, observer } = execution
@@ -54,6 +62,7 @@ export function governed(cloud: Cloud, execution: Execution): CloudFor {
         doubt ||= error.mayHaveHappened
         if (isCloudError(error, 'throttled')) throttle.throttled(api)
         else if (!isCloudError(error, 'retry')) break
+        if (error.mayHaveHappened && harmfulLate.has(api)) break
       }
     }
     throw last
@@ -75,7 +84,7 @@ type Run = <T>(api: string, priority: Priority, who: string, fn: () => Promise<T
 
 function governor(cloud: Cloud, clock: Clock, run: Run): CloudFor {
   const shared = (priority: Priority) =>
-    coalesceDescribe(r => run('DescribeNetworkInterfaces', priority, 'attach poll', () => cloud.describeEnis(r)), clock)
+    coalesceDescribe(ids => run('DescribeNetworkInterfaces', priority, 'attach poll', () => cloud.describeEnis({ ids: ids() })), clock)
   const describeIds = { pod: shared('pod'), warm: shared('warm'), reclaim: shared('reclaim') }
   return (priority, who) => {
     const call = <T>(api: string, fn: () => Promise<T>) => run(api, priority, who, fn)
