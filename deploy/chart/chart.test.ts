@@ -103,14 +103,16 @@ test('the daemon runs without privilege, with the three capabilities it needs an
 
 test('the mounted configuration is what the daemon reads', { skip }, () => {
   const config = find(render('terway.eniConf.max_pool_size=7', 'terway.securityGroupIDs[0]=sg-1'), 'ConfigMap', 'eni-config').data ?? {}
-  const { conf, unknownKeys } = parseEniConf(config.eni_conf ?? '')
-  assert.deepEqual(unknownKeys, [])
+  const { conf, unknownKeys, idleKeys } = parseEniConf(config.eni_conf ?? '')
+  assert.deepEqual([unknownKeys, idleKeys], [[], []])
   assert.equal(conf.maxPoolSize, 7)
   assert.deepEqual(conf.vswitches, { 'zone-a': ['vsw-1'] })
   assert.deepEqual(conf.securityGroups, ['sg-1'])
   assert.equal(conf.serviceCidr4, '10.96.0.0/12')
-  const conflist = makeConflist({ conflist: undefined, conf: config['10-terway.conf'] })
-  assert.equal(JSON.parse(conflist).plugins[0].type, 'terway')
+  const list = makeConflist({ conflist: undefined, conf: config['10-terway.conf'], deviceMtu: 8500 })
+  assert.deepEqual(list.unknownKeys, [])
+  const [plugin] = JSON.parse(list.text).plugins
+  assert.deepEqual([plugin.type, plugin.mtu], ['terway', 8500])
 })
 
 test("the controller's configuration and secret are what it reads", { skip }, () => {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-
 import { Fields } from '#config/fields.ts'
+import { readIdleKeys } from '#config/idle-keys.ts'
+import { readServiceCidrs, type ServiceCidrs } from '#config/service-cidr.ts'
+import { parseDuration } from '#lib/duration.ts'
 import { AppError } from '#lib/errors.ts'
-import { type Cidr, familyOfCidr } from '#net/cidr.ts'
+import type { Cidr } from '#net/cidr.ts'
 
 export type ConfigCode = 'bad-config'
 
 /** `eni_conf` of the ConfigMap eni-config, as the shared mode with central IPAM uses it. Keys and defaults are Terway's. */
-export interface EniConf {
-  readonly serviceCidr4?: Cidr
-  readonly serviceCidr6?: Cidr
+export interface EniConf extends ServiceCidrs {
   /** Zone to vSwitches. */
   readonly vswitches: Readonly<Record<string, readonly string[]>>
   /** `security_group` and `security_groups` together, sorted, at most 10. */
@@ -33,6 +33,8 @@ export interface ParsedConf {
   readonly conf: EniConf
   /** Keys that nobody knows: reported, otherwise without effect, as with Terway. */
   readonly unknownKeys: readonly string[]
+  /** Keys that Terway knows, that are set, and that change nothing here: reported, since their writer expects something. */
+  readonly idleKeys: readonly string[]
 }
 
 /** Built into Terway: ENIs with these tags stay in the CR but take no pods. */
@@ -40,34 +42,6 @@ const builtInBlockList = [
   { key: 'creator', value: 'alibabacloud-erdma-controller' },
   { key: 'terway.alibabacloud.com/excluded', value: 'true' },
 ]
-
-/** Known, and without meaning for a node whose addresses the controller plans. */
-const ignored = [
-  'version',
-  'access_key',
-  'access_secret',
-  'credential_path',
-  'region_id',
-  'min_eni',
-  'max_eni',
-  'eni_cap_ratio',
-  'eni_cap_shift',
-  'eni_selection_policy',
-  'custom_stateful_workload_kinds',
-  'backoff_override',
-  'disable_device_plugin',
-  'enable_patch_pod_ips',
-  'kube_client_qps',
-  'kube_client_burst',
-  'rate_limit',
-  'prefix',
-  'ipv4_prefix_count',
-  'ipv6_prefix_count',
-  'enable_eip_pool',
-  'enable_eip_migrate',
-]
-
-const duration = /^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$/
 
 /** Reads the whole text; throws `bad-config` naming every wrong field at once, and then nothing of it is used. */
 export function parseEniConf(text: string): ParsedConf {
@@ -84,36 +58,23 @@ export function parseEniConf(text: string): ParsedConf {
 export function readEniConf(json: unknown): ParsedConf {
   const f = new Fields('eni_conf', json)
   refuseUnbuilt(f)
-  const serviceCidrs = f
-    .text('service_cidr', '')
-    .split(',')
-    .map(part => part.trim())
-    .filter(part => part !== '')
-    .flatMap(part => f.cidr('service_cidr', part))
-  const groups = [...new Set([...[f.text('security_group', '')].filter(g => g !== ''), ...f.texts('security_groups')])].sort()
+  const groups = [...new Set([...[f.text('security_group', '')].filter(g => g !== ''), ...f.names('security_groups')])].sort()
   if (groups.length > 10)
     f.wrong('security_groups', `names ${groups.length} security groups together with security_group, at most 10 are allowed`)
   const maxPoolSize = f.count('max_pool_size', 0)
   const minPoolSize = Math.min(f.count('min_pool_size', 0), maxPoolSize)
   const filter = f.textMap('eni_tag_filter')
   const optional = {
-    ...present(
-      'serviceCidr4',
-      serviceCidrs.find(c => familyOfCidr(c) === 4),
-    ),
-    ...present(
-      'serviceCidr6',
-      serviceCidrs.find(c => familyOfCidr(c) === 6),
-    ),
+    ...readServiceCidrs(f, 'service_cidr'),
     ...(Object.keys(filter).length > 0 ? { eniTagFilter: filter } : {}),
     ...present('resourceGroupId', f.text('resource_group_id', '') || undefined),
     ...present('ipWarmUpSize', f.has('ip_warm_up_size') ? f.count('ip_warm_up_size', 0) : undefined),
-    ...present('ipPoolSyncPeriod', durationText(f, 'ip_pool_sync_period', undefined)),
+    ...present('ipPoolSyncPeriod', durationText(f, 'ip_pool_sync_period', undefined, true)),
     ...present('reclaim', reclaim(f)),
   }
   const conf: EniConf = {
     ...optional,
-    vswitches: f.textLists('vswitches'),
+    vswitches: f.nameLists('vswitches'),
     securityGroups: groups,
     eniTags: { ...f.textMap('eni_tags'), creator: 'terway' },
     eniTagBlockList: blockList(f),
@@ -122,9 +83,10 @@ export function readEniConf(json: unknown): ParsedConf {
     vswitchSelectionPolicy: f.text('vswitch_selection_policy', 'random') === 'ordered' ? 'most' : 'random',
     extraRoutes: f.objects('extra_routes').flatMap((route, i) => f.cidr(`extra_routes[${i}].dst`, route.dst)),
   }
-  for (const key of ignored) f.seen(key)
+  f.text('version', '')
+  const idleKeys = readIdleKeys(f)
   f.throwIfWrong()
-  return { conf, unknownKeys: f.unread() }
+  return { conf, unknownKeys: f.unread(), idleKeys }
 }
 
 /** Keys that Terway knows and whose other values would change what a pod gets: silence would be worse than a refusal. */
@@ -159,10 +121,14 @@ function reclaim(f: Fields): EniConf['reclaim'] {
   return after === undefined ? undefined : { after, interval, batchSize, jitterFactor }
 }
 
-function durationText(f: Fields, key: string, fallback: string | undefined): string | undefined {
+function durationText(f: Fields, key: string, fallback: string | undefined, positive = false): string | undefined {
   const value = f.text(key, '')
   if (value === '') return fallback
-  if (!duration.test(value)) f.wrong(key, `is ${JSON.stringify(value)}, must be a duration such as 2m or 1h30m`)
+  try {
+    if (parseDuration(value) === 0 && positive) f.wrong(key, `is ${JSON.stringify(value)}, must be over 0`)
+  } catch {
+    f.wrong(key, `is ${JSON.stringify(value)}, must be a duration such as 2m or 1h30m`)
+  }
   return value
 }
 

@@ -11,11 +11,14 @@ type Json = Readonly<Record<string, unknown>>
 export class Fields {
   readonly #name: string
   readonly #json: Json
+  readonly #at: string
   readonly #read = new Set<string>()
   readonly #problems: string[] = []
 
-  constructor(name: string, json: unknown) {
+  /** `name` is the file; `at` begins each path when the object lies within another: `plugins[0].`. */
+  constructor(name: string, json: unknown, at = '') {
     this.#name = name
+    this.#at = at
     this.#json = isJson(json) ? json : {}
     if (!isJson(json)) this.#problems.push(`${name} is not a JSON object`)
   }
@@ -57,25 +60,58 @@ export class Fields {
     return fallback
   }
 
+  /** A whole number within the bounds; undefined when absent or wrong. */
+  between(key: string, least: number, most: number): number | undefined {
+    const value = this.seen(key)
+    if (value === undefined) return undefined
+    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value
+    this.wrong(key, `is ${show(value)}, must be a whole number between ${least} and ${most}`)
+    return undefined
+  }
+
+  number(key: string, fallback: number): number {
+    const value = this.seen(key)
+    if (value === undefined || typeof value === 'number') return value ?? fallback
+    this.wrong(key, `is ${show(value)}, must be a number`)
+    return fallback
+  }
+
+  /** Only the values that are built; letters in either case, as Terway reads them. */
+  oneOf(key: string, values: readonly (string | boolean)[]): void {
+    const value = this.seen(key)
+    const found = typeof value === 'string' ? value.toLowerCase() : value
+    if (value === undefined || values.some(v => v === found)) return
+    this.wrong(key, `is ${show(value)}; supported: ${values.map(v => JSON.stringify(v)).join(', ')}`)
+  }
+
   texts(key: string): readonly string[] {
-    return this.list(key, this.seen(key)).map((item, i) => this.textOf(`${key}[${i}]`, item))
+    return this.#list(key, this.seen(key)).map((item, i) => this.textOf(`${key}[${i}]`, item))
+  }
+
+  /** Names of things that must exist: none may be empty. */
+  names(key: string): readonly string[] {
+    return this.#namesOf(key, this.seen(key))
   }
 
   textMap(key: string): Readonly<Record<string, string>> {
     return Object.fromEntries(this.members(key).map(([name, value]) => [name, this.textOf(`${key}.${name}`, value)]))
   }
 
-  textLists(key: string): Readonly<Record<string, readonly string[]>> {
-    return Object.fromEntries(
-      this.members(key).map(([name, value]) => {
-        const path = `${key}.${name}`
-        return [name, this.list(path, value).map((item, i) => this.textOf(`${path}[${i}]`, item))]
-      }),
-    )
+  nameLists(key: string): Readonly<Record<string, readonly string[]>> {
+    return Object.fromEntries(this.members(key).map(([name, value]) => [name, this.#namesOf(`${key}.${name}`, value)]))
+  }
+
+  /** The members of an object, as they are. */
+  members(key: string): readonly [string, unknown][] {
+    const value = this.seen(key)
+    if (value === undefined) return []
+    if (isJson(value)) return Object.entries(value)
+    this.wrong(key, `is ${show(value)}, must be an object`)
+    return []
   }
 
   objects(key: string): readonly Json[] {
-    return this.list(key, this.seen(key)).flatMap((item, i) => {
+    return this.#list(key, this.seen(key)).flatMap((item, i) => {
       if (isJson(item)) return [item]
       this.wrong(`${key}[${i}]`, `is ${show(item)}, must be an object`)
       return []
@@ -93,12 +129,14 @@ export class Fields {
   }
 
   wrong(path: string, what: string): void {
-    this.#problems.push(`${path} ${what}`)
+    this.#problems.push(`${this.#at}${path} ${what}`)
   }
 
   /** Keys that nobody asked for. */
   unread(): readonly string[] {
-    return Object.keys(this.#json).filter(key => !this.#read.has(key))
+    return Object.keys(this.#json)
+      .filter(key => !this.#read.has(key))
+      .map(key => `${this.#at}${key}`)
   }
 
   /** Throws `bad-config` with every problem. */
@@ -106,19 +144,19 @@ export class Fields {
     if (this.#problems.length > 0) throw new AppError('bad-config', `${this.#name}: ${this.#problems.join('; ')}`)
   }
 
-  private list(path: string, value: unknown): readonly unknown[] {
+  #list(path: string, value: unknown): readonly unknown[] {
     if (value === undefined || value === null) return []
     if (Array.isArray(value)) return value
     this.wrong(path, `is ${show(value)}, must be a list`)
     return []
   }
 
-  private members(key: string): readonly [string, unknown][] {
-    const value = this.seen(key)
-    if (value === undefined) return []
-    if (isJson(value)) return Object.entries(value)
-    this.wrong(key, `is ${show(value)}, must be an object`)
-    return []
+  #namesOf(path: string, value: unknown): readonly string[] {
+    return this.#list(path, value).map((item, i) => {
+      const name = this.textOf(`${path}[${i}]`, item)
+      if (item === '') this.wrong(`${path}[${i}]`, 'is empty')
+      return name
+    })
   }
 }
 

@@ -2,7 +2,7 @@
 import { add } from '#daemon/add.ts'
 import { check } from '#daemon/check.ts'
 import { Cluster } from '#daemon/cluster.ts'
-import { installConflist } from '#daemon/cni-conf.ts'
+import { CniConf } from '#daemon/cni-conf.ts'
 import { type Context, currentBinding, currentPool, type Facts } from '#daemon/context.ts'
 import { del } from '#daemon/del.ts'
 import type { Deps, Options } from '#daemon/deps.ts'
@@ -62,6 +62,7 @@ export async function startDaemon(deps: Deps, options: Options, serve: ServeCni 
     new NodeSpecWriter(ctx, deps.primaryVSwitch),
     new Repair(ctx),
     new PodGc(ctx),
+    new CniConf(ctx),
   ] as const
   const ready = bringUp(ctx, ...parts)
   // Whoever does not wait for it must not be killed by its rejection.
@@ -109,7 +110,7 @@ function isVerb(text: string): text is Verb {
 }
 
 /** The slow half of the start, in the order in which one thing needs the other; each step tries again until it succeeds. */
-async function bringUp(ctx: Context, report: Report, spec: NodeSpecWriter, repair: Repair, podGc: PodGc): Promise<void> {
+async function bringUp(ctx: Context, report: Report, spec: NodeSpecWriter, repair: Repair, podGc: PodGc, cniConf: CniConf): Promise<void> {
   const { cluster, pods, kube, options, facts } = ctx
   repair.start()
   repair.poke()
@@ -125,10 +126,7 @@ async function bringUp(ctx: Context, report: Report, spec: NodeSpecWriter, repai
   ctx.poolChanged.on(() => report.poke())
   report.poke()
   podGc.start()
-  await trying(ctx, 'write the CNI configuration', async () => {
-    ctx.log.info({ conflist: installConflist(ctx.host, options) }, 'CNI configuration list')
-    return true
-  })
+  await cniConf.start()
   facts.notReady = ''
   ctx.log.info({ node: options.nodeName }, 'ready')
   ctx.poolChanged.fire()
@@ -136,7 +134,8 @@ async function bringUp(ctx: Context, report: Report, spec: NodeSpecWriter, repai
 
 async function holds(ctx: Context, reason: string, condition: () => boolean): Promise<void> {
   while (!condition()) {
-    ctx.facts.notReady = ctx.facts.trace.get('config') === 'good' ? reason : `${reason}: ${ctx.facts.trace.get('config') ?? ''}`
+    const told = ctx.facts.trace.get('configuration') ?? 'good'
+    ctx.facts.notReady = told === 'good' ? reason : `${reason}: ${told}`
     await ctx.poolChanged.next(ctx.clock, 1_000, ctx.stopping)
     ctx.stopping.throwIfAborted()
   }

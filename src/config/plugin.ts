@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Fields } from '#config/fields.ts'
+
+type Json = Readonly<Record<string, unknown>>
+
+/** What ADD takes (src/rpc). */
+const mtuBounds = [576, 65535] as const
+
+/** Keys that change what a pod gets, and the values that this datapath has. */
+const built: Readonly<Record<string, readonly (string | boolean)[]>> = {
+  eniip_virtual_type: ['', 'veth'],
+  bandwidth_mode: ['', 'tc'],
+  vlan_strip_type: ['', 'filter', 'vlan'],
+  network_policy_provider: ['', 'ebpf', 'iptables'],
+  disable_host_peer: [false],
+  enable_network_priority: [false],
+  symmetric_routing: [false],
+  cilium_args: [''],
+  cilium_enable_hubble: ['', 'false', false],
+}
+
+/** Texts that only a part which is not there would read. */
+const idleTexts = ['veth_prefix', 'cilium_hubble_metrics', 'cilium_hubble_listen_address', 'cilium_hubble_metrics_server']
+
+/**
+ * The terway plugin as the runtime gets it. `at` begins the paths in what is told. With `auto_mtu` and no `mtu` of its own, pods get
+ * the MTU of the node's device; the key itself is for whoever writes the list. `host_stack_cidrs` asks for nothing here: with veth
+ * pairs, everything that a pod sends goes through the host. Throws `bad-config`.
+ */
+export function readPlugin(file: string, json: Json, at: string, deviceMtu: number): { plugin: Json; unknownKeys: readonly string[] } {
+  const f = new Fields(file, json, at)
+  for (const key of ['cniVersion', 'name', 'type', ...idleTexts]) f.text(key, '')
+  for (const [key, values] of Object.entries(built)) f.oneOf(key, values)
+  for (const [i, cidr] of f.texts('host_stack_cidrs').entries()) f.cidr(`host_stack_cidrs[${i}]`, cidr)
+  for (const [name, value] of f.members('capabilities'))
+    if (typeof value !== 'boolean') f.wrong(`capabilities.${name}`, 'must be true or false')
+  if (f.members('ipam').length > 0) f.wrong('ipam', 'must be removed: addresses come from the VPC')
+  f.members('symmetric_routing_config')
+  f.flag('debug', false)
+  const mtu = f.between('mtu', ...mtuBounds) ?? (f.flag('auto_mtu', false) ? deviceMtu : undefined)
+  f.throwIfWrong()
+  const { auto_mtu: _, ...rest } = json
+  const plugin = { ...rest, ...(mtu === undefined ? {} : { mtu }), eniip_virtual_type: 'veth', bandwidth_mode: 'tc' }
+  return { plugin, unknownKeys: f.unread() }
+}

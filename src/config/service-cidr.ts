@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Fields } from '#config/fields.ts'
+import { type Cidr, familyOfCidr } from '#net/cidr.ts'
+
+export interface ServiceCidrs {
+  readonly serviceCidr4?: Cidr
+  readonly serviceCidr6?: Cidr
+}
+
+/** One key with a comma-separated list; the first network of each family counts. */
+export function readServiceCidrs(f: Fields, key: string): ServiceCidrs {
+  const all = f
+    .text(key, '')
+    .split(',')
+    .map(part => part.trim())
+    .filter(part => part !== '')
+    .flatMap(part => f.cidr(key, part))
+  const [v4, v6] = ([4, 6] as const).map(family => all.find(c => familyOfCidr(c) === family))
+  return { ...(v4 && { serviceCidr4: v4 }), ...(v6 && { serviceCidr6: v6 }) }
+}
+
+/** The data of kubeadm's ConfigMap kubeadm-config: where Terway looks when eni_conf names no network of Services. Throws `bad-config`. */
+export async function kubeadmServiceCidrs(data: Readonly<Record<string, string>>): Promise<ServiceCidrs> {
+  // Loaded only here: a node whose eni_conf is complete never needs the parser.
+  const { parse } = await import('yaml')
+  const cluster: unknown = parse(data.MasterConfiguration ?? data.ClusterConfiguration ?? '{}')
+  const networking = typeof cluster === 'object' && cluster !== null && 'networking' in cluster ? cluster.networking : {}
+  const f = new Fields('kubeadm-config', networking, 'networking.')
+  const cidrs = readServiceCidrs(f, 'serviceSubnet')
+  f.throwIfWrong()
+  return cidrs
+}

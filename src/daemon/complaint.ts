@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Context } from '#daemon/context.ts'
+import { isAppError, messageOf } from '#lib/errors.ts'
+
+type Told = Pick<Context, 'facts' | 'log' | 'kube' | 'cluster' | 'options'>
+
+/** Tells people of a refused configuration: one Event on the node and one line of the log for each new text. */
+export class Complaint {
+  readonly #ctx: Told
+  /** The name in the daemon's trace, and what is refused. */
+  readonly #subject: string
+  #told = ''
+
+  constructor(ctx: Told, subject: string) {
+    this.#ctx = ctx
+    this.#subject = subject
+  }
+
+  /** `instead`: what is in force now. */
+  tell(e: unknown, instead: string): void {
+    const { facts, log, kube, cluster, options } = this.#ctx
+    const text = messageOf(e)
+    facts.trace.set(this.#subject, text)
+    if (text === this.#told) return
+    this.#told = text
+    log.error({ err: e }, `the ${this.#subject} is refused, ${instead}: ${text}`)
+    const uid = cluster.k8sNode?.metadata.uid
+    kube.event({
+      about: { apiVersion: 'v1', kind: 'Node', name: options.nodeName, ...(uid === undefined ? {} : { uid }) },
+      type: 'Warning',
+      reason: isAppError(e) && e.code === 'bad-json' ? 'ParseFailed' : 'ConfigError',
+      message: text,
+      action: 'Config',
+    })
+  }
+
+  /** The configuration is in force: the next error is told even if it is the same. */
+  settled(): void {
+    this.#ctx.facts.trace.set(this.#subject, 'good')
+    this.#told = ''
+  }
+}
