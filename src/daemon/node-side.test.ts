@@ -5,6 +5,7 @@ import { nodeCrs } from '#kube/crd/node.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { configMaps } from '#kube/reflect/config-map.ts'
 import { nodes } from '#kube/reflect/node.ts'
+import { silent } from '#lib/log.ts'
 import { DaemonWorld, ipOf } from '../../test/support/daemon-world.ts'
 import { eniConf, nodeName } from '../../test/support/node-world.ts'
 import { until } from '../../test/support/until.ts'
@@ -60,6 +61,90 @@ test('without a usable configuration the node is not ready, and says why', async
   await until(() => !daemon.state.readiness().ready && JSON.stringify(daemon.state.readiness()).includes('ipam_type'))
   configure(world, 'eni-config', JSON.stringify(eniConf))
   await daemon.ready
+})
+
+test('a broken CNI configuration at a restart: the last good list serves on, and the node is told once', async () => {
+  await using world = new DaemonWorld(['10.0.0.1'])
+  await world.started()
+  await world.stop()
+  world.files.set('/etc/eni/10-terway.conf', '{"type":"terway","mtu":"1500"}')
+  await world.started()
+  assert.equal((await world.call({ command: 'STATUS' })).exit, 0)
+  await until(() => world.model.events.some(e => e.reason === 'ConfigError' && e.message.includes('10-terway.conf: mtu is "1500"')))
+  assert.equal(world.model.events.filter(e => e.reason === 'ConfigError').length, 1)
+})
+
+test('an error that lasts is told once, however often the cluster changes', async () => {
+  await using world = new DaemonWorld(['10.0.0.1'])
+  await world.started()
+  const told = () => world.model.events.filter(e => e.reason === 'ConfigError' && e.message.includes('no entry for zone zone-a'))
+  configure(world, 'eni-config', JSON.stringify({ ...eniConf, vswitches: { elsewhere: ['vsw-1'] } }))
+  await until(() => told().length > 0)
+  for (let i = 0; i < 5; i++) {
+    const present = world.model.read(nodeCrs, nodeName)
+    assert.ok(present)
+    world.model.put(nodeCrs, { ...present, metadata: { ...present.metadata, labels: { poke: String(i) } } })
+    configure(world, 'eni-config', JSON.stringify({ ...eniConf, vswitches: { elsewhere: ['vsw-1'] }, max_pool_size: 6 + i }))
+  }
+  // What follows is told after whatever the pokes have led to.
+  configure(world, 'eni-config', '{')
+  await until(() => world.model.events.some(e => e.reason === 'ParseFailed'))
+  assert.equal(told().length, 1)
+})
+
+test("a node's own ConfigMap that does not answer, or does not exist, changes nothing", async () => {
+  await using world = new DaemonWorld(['10.0.0.1'])
+  await world.started()
+  await until(() => pool(world)?.maxPoolSize === 5)
+  const written = world.model.read(nodeCrs, nodeName)?.spec
+  const label = (labels: Record<string, string>) =>
+    world.model.put(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels }, spec: {} })
+  configure(world, 'special', JSON.stringify({ max_pool_size: 20 }))
+  label({ 'terway-config': 'special' })
+  await until(() => pool(world)?.maxPoolSize === 20)
+  label({ 'terway-config': 'absent' })
+  await until(() => world.model.events.some(e => e.reason === 'ConfigError' && e.message.includes('kube-system/absent')))
+  assert.equal(pool(world)?.maxPoolSize, 20)
+
+  await world.stop()
+  const daemon = await world.started()
+  assert.equal(daemon.state.readiness().ready, true, 'the base serves the daemon itself')
+  assert.equal(pool(world)?.maxPoolSize, 20, 'the Node CR keeps what it has')
+  configure(world, 'absent', JSON.stringify({ max_pool_size: 9 }))
+  await until(() => pool(world)?.maxPoolSize === 9)
+  label({})
+  await until(() => JSON.stringify(world.model.read(nodeCrs, nodeName)?.spec) === JSON.stringify(written))
+})
+
+test('a key that nobody knows, and one without effect, are reported once', async () => {
+  const said: string[] = []
+  await using world = new DaemonWorld(['10.0.0.1'])
+  world.log = { ...silent, warn: (o: object, text?: string) => said.push(`${text} ${JSON.stringify(o)}`) }
+  const odd = { ...eniConf, service_cidr: '10.96.0.0/12', Max_Pool_Size: 3, kube_client_qps: 20 }
+  configure(world, 'eni-config', JSON.stringify(odd))
+  await world.started()
+  for (const size of [6, 7, 8]) {
+    configure(world, 'eni-config', JSON.stringify({ ...odd, max_pool_size: size }))
+    await until(() => pool(world)?.maxPoolSize === size)
+  }
+  assert.deepEqual(
+    said.filter(text => text.includes('eni_conf')),
+    [
+      'eni_conf has keys that nobody knows; they have no effect {"keys":["Max_Pool_Size"]}',
+      'eni_conf has keys of Terway that have no effect here {"keys":["kube_client_qps"]}',
+    ],
+  )
+})
+
+test("without service_cidr the network of Services is kubeadm's", async () => {
+  await using world = new DaemonWorld(['10.0.0.1'])
+  const data = { ClusterConfiguration: 'kind: ClusterConfiguration\nnetworking:\n  serviceSubnet: 10.112.0.0/12,fd00::/108\n' }
+  world.model.put(configMaps, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'kubeadm-config', namespace: 'kube-system' }, data })
+  const { leases } = await world.started()
+  world.cluster.pod('web')
+  const network = await leases.alloc({ namespace: 'default', name: 'web', containerId: 'c1', netns: '/n', ifName: 'eth0' })
+  assert.ok(!('refused' in network))
+  assert.deepEqual([network.serviceCidr4, network.serviceCidr6], ['10.112.0.0/12', 'fd00::/108'])
 })
 
 test('NodeRuntime: made with its owner, written at most once an interval, and made again when somebody deletes it', async () => {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type EniConf, readEniConf } from '#config/eni-conf.ts'
+import { type EniConf, type ParsedConf, readEniConf } from '#config/eni-conf.ts'
+import { kubeadmServiceCidrs, type ServiceCidrs } from '#config/service-cidr.ts'
+import { Complaint } from '#daemon/complaint.ts'
 import type { Context } from '#daemon/context.ts'
 import { specPatch } from '#daemon/spec-patch.ts'
 import { nodeCrs } from '#kube/crd/node.ts'
@@ -27,7 +29,11 @@ export class NodeSpecWriter {
   #override: ConfigMap | undefined
   #overrideName = ''
   #overrideWatch: Watch | undefined
-  #lastError = ''
+  /** The last good configuration with the node's own part: only such a one is written. */
+  #whole: EniConf | undefined
+  /** Of kubeadm, when eni_conf names no network of Services; undefined until it has been asked for. */
+  #serviceCidrs: ServiceCidrs | undefined
+  readonly #complaint: Complaint
   #warned = ''
   #running = false
   #again = false
@@ -37,6 +43,7 @@ export class NodeSpecWriter {
   constructor(ctx: Context, primaryVSwitch: () => Promise<string | undefined>) {
     this.#ctx = ctx
     this.#primaryVSwitch = primaryVSwitch
+    this.#complaint = new Complaint(ctx, 'configuration')
   }
 
   /** Resolves when the base ConfigMap has been looked for once, or after a while: the mounted file serves as well. */
@@ -66,8 +73,13 @@ export class NodeSpecWriter {
       this.#again = false
       try {
         await this.#followOverride()
-        this.#read()
-        await this.#write()
+        const refused = await this.#read()
+        if (refused !== undefined) this.#complain(refused)
+        // Also then: the last good one may not be in the Node CR yet.
+        const unwritable = await this.#write()
+        if (refused !== undefined) continue
+        if (unwritable === undefined) this.#complaint.settled()
+        else this.#complain(unwritable)
       } catch (err) {
         this.#ctx.log.warn({ err }, `the Node CR's spec cannot be written: ${messageOf(err)}`)
         await this.#ctx.clock.sleep(retry)
@@ -77,24 +89,30 @@ export class NodeSpecWriter {
     this.#running = false
   }
 
-  /** Takes over a good configuration; tells of a bad one. */
-  #read(): void {
-    const { facts, log } = this.#ctx
+  /** Takes over a good configuration; returns what is wrong with a bad one. */
+  async #read(): Promise<unknown> {
+    const { facts } = this.#ctx
+    const missing = this.#missingOverride()
+    // Without an earlier one the base serves this process, but the Node CR keeps what it has.
+    if (missing !== undefined && facts.conf !== undefined) return missing
     try {
-      const { conf, unknownKeys } = this.#merged()
-      facts.conf = conf
-      facts.trace.set('config', 'good')
-      this.#lastError = ''
-      const unknown = unknownKeys.join(', ')
-      if (unknown !== this.#warned && unknown !== '')
-        log.warn({ keys: unknownKeys }, 'eni_conf has keys that nobody knows; they have no effect')
-      this.#warned = unknown
+      const { conf, unknownKeys, idleKeys } = this.#merged()
+      facts.conf = conf.serviceCidr4 === undefined ? { ...(await this.#kubeadm()), ...conf } : conf
+      this.#warn(unknownKeys, idleKeys)
+      if (missing === undefined) this.#whole = facts.conf
+      return missing
     } catch (e) {
-      this.#complain(e)
+      return e
     }
   }
 
-  #merged(): { readonly conf: EniConf; readonly unknownKeys: readonly string[] } {
+  #missingOverride(): AppError | undefined {
+    if (this.#overrideName === '' || this.#override !== undefined) return undefined
+    const name = `${this.#ctx.options.namespace}/${this.#overrideName}`
+    return new AppError('bad-config', `ConfigMap ${name}, which the node's label ${overrideLabel} names, does not exist or cannot be read`)
+  }
+
+  #merged(): ParsedConf {
     const { host, options } = this.#ctx
     const base = this.#base?.data?.eni_conf ?? host.read(options.configPath)
     if (base === undefined)
@@ -104,29 +122,59 @@ export class NodeSpecWriter {
     return readEniConf(applyMerge(json(baseName, base), patch))
   }
 
-  async #write(): Promise<void> {
-    const { cluster, kube, facts, options, log } = this.#ctx
+  /** Once for each set of keys. */
+  #warn(unknownKeys: readonly string[], idleKeys: readonly string[]): void {
+    const { log } = this.#ctx
+    const all = JSON.stringify([unknownKeys, idleKeys])
+    if (all === this.#warned) return
+    this.#warned = all
+    if (unknownKeys.length > 0) log.warn({ keys: unknownKeys }, 'eni_conf has keys that nobody knows; they have no effect')
+    if (idleKeys.length > 0) log.warn({ keys: idleKeys }, 'eni_conf has keys of Terway that have no effect here')
+  }
+
+  /** Only plugins over gRPC are told the network of Services, so its absence stops nothing; said once. */
+  async #kubeadm(): Promise<ServiceCidrs> {
+    const { kube, log } = this.#ctx
+    if (this.#serviceCidrs !== undefined) return this.#serviceCidrs
+    try {
+      this.#serviceCidrs = await kubeadmServiceCidrs((await kube.get(configMaps, 'kubeadm-config', 'kube-system'))?.data ?? {})
+      if (this.#serviceCidrs.serviceCidr4 !== undefined) return this.#serviceCidrs
+      log.warn({}, 'neither service_cidr of eni_conf nor ConfigMap kube-system/kubeadm-config names an IPv4 network of Services')
+    } catch (err) {
+      if (isAppError(err) && (err.code === 'unavailable' || err.code === 'throttled')) return {}
+      this.#serviceCidrs = {}
+      log.warn({ err }, `eni_conf has no IPv4 service_cidr, and ConfigMap kube-system/kubeadm-config cannot be read: ${messageOf(err)}`)
+    }
+    return this.#serviceCidrs
+  }
+
+  /** Brings the Node CR to the last good configuration; returns what is wrong when that cannot be. */
+  async #write(): Promise<unknown> {
+    const { cluster, kube, options, log } = this.#ctx
     const { node } = cluster
-    if (node === undefined || facts.conf === undefined) return
+    const conf = this.#whole
+    if (node === undefined || conf === undefined) return undefined
     const zone = node.spec.nodeMetadata?.zoneID ?? ''
-    const fallback = facts.conf.vswitches[zone] === undefined ? await this.#primaryVSwitch() : undefined
+    const fallback = conf.vswitches[zone] === undefined ? await this.#primaryVSwitch() : undefined
     let body: unknown
     try {
-      body = specPatch(node, facts.conf, fallback)
+      body = specPatch(node, conf, fallback)
     } catch (e) {
-      this.#complain(e)
       // The metadata service may tell next time; nothing in the cluster would say so.
       this.#cancelRetry()
       this.#cancelRetry = this.#ctx.clock.after(retry, () => this.poke())
-      return
+      return e
     }
-    if (body === undefined) return
+    if (body === undefined) return undefined
     await kube.patch(nodeCrs, options.nodeName, { type: 'merge', body: { spec: body } })
     log.info({ patch: body }, "the Node CR's spec was brought to the configuration")
+    return undefined
   }
 
   async #followOverride(): Promise<void> {
-    const name = this.#ctx.cluster.k8sNode?.metadata.labels?.[overrideLabel] ?? ''
+    const { k8sNode } = this.#ctx.cluster
+    // A node that is gone from the cluster names nothing: what it named last stays.
+    const name = k8sNode === undefined ? this.#overrideName : (k8sNode.metadata.labels?.[overrideLabel] ?? '')
     if (name === this.#overrideName) return
     this.#overrideName = name
     this.#overrideWatch?.stop()
@@ -144,25 +192,8 @@ export class NodeSpecWriter {
     return cluster.follow(kube, configMaps, { namespace: options.namespace, fieldSelector: `metadata.name=${name}` }, set)
   }
 
-  /** One Event and one log line for each new text. */
   #complain(e: unknown): void {
-    const { facts, log, kube, cluster, options } = this.#ctx
-    const text = messageOf(e)
-    facts.trace.set('config', text)
-    if (text === this.#lastError) return
-    this.#lastError = text
-    log.error(
-      { err: e },
-      `the configuration is refused, ${facts.conf === undefined ? 'and there is no earlier one' : 'the last good one stays'}: ${text}`,
-    )
-    const uid = cluster.k8sNode?.metadata.uid
-    kube.event({
-      about: { apiVersion: 'v1', kind: 'Node', name: options.nodeName, ...(uid === undefined ? {} : { uid }) },
-      type: 'Warning',
-      reason: isAppError(e) && e.code === 'bad-json' ? 'ParseFailed' : 'ConfigError',
-      message: text,
-      action: 'Config',
-    })
+    this.#complaint.tell(e, this.#ctx.facts.conf === undefined ? 'and there is no earlier one' : 'the last good one stays')
   }
 }
 

@@ -6,7 +6,7 @@ import { type Daemon, startDaemon } from '#daemon/daemon.ts'
 import { defaultOptions, type Host, type Options } from '#daemon/deps.ts'
 import { noObserver, type Observer } from '#daemon/observer.ts'
 import { realClock } from '#lib/clock.ts'
-import { silent } from '#lib/log.ts'
+import { type Logger, silent } from '#lib/log.ts'
 import { parseMac } from '#net/mac.ts'
 import { type CniCall, type CniReply, callCni, podArgs } from './cni-client.ts'
 import { DatapathModel } from './datapath-model.ts'
@@ -25,6 +25,7 @@ export class DaemonWorld implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), 'terwayd-'))
   options: Options
   observer: Observer = noObserver
+  log: Logger = silent
   ledger = new LedgerMemory(this.disk)
   daemon: Daemon | undefined
 
@@ -58,7 +59,7 @@ export class DaemonWorld implements AsyncDisposable {
         datapath: this.kernel,
         ledger: this.ledger,
         clock: realClock,
-        log: silent,
+        log: this.log,
         observer: this.observer,
         host,
         primaryVSwitch: async () => undefined,
