@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { AppError } from '#lib/errors.ts'
 import type { DaemonSnapshot, Introspection, LeaseService, SandboxNetwork, SandboxRef } from '#rpc/grpc/port.ts'
 
 /** One dual-stack interface with every field set, and addresses from documentation ranges. */
@@ -73,6 +74,7 @@ export class FakeLeases implements LeaseService {
     await this.gate
     if (r.name === 'absent') return { refused: 'IPNotAllocated', message: 'no idle address: vsw-1 is full' } as const
     if (r.name === 'broken') throw new Error('ledger is gone')
+    if (r.name === 'full') throw new AppError('ledger-full', 'ledger /x cannot grow')
     return exampleNetwork
   }
 

@@ -132,9 +132,3 @@ export interface Introspection {
   /** Why the pod has, or has not, got an address: one finding per line, the decisive one first. */
   why(namespace: string, name: string): Promise<readonly string[]>
 }
-
-/** Ready: serving CNI. Healthy: making progress. `reason` says what is missing. */
-export interface Probes {
-  healthy(): { readonly ok: boolean; readonly reason?: string }
-  ready(): { readonly ok: boolean; readonly reason?: string }
-}

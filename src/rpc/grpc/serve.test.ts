@@ -10,6 +10,7 @@ import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
 import { daemonMetrics } from '#lib/metrics.ts'
 import { connect } from '#rpc/grpc/client.ts'
+import { tracing } from '#rpc/grpc/definition.ts'
 import { exampleDaemon, FakeLeases } from '#rpc/grpc/fake.ts'
 import { serveGrpc } from '#rpc/grpc/serve.ts'
 import { generate, generatedFile } from '../../../tools/gen-proto.ts'
@@ -39,10 +40,21 @@ function rawCall(socket: string, path: string, request: Buffer): Promise<Buffer>
   }).finally(() => client.close())
 }
 
-/** One length-delimited field: (number << 3 | 2), length, bytes. */
+async function rawStream(socket: string, path: string, request: Buffer): Promise<Buffer[]> {
+  const client = new Client(`unix:${socket}`, credentials.createInsecure())
+  const same = (b: Buffer) => b
+  try {
+    return await Array.fromAsync(client.makeServerStreamRequest(path, same, same, request) as AsyncIterable<Buffer>)
+  } finally {
+    client.close()
+  }
+}
+
+/** One length-delimited field: (number << 3 | 2), length (two bytes from 128 on), bytes. */
 function field(number: number, value: string | Buffer): Buffer {
   const bytes = Buffer.from(value)
-  return Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes])
+  const length = bytes.length < 0x80 ? [bytes.length] : [(bytes.length & 0x7f) | 0x80, bytes.length >> 7]
+  return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), bytes])
 }
 
 function varint(number: number, ...bytes: number[]): Buffer {
@@ -77,9 +89,7 @@ test('AllocIP on the wire: the bytes of request and reply as Terway numbers them
     field(5, field(1, '198.51.100.0/24')),
     varint(6, 1),
   ])
-  // The NetConf is longer than 127 bytes, so its length takes two.
-  const conf = Buffer.concat([Buffer.from([(5 << 3) | 2, (body.length & 0x7f) | 0x80, body.length >> 7]), body])
-  const expected = Buffer.concat([varint(1, 1), varint(2, 2), varint(3, 1), varint(4, 1), conf])
+  const expected = Buffer.concat([varint(1, 1), varint(2, 2), varint(3, 1), varint(4, 1), field(5, body)])
 
   const reply = await rawCall(socket, '/rpc.TerwayBackend/AllocIP', request)
 
@@ -111,13 +121,72 @@ test('ReleaseIP, GetIPInfo and RecordEvent on the wire', async t => {
   ])
 })
 
+test('TerwayTracing on the wire: the bytes of each request and reply as Terway numbers them', async t => {
+  const { socket } = await start(t)
+  const call = async (method: string, request: Buffer) => await rawCall(socket, `/rpc.TerwayTracing/${method}`, request)
+  const same = (reply: Buffer, ...parts: Buffer[]) => assert.equal(reply.toString('hex'), Buffer.concat(parts).toString('hex'))
+  const pair = (key: string, value: string) => field(1, Buffer.concat([field(1, key), field(2, value)]))
+  const target = Buffer.concat([field(1, 'network_service'), field(2, 'default')])
+
+  same(await call('GetResourceTypes', Buffer.alloc(0)), field(1, 'network_service'))
+  same(await call('GetResources', field(1, 'network_service')), field(1, 'default'))
+  same(
+    await call('GetResourceConfig', target),
+    pair('name', 'node-1'),
+    pair('daemon_mode', 'ENIMultiIP'),
+    pair('config_file_path', '/etc/eni/eni_conf'),
+  )
+  same(
+    await call('GetResourceTrace', target),
+    pair('pending_pods_count', '1'),
+    pair('binding', 'local'),
+    pair('pending_pods/default/web-1', 'lease: no idle address'),
+    pair('pods/default/web-0/resources', 'held 00:16:3e:00:00:01.192.0.2.17'),
+  )
+  const eni1 = Buffer.concat([
+    ...[field(1, 'eni-1'), field(2, '00:16:3e:00:00:01'), field(3, 'Secondary'), field(4, ''), field(5, 'InUse')],
+    ...['192.0.2.10 idle primary', '192.0.2.17 held default/web-0', '192.0.2.18 barred Deleting'].map(info => field(6, info)),
+    field(6, 'InsufficientIP: vsw-1 has no free address'),
+  ])
+  const eni2 = Buffer.concat(['eni-2', '00:16:3e:00:00:02', 'Secondary', '', 'Attaching'].map((text, i) => field(i + 1, text)))
+  const lease = ['web-0', 'default', 'eni-1', '00:16:3e:00:00:01', '192.0.2.17', '', 'eniIp'].map((text, i) => field(i + 1, text))
+  same(await call('GetResourceMapping', Buffer.alloc(0)), field(1, eni1), field(1, eni2), field(2, Buffer.concat(lease)))
+
+  const why = Buffer.concat([target, field(3, 'why'), field(4, 'default/web-1')])
+  assert.deepEqual(
+    (await rawStream(socket, '/rpc.TerwayTracing/ResourceExecute', why)).map(b => b.toString('hex')),
+    ['default/web-1 waits in step lease', 'no idle address on eni-1'].map(line => field(1, line).toString('hex')),
+  )
+})
+
+test("a daemon with prefixes: their field numbers as Terway's, read by our client", () => {
+  const allocation = Buffer.concat([field(1, '192.0.2.17'), field(2, 'a/b')])
+  const prefix = Buffer.concat([
+    field(1, '192.0.2.16/28'),
+    field(2, 'Valid'),
+    varint(3, 16),
+    varint(4, 1),
+    varint(5, 15),
+    field(6, allocation),
+  ])
+  const eni = Buffer.concat([field(1, 'eni-1'), field(4, '12:00'), field(7, prefix), field(8, field(1, '2001:db8::/80'))])
+  const [read] = tracing.GetResourceMapping.responseDeserialize(field(1, eni)).info
+  assert.equal(read?.AllocInhibitExpireAt, '12:00')
+  const allocations = [{ ip: '192.0.2.17', pod_id: 'a/b' }]
+  assert.deepEqual(JSON.parse(JSON.stringify(read?.ipv4_prefixes)), [
+    { prefix: '192.0.2.16/28', status: 'Valid', total: 16, used: 1, available: 15, allocations },
+  ])
+  assert.equal(read?.ipv6_prefixes[0]?.prefix, '2001:db8::/80')
+})
+
 test('a refusal is Unknown with Terway\'s "code: X, msg: Y"; a fault is InternalError', async t => {
   const { client, metrics } = await start(t)
   const alloc = (name: string) => client.alloc({ ...web0, K8sPodName: name, Netns: '/run/netns/a', IfName: 'eth0' })
   await assert.rejects(alloc('absent'), { code: 'daemon-refused', message: 'code: IPNotAllocated, msg: no idle address: vsw-1 is full' })
   await assert.rejects(alloc('broken'), { message: 'code: InternalError, msg: ledger is gone' })
+  await assert.rejects(alloc('full'), { message: 'code: InternalError, msg: ledger /x cannot grow' }, 'a code of ours is none of theirs')
   await assert.rejects(alloc(''), { message: 'code: InvalidArgs, msg: K8sPodName is empty' })
-  assert.match(await metrics.registry.metrics(), /terway_rpc_latency_count\{rpc_api="AllocIP",error="true"\} 3\n/)
+  assert.match(await metrics.registry.metrics(), /terway_rpc_latency_count\{rpc_api="AllocIP",error="true"\} 4\n/)
 })
 
 test('a second call for a pod that is being served is refused with PodIsProcessing, and served afterwards', async t => {

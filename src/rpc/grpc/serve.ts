@@ -3,10 +3,10 @@ import { chmod, mkdir, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { type handleServerStreamingCall, type handleUnaryCall, Server, ServerCredentials, status } from '@grpc/grpc-js'
 import type { Clock } from '#lib/clock.ts'
-import { AppError, isAppError, messageOf } from '#lib/errors.ts'
+import { AppError, messageOf } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
 import { type DaemonMetrics, timed } from '#lib/metrics.ts'
-import { backendHandlers } from '#rpc/grpc/backend.ts'
+import { backendHandlers, LeaseRefused } from '#rpc/grpc/backend.ts'
 import { backend, tracing } from '#rpc/grpc/definition.ts'
 import type { ExecuteReply, ExecuteRequest } from '#rpc/grpc/messages.ts'
 import type { Introspection, LeaseService } from '#rpc/grpc/port.ts'
@@ -77,7 +77,7 @@ function unary<Q, R>(deps: GrpcDeps, name: string, handler: (r: Q) => Promise<R>
     const { clock } = deps
     let cancel = () => {}
     const late = new Promise<never>((_, reject) => {
-      cancel = clock.after(deadlineMs, () => reject(new AppError('InternalError', `${name} took over ${deadlineMs / 1000} s`)))
+      cancel = clock.after(deadlineMs, () => reject(new AppError('grpc-late', `${name} took over ${deadlineMs / 1000} s`)))
     })
     const work = () => Promise.race([handler(call.request), late])
     timed(deps.metrics.rpcLatency, { rpc_api: name }, clock.now, work)
@@ -98,9 +98,9 @@ function streamOf(deps: GrpcDeps): handleServerStreamingCall<ExecuteRequest, Exe
   }
 }
 
-/** gRPC status Unknown with the text that Terway's clients parse. */
+/** gRPC status Unknown with the text that Terway's clients parse. Only a refusal has a code of theirs; codes of ours mean nothing to them. */
 function failure(log: Logger, name: string, e: unknown): { code: number; details: string } {
-  const code = isAppError(e) ? e.code : 'InternalError'
+  const code = e instanceof LeaseRefused ? e.code : 'InternalError'
   log.warn({ rpc: name, code, err: messageOf(e) }, 'gRPC call refused')
   return { code: status.UNKNOWN, details: `code: ${code}, msg: ${messageOf(e)}` }
 }
