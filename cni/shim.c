@@ -37,8 +37,7 @@
 
 enum { BAD_ENVIRONMENT = 4, BAD_CONTENT = 6, TRY_AGAIN = 11, NOT_AVAILABLE = 50 };
 
-static const char *const forwarded[] = {"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME",
-                                        "CNI_ARGS",    "CNI_PATH",        "CNI_NETNS_OVERRIDE"};
+static const char *const forwarded[] = {"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH"};
 static char request[ENV_LIMIT + 1 + STDIN_LIMIT];
 static char reply[REPLY_LIMIT];
 static char version[VERSION_LIMIT] = "1.0.0";

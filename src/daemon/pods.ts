@@ -66,10 +66,6 @@ export class Pods {
     return [...this.#byId.values()]
   }
 
-  synced(): boolean {
-    return this.#synced
-  }
-
   /** In the API, on this node, and not finished. `uid` may be a static pod's hash. */
   isLive(id: string, uid: string | undefined): boolean {
     const pod = this.#byId.get(id)
