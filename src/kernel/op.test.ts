@@ -41,14 +41,12 @@ const lines: readonly [KernelOp, string][] = [
     { op: 'neigh-replace', ...host, ip: parseIp('fe80::1'), mac },
     'ip -6 neigh replace fe80::1 lladdr 00:16:3e:00:00:01 dev eth0.5 nud permanent',
   ],
-  [{ op: 'neigh-del', ...host, ip: parseIp('169.254.1.1'), mac }, 'ip neigh del 169.254.1.1 dev eth0.5'],
   // sysctl(8) writes a dot inside a device's name as a slash.
   [{ op: 'sysctl-set', ns: 'host', key: 'net/ipv4/conf/eth0.5/forwarding', value: '1' }, 'sysctl -w net.ipv4.conf.eth0/5.forwarding=1'],
   [
     { op: 'tbf-replace', ...host, rate: 125000, burst: 3000, limit: 6125 },
     'tc qdisc replace dev eth0.5 root handle 1: tbf rate 125000bps burst 3000 limit 6125',
   ],
-  [{ op: 'qdisc-del', ...host }, 'tc qdisc del dev eth0.5 root'],
 ]
 
 test('each operation has its command line', () => {

@@ -58,8 +58,8 @@ export interface RuleOp extends At {
   readonly table: number
 }
 /** A permanent neighbour. */
-export interface NeighOp extends At {
-  readonly op: 'neigh-replace' | 'neigh-del'
+export interface NeighReplace extends At {
+  readonly op: 'neigh-replace'
   readonly dev: IfName
   readonly ip: Ip
   readonly mac: Mac
@@ -78,14 +78,9 @@ export interface TbfReplace extends At {
   readonly burst: number
   readonly limit: number
 }
-/** Removes the root qdisc, so that the kernel's default comes back. */
-export interface QdiscDel extends At {
-  readonly op: 'qdisc-del'
-  readonly dev: IfName
-}
 
 /** One change of the kernel's network state. A value: planned, compared, logged, sent to the worker, printed by dry runs. */
-export type KernelOp = VethAdd | LinkSet | LinkDel | AddrOp | RouteOp | RuleOp | NeighOp | SysctlSet | TbfReplace | QdiscDel
+export type KernelOp = VethAdd | LinkSet | LinkDel | AddrOp | RouteOp | RuleOp | NeighReplace | SysctlSet | TbfReplace
 
 /**
  * The operation as the command line that does the same: iproute2, tc and sysctl words, with `nsenter` for a namespace
@@ -121,14 +116,10 @@ function command(op: KernelOp): string {
     }
     case 'neigh-replace':
       return `${familyOf(op.ip) === 6 ? 'ip -6' : 'ip'} neigh replace ${op.ip} lladdr ${op.mac} dev ${op.dev} nud permanent`
-    case 'neigh-del':
-      return `${familyOf(op.ip) === 6 ? 'ip -6' : 'ip'} neigh del ${op.ip} dev ${op.dev}`
     case 'sysctl-set':
       return `sysctl -w ${sysctlName(op.key)}=${op.value}`
     case 'tbf-replace':
       return `tc qdisc replace dev ${op.dev} root handle 1: tbf rate ${op.rate}bps burst ${op.burst} limit ${op.limit}`
-    case 'qdisc-del':
-      return `tc qdisc del dev ${op.dev} root`
     default:
       return unreachable(op)
   }

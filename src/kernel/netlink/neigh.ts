@@ -25,11 +25,6 @@ export function replaceNeigh(conn: NetlinkConn, index: number, ip: Ip, mac: Mac)
   conn.request(rtm.newNeigh, flag.create | flag.replace, body)
 }
 
-/** `ip neigh del $ip dev $index`. Throws ENOENT when it is not there. */
-export function deleteNeigh(conn: NetlinkConn, index: number, ip: Ip): void {
-  conn.request(rtm.delNeigh, 0, ndmsg(familyOf(ip), index, 0).attr(nda.dst, toBytes(ip)))
-}
-
 /** `ip neigh show dev $index` of one family. */
 export function listNeighs(conn: NetlinkConn, family: Family, index: number): NeighState[] {
   return conn.dump(rtm.getNeigh, ndmsg(family, 0, 0).attrU32(nda.ifIndex, index), m => {

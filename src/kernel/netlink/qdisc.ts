@@ -31,11 +31,6 @@ export function replaceTbf(conn: NetlinkConn, index: number, rate: number, burst
   conn.request(rtm.newQdisc, flag.create | flag.replace, body)
 }
 
-/** `tc qdisc del dev $index root`. Throws ENOENT when only the kernel's default is there. */
-export function deleteRootQdisc(conn: NetlinkConn, index: number): void {
-  conn.request(rtm.delQdisc, 0, tcmsg(index, 0))
-}
-
 /** The root qdisc when it is a token bucket; undefined for any other kind. Ask only devices whose link says `qdisc tbf`. */
 export function getTbf(conn: NetlinkConn, index: number): TbfState | undefined {
   return conn.get(rtm.getQdisc, tcmsg(index, 0), parseTbf, flag.echo)

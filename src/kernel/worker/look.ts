@@ -33,22 +33,13 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     tbfs: tbfs ? links.filter(isTbf).flatMap(l => getTbf(conn, l.index) ?? []) : [],
     routes: routes === undefined ? [] : query.families.flatMap(f => routes.tables.flatMap(t => listRoutes(conn, f, t, routes.dst))),
     rules: rules === undefined ? [] : query.families.flatMap(f => listRules(conn, f, rules.priorities, rules.prefixes)),
-    sysctls: readAll(at, query.sysctls ?? []),
+    sysctls: at.readSysctls(query.sysctls ?? []),
     nsids: numbersOf(at, query.nsids ?? [], namespaces),
   } satisfies NsState
 }
 
 function isTbf(link: LinkState): boolean {
   return link.qdisc === 'tbf'
-}
-
-function readAll(at: Namespace, keys: readonly string[]): Record<string, string> {
-  const found: Record<string, string> = {}
-  for (const key of keys) {
-    const value = at.readSysctl(key)
-    if (value !== undefined) found[key] = value
-  }
-  return found
 }
 
 function numbersOf(at: Namespace, others: readonly Netns[], namespaces: Namespaces): Record<string, number> {

@@ -13,8 +13,8 @@ export interface Namespace {
   index(dev: IfName): number | undefined
   /** Forgets a device that was made or removed. */
   forget(dev: IfName): void
-  /** Undefined when there is no such key. */
-  readSysctl(key: string): string | undefined
+  /** Trimmed contents, without the keys that do not exist. */
+  readSysctls(keys: readonly string[]): Record<string, string>
   /** Throws what writing throws: ENOENT when there is no such key. */
   writeSysctl(key: string, value: string): void
 }
@@ -83,17 +83,22 @@ function namespace(home: Home, fd: number, conn: NetlinkConn, inside: (fn: () =>
       return known
     },
     forget: dev => indexes.delete(dev),
-    readSysctl: key => {
-      let value: string | undefined
-      try {
-        inside(() => {
-          value = readFileSync(path(key), 'utf8').trim()
-        })
-      } catch (e) {
-        if (errnoOf(e) !== 'ENOENT') throw e
-      }
-      return value
+    readSysctls: keys => {
+      const found: Record<string, string> = {}
+      // A pod's namespace is entered once for all of them.
+      if (keys.length > 0) inside(() => readEach(keys, path, found))
+      return found
     },
     writeSysctl: (key, value) => inside(() => writeFileSync(path(key), value, { flag: 'r+' })),
+  }
+}
+
+function readEach(keys: readonly string[], path: (key: string) => string, into: Record<string, string>): void {
+  for (const key of keys) {
+    try {
+      into[key] = readFileSync(path(key), 'utf8').trim()
+    } catch (e) {
+      if (errnoOf(e) !== 'ENOENT') throw e
+    }
   }
 }

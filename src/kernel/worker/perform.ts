@@ -4,8 +4,8 @@ import type { IfName } from '#kernel/names.ts'
 import { addAddr, deleteAddr } from '#kernel/netlink/addr.ts'
 import { NetlinkError } from '#kernel/netlink/conn.ts'
 import { addVeth, deleteLink, setLink } from '#kernel/netlink/link.ts'
-import { deleteNeigh, replaceNeigh } from '#kernel/netlink/neigh.ts'
-import { deleteRootQdisc, replaceTbf } from '#kernel/netlink/qdisc.ts'
+import { replaceNeigh } from '#kernel/netlink/neigh.ts'
+import { replaceTbf } from '#kernel/netlink/qdisc.ts'
 import { deleteRoute, replaceRoute } from '#kernel/netlink/route.ts'
 import { addRule, deleteRule } from '#kernel/netlink/rule.ts'
 import { errnoOf } from '#kernel/netns.ts'
@@ -21,8 +21,6 @@ const already: Partial<Record<KernelOp['op'], readonly string[]>> = {
   'route-del': ['ESRCH', 'ENODEV'],
   'rule-add': ['EEXIST'],
   'rule-del': ['ENOENT'],
-  'neigh-del': ['ENOENT', 'ENODEV'],
-  'qdisc-del': ['ENOENT', 'EINVAL', 'ENODEV'],
   // A kernel without IPv6, or an older one without the key.
   'sysctl-set': ['ENOENT'],
 }
@@ -73,17 +71,11 @@ function change(op: KernelOp, at: Namespace, namespaces: Namespaces): void {
     case 'neigh-replace':
       replaceNeigh(conn, indexOf(at, op.dev), op.ip, op.mac)
       break
-    case 'neigh-del':
-      deleteNeigh(conn, indexOf(at, op.dev), op.ip)
-      break
     case 'sysctl-set':
       at.writeSysctl(op.key, op.value)
       break
     case 'tbf-replace':
       replaceTbf(conn, indexOf(at, op.dev), op.rate, op.burst, op.limit)
-      break
-    case 'qdisc-del':
-      deleteRootQdisc(conn, indexOf(at, op.dev))
       break
     default:
       unreachable(op)
