@@ -22,6 +22,8 @@ export interface VethWant {
 /** Every wanted device is up. */
 export interface LinkWant extends Dev {
   readonly mtu?: number
+  /** Raised to this when lower, never lowered: pods of different MTUs share the device. */
+  readonly minMtu?: number
   readonly alias?: string
 }
 export interface AddrWant extends Dev {

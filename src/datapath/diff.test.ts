@@ -21,6 +21,7 @@ const facts: EniFacts = {
   index: 7,
   mac: parseMac('00:16:3e:00:00:01'),
   hostIps: [parseIpv4('192.0.2.10'), parseIpv6('2001:db8:1::10')],
+  nodeDevs: [eth0],
   primary: false,
 }
 const v4 = { address: parseIpv4('10.0.1.5'), subnet: parseCidr('10.0.1.0/24'), gateway: parseIpv4('10.0.1.253') }
@@ -105,6 +106,8 @@ test('IPv4: a /32 behind a gateway that nobody owns, two rules, and the table of
     'sysctl -w net.ipv4.conf.default.rp_filter=0',
     'sysctl -w net.ipv4.conf.eth1.forwarding=1',
     'sysctl -w net.ipv4.conf.eth1.rp_filter=0',
+    'sysctl -w net.ipv4.conf.eth0.forwarding=1',
+    'sysctl -w net.ipv4.conf.eth0.rp_filter=0',
     'sysctl -w net.ipv4.conf.cali0.forwarding=1',
     'sysctl -w net.ipv4.conf.cali0.rp_filter=0',
     'ip addr add 192.0.2.10/32 dev eth1',
@@ -222,6 +225,8 @@ test('a repair names what is broken and nothing else', () => {
     ],
     ['host end down', { links: [eniLink, { ...hostEnd, up: false }] }, {}, ['ip link set cali0 up']],
     ['MTU', { links: [eniLink, { ...hostEnd, mtu: 9000 }] }, {}, ['ip link set cali0 mtu 1500']],
+    ['MTU of the ENI', { links: [{ ...eniLink, mtu: 1400 }, hostEnd] }, {}, ['ip link set eth1 mtu 1500']],
+    ["an ENI's MTU that a pod with a larger one needs", { links: [{ ...eniLink, mtu: 9000 }, hostEnd] }, {}, []],
     [
       'left-over gateway address',
       { addrs: [...settledHost.addrs, globalAddr(20, parseIpv4('169.254.1.1'))] },
@@ -258,7 +263,7 @@ test('the host end of a dead sandbox with the same name goes first', () => {
 
 test('a new device inherits the default: what is right there is not written again', () => {
   const right = { forwarding: '1', rp_filter: '0' }
-  const keys = ['all', 'default', 'eth1'].flatMap(dev =>
+  const keys = ['all', 'default', 'eth1', 'eth0'].flatMap(dev =>
     Object.entries(right).map(([key, value]) => [`net/ipv4/conf/${dev}/${key}`, value]),
   )
   const lines = commands(pod4, { ...settledHost, links: [eniLink], sysctls: Object.fromEntries(keys) }, state(netns))
@@ -271,7 +276,7 @@ test('a pod interface that is not ours is refused, not replaced', () => {
   assert.throws(() => commands(pod4, settledHost, foreign), { code: 'pod-interface-taken' })
 })
 
-test('an ENI: MTU and both families; the node keeps the addresses of its own interface', () => {
+test('an ENI: MTU and both families; the node keeps addresses and MTU of its own interface', () => {
   const host = state('host', { links: [{ ...eniLink, mtu: 1400, up: false }] })
   const lines = (f: EniFacts) => diff(planEni(base.eni, f, 1500), { host }).map(formatOp)
   assert.deepEqual(lines(facts), [
@@ -282,7 +287,10 @@ test('an ENI: MTU and both families; the node keeps the addresses of its own int
     'ip -6 route replace fd00:1::fd/128 dev eth1 scope link',
     'ip -6 route replace default via fd00:1::fd dev eth1 table 1007 onlink',
   ])
-  assert.ok(!lines({ ...facts, primary: true }).some(line => line.startsWith('ip addr')))
+  assert.deepEqual(
+    lines({ ...facts, primary: true }).filter(line => /^ip (addr|link)/.test(line)),
+    ['ip link set eth1 up'],
+  )
 })
 
 test('a withdrawal takes the rules and routes of the pod, and no rule of another shape', () => {

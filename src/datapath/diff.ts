@@ -108,8 +108,9 @@ function linkOps(want: LinkWant, at: View, desired: Desired, pair: Pair | undefi
   const { ns, dev } = want
   const link = at.link(want)
   const mtu = link?.mtu ?? (pair?.state === 'absent' ? desired.veth?.mtu : undefined)
+  const wanted = want.mtu ?? Math.max(want.minMtu ?? 0, mtu ?? 0)
   const set = {
-    ...(want.mtu !== undefined && want.mtu !== mtu ? { mtu: want.mtu } : {}),
+    ...(wanted === (mtu ?? 0) ? {} : { mtu: wanted }),
     ...(want.alias !== undefined && want.alias !== link?.alias ? { alias: want.alias } : {}),
     ...(link?.up === true ? {} : { up: true }),
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EniDevice, IfName } from '#datapath/attachment.ts'
-import type { AddrWant, Desired, LinkWant, RouteWant, SysctlWant } from '#datapath/desired.ts'
+import type { AddrWant, Desired, RouteWant, SysctlWant } from '#datapath/desired.ts'
 import { isHostIfName } from '#datapath/host-if-name.ts'
 import { default4, default6, tableOf } from '#datapath/ours.ts'
 import { mainTable } from '#kernel/op.ts'
@@ -16,7 +16,9 @@ export interface EniFacts {
   readonly mac: Mac
   /** The node's own addresses, which the ENI carries too, so that it has a source for its own ARP and ND. */
   readonly hostIps: readonly Ip[]
-  /** The node's default route leaves by this very device: its addresses belong to the node, not to us. */
+  /** The devices of the node's own default routes. */
+  readonly nodeDevs: readonly IfName[]
+  /** One of them is this very device: its addresses and its MTU belong to the node, not to us. */
   readonly primary: boolean
 }
 
@@ -42,6 +44,7 @@ export function findEni(mac: Mac, host: NsState): EniFacts | undefined {
     index: link.index,
     mac,
     hostIps: defaults.flatMap(d => d.ip ?? []),
+    nodeDevs: [...new Set(defaults.flatMap(d => host.links.find(l => l.index === d.ifIndex)?.name ?? []))],
     primary: defaults.some(d => d.ifIndex === link.index),
   }
 }
@@ -55,18 +58,16 @@ function hostDefault(family: Family, host: NsState): { readonly ifIndex: number;
 }
 
 /**
- * The wanted state of an ENI's device (Terway's wire contract): up, the node's own address as /32 or /128, and a default
- * route through the vSwitch's gateway in the table of the device. `mtu` is left as it is when undefined. A family without
- * a gateway is left alone.
+ * The wanted state of an ENI's device (Terway's wire contract): up, an MTU that fits the pod's, the node's own address as /32
+ * or /128, and a default route through the vSwitch's gateway in the table of the device. A family without a gateway is left alone.
  */
-export function planEni(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: EniFacts, mtu: number | undefined): Desired {
+export function planEni(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: EniFacts, minMtu: number): Desired {
   const at = { ns: 'host', dev: facts.dev } as const
   const families = ([4, 6] as const).filter(f => (f === 4 ? eni.gateway4 : eni.gateway6) !== undefined)
   const managed = facts.primary ? [] : facts.hostIps.filter(ip => families.includes(familyOf(ip)))
-  const link: LinkWant = { ...at, ...(mtu === undefined ? {} : { mtu }) }
   return {
-    links: [link],
-    sysctls: families.flatMap(f => ['all', 'default', facts.dev].flatMap(dev => forwardingSysctls(f, dev))),
+    links: [facts.primary ? at : { ...at, minMtu }],
+    sysctls: families.flatMap(f => forwardingDevs(f, facts).flatMap(dev => forwardingSysctls(f, dev))),
     addrs: managed.map((address): AddrWant => ({ ...at, address, prefix: width(address), nodad: familyOf(address) === 6, present: true })),
     exclusive: managed.map(ip => ({ ...at, family: familyOf(ip) })),
     neighs: [],
@@ -86,6 +87,11 @@ function eniRoutes(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: EniFact
     routes.push({ ...at, table, dst: default6, via: eni.gateway6, scope: 'global', onlink: true })
   }
   return routes
+}
+
+/** The node's own devices take part for IPv4: the kernel applies the stricter of `all` and the device (docs/adr/0003). */
+function forwardingDevs(family: Family, { dev, nodeDevs }: EniFacts): string[] {
+  return [...new Set(['all', 'default', dev, ...(family === 4 ? nodeDevs : [])])]
 }
 
 /** What lets the host forward a pod's packets on one device. Reverse path filters would drop what policy routing sends another way. */

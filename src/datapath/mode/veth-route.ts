@@ -70,7 +70,7 @@ export function plan(a: SharedEniAttachment, facts: VethRouteFacts): Desired {
       ...(a.egressBytesPerSecond === undefined ? [] : [{ ...pod, ...bucket(a.egressBytesPerSecond, a.mtu) }]),
     ],
   }
-  return merge(planEni(gatewaysOf(a), facts.eni, undefined), own)
+  return merge(planEni(gatewaysOf(a), facts.eni, a.mtu), own)
 }
 
 /** Only the families the pod has: a pod without IPv6 is no judge of the ENI's. Its subnet is the ENI's unless the ENI says otherwise. */
