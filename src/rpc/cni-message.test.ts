@@ -29,6 +29,21 @@ test('ADD is read whole', () => {
   })
 })
 
+test('ADD passes on what plugins before ours answered, and refuses what is no result', () => {
+  const previous = {
+    interfaces: [{ name: 'x0' }],
+    ips: [{ address: '192.0.2.1/32' }],
+    routes: [{ dst: '192.0.2.0/24' }],
+    dns: { nameservers: ['1'] },
+  }
+  const request = parse({}, { prevResult: { cniVersion: '1.1.0', ...previous } })
+  assert.deepEqual(request.verb === 'ADD' && request.previous, previous)
+  assert.equal(
+    JSON.stringify(formatResult('1.0.0', { interfaces: [], ips: [] }, previous)),
+    `{"cniVersion":"1.0.0",${JSON.stringify(previous).slice(1)}`,
+  )
+})
+
 test('DEL needs neither namespace nor pod', () => {
   assert.equal(parse({ CNI_COMMAND: 'DEL', CNI_NETNS: undefined, CNI_ARGS: undefined }).verb, 'DEL')
 })
@@ -55,6 +70,8 @@ describe('what is wrong is named, with the number of the specification', () => {
     ['a namespace with dots', { CNI_NETNS: '/run/../etc' }, {}, 4, /^CNI_NETNS/],
     ['no pod', { CNI_ARGS: 'K8S_POD_NAME=a' }, {}, 4, /^CNI_ARGS: K8S_POD_NAMESPACE is missing/],
     ['an odd pod name', { CNI_ARGS: 'K8S_POD_NAME=A b;K8S_POD_NAMESPACE=x' }, {}, 4, /^CNI_ARGS: K8S_POD_NAME /],
+    ['a chain whose result is none', {}, { prevResult: [] }, 7, /^prevResult: not an object/],
+    ['a chain with an odd interface', {}, { prevResult: { interfaces: ['eth0'] } }, 7, /^prevResult.interfaces\[0\]: not an object/],
     ['CHECK without result', check, {}, 7, /^prevResult/],
     ['CHECK of an odd address', check, { prevResult: { ips: [{ address: 'x' }] } }, 7, /^prevResult.ips\[0\].address/],
     ['CHECK with an old version', check, { cniVersion: '0.3.1' }, 1, /^cniVersion: CHECK needs 0.4.0/],

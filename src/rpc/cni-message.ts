@@ -38,6 +38,14 @@ export interface CniResult {
   readonly ips: readonly { readonly address: string; readonly gateway: string; readonly interface: number }[]
 }
 
+/** The result of the plugins before ours in the chain, in the version of the configuration: passed on as it came, before ours. */
+export interface ChainedResult {
+  readonly interfaces: readonly Json[]
+  readonly ips: readonly Json[]
+  readonly routes: readonly Json[]
+  readonly dns: Json
+}
+
 /** What CHECK compares: names, sandboxes and addresses of an earlier result. */
 export interface PreviousResult {
   readonly interfaces: readonly { readonly name: string; readonly mac?: string; readonly sandbox?: string }[]
@@ -50,7 +58,12 @@ interface Sandbox {
   readonly ifName: string
   readonly config: CniConfig
 }
-export type AddRequest = Sandbox & { readonly verb: 'ADD'; readonly netns: string; readonly pod: PodArgs }
+export type AddRequest = Sandbox & {
+  readonly verb: 'ADD'
+  readonly netns: string
+  readonly pod: PodArgs
+  readonly previous?: ChainedResult
+}
 export type DelRequest = Sandbox & { readonly verb: 'DEL' }
 export type CheckRequest = Sandbox & { readonly verb: 'CHECK'; readonly netns: string; readonly previous: PreviousResult }
 export type StatusRequest = { readonly verb: 'STATUS'; readonly config: CniConfig }
@@ -101,7 +114,7 @@ export function parseRequest(raw: RawRequest): CniRequest {
   const config = parseConfig(json)
   switch (verb) {
     case 'ADD':
-      return { verb, ...sandbox(raw.env, config), netns: netns(raw.env), pod: podArgs(raw.env) }
+      return { verb, ...sandbox(raw.env, config), netns: netns(raw.env), pod: podArgs(raw.env), ...chained(json) }
     case 'DEL':
       return { verb, ...sandbox(raw.env, config) }
     case 'CHECK':
@@ -118,24 +131,30 @@ export function parseRequest(raw: RawRequest): CniRequest {
   }
 }
 
-/** The result as the asked version of the specification writes it (golden texts in cni-message.test.ts). */
-export function formatResult(version: CniVersion, r: CniResult): Json {
+/**
+ * The result as the asked version of the specification writes it (golden texts in cni-message.test.ts), after that of the
+ * plugins before ours.
+ */
+export function formatResult(version: CniVersion, r: CniResult, before?: ChainedResult): Json {
   const old = version !== '1.0.0' && version !== '1.1.0'
+  const interfaces = r.interfaces.map(({ name, mac, sandbox, mtu }) => ({
+    name,
+    mac,
+    ...(sandbox === '' ? {} : { sandbox }),
+    ...(version === '1.1.0' && mtu !== undefined ? { mtu } : {}),
+  }))
+  const ips = r.ips.map(ip => ({
+    ...(old ? { version: ip.address.includes(':') ? '6' : '4' } : {}),
+    interface: ip.interface + (before?.interfaces.length ?? 0),
+    address: ip.address,
+    gateway: ip.gateway,
+  }))
   return {
     cniVersion: version,
-    interfaces: r.interfaces.map(({ name, mac, sandbox, mtu }) => ({
-      name,
-      mac,
-      ...(sandbox === '' ? {} : { sandbox }),
-      ...(version === '1.1.0' && mtu !== undefined ? { mtu } : {}),
-    })),
-    ips: r.ips.map(ip => ({
-      ...(old ? { version: ip.address.includes(':') ? '6' : '4' } : {}),
-      interface: ip.interface,
-      address: ip.address,
-      gateway: ip.gateway,
-    })),
-    dns: {},
+    interfaces: [...(before?.interfaces ?? []), ...interfaces],
+    ips: [...(before?.ips ?? []), ...ips],
+    ...(before === undefined || before.routes.length === 0 ? {} : { routes: before.routes }),
+    dns: before?.dns ?? {},
   }
 }
 
@@ -234,6 +253,14 @@ function podArgs(env: RawRequest['env']): PodArgs {
 function split(pair: string): [string, string] {
   const equals = pair.indexOf('=')
   return equals < 0 ? [pair, ''] : [pair.slice(0, equals), pair.slice(equals + 1)]
+}
+
+function chained(json: Json): { readonly previous?: ChainedResult } {
+  if (json.prevResult === undefined || json.prevResult === null) return {}
+  const previous = object(json.prevResult, 'prevResult')
+  const objects = (key: string) => list(previous[key], `prevResult.${key}`).map((item, i) => object(item, `prevResult.${key}[${i}]`))
+  const dns = object(previous.dns ?? {}, 'prevResult.dns')
+  return { previous: { interfaces: objects('interfaces'), ips: objects('ips'), routes: objects('routes'), dns } }
 }
 
 function previousResult(json: Json): PreviousResult {
