@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Context } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
-import { endPreviousSandbox, hold, takeLease } from '#daemon/lease.ts'
+import { hold, inTurn, takeLease } from '#daemon/lease.ts'
 import type { AddPhase } from '#daemon/observer.ts'
 import { resultOf } from '#daemon/result.ts'
 import type { Ticket } from '#daemon/wait.ts'
@@ -23,11 +23,13 @@ const deviceLook = 100
  */
 export async function add(ctx: Context, request: AddRequest, received: number): Promise<object> {
   const { namespace, name } = request.pod
-  using ticket = ctx.waits.enter({ namespace, name, containerId: request.containerId })
+  const { containerId, ifName } = request
+  using ticket = ctx.waits.enter({ namespace, name, containerId, ifName })
   try {
-    return await ctx.perPod.run(`${namespace}/${name}`, () => addSandbox(ctx, request, received, ticket))
+    return await inTurn(ctx, `${namespace}/${name}`, containerId, () => addSandbox(ctx, request, received, ticket))
   } catch (e) {
-    tell(ctx, request.pod, 'Warning', 'AllocIPFailed', messageOf(e))
+    // A sandbox that was deleted while it waited, and a daemon that stops, are nobody's failure.
+    if (!ticket.abort.aborted) tell(ctx, request.pod, 'Warning', 'AllocIPFailed', messageOf(e))
     throw e
   }
 }
@@ -62,18 +64,15 @@ async function addSandbox(ctx: Context, request: AddRequest, received: number, t
   const total = ctx.clock.now() - received
   ctx.observer.addPhase('total', total)
   announce(ctx, lease, total)
-  return formatResult(request.config.cniVersion, resultOf(lease.attachment, setup))
+  return formatResult(request.config.cniVersion, resultOf(lease.attachment, setup), request.previous)
 }
 
 /** Kernel, then `held` in the ledger; on failure the lease ends and the reaper removes what was made. */
 async function setUp(ctx: Context, lease: Lease, ifName: IfName, netns: NetnsPath, ticket: Ticket): Promise<SetupResult> {
   try {
-    await endPreviousSandbox(ctx, lease)
-    crashPoint('add-cleared')
     const setup = await onceDeviceIsThere(ctx, ticket, () => ctx.kernelSlots.run(() => ctx.datapath.setup(lease.attachment)))
     crashPoint('add-set-up')
     hold(ctx, lease)
-    crashPoint('add-held')
     return setup
   } catch (e) {
     // A sandbox that already had its network keeps it: only CHECK and repair failed, so to say.

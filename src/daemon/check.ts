@@ -6,10 +6,12 @@ import { tryParseIp } from '#net/ip.ts'
 import { cniError } from '#rpc/cni-error.ts'
 import type { CheckRequest, PreviousResult } from '#rpc/cni-message.ts'
 
-/** CNI CHECK: succeeds when the container's lease is what ADD answered and the kernel has exactly that. Repairs nothing. */
+/** CNI CHECK: succeeds when the lease of this interface is what ADD answered and the kernel has exactly that. Repairs nothing. */
 export async function check(ctx: Context, request: CheckRequest): Promise<void> {
-  const lease = ctx.book.lease(request.containerId)
-  if (lease?.state !== 'held') throw cniError('unknown-container', `container ${request.containerId} has no network here`)
+  const { containerId, ifName } = request
+  const lease = ctx.book.lease(containerId)
+  if (lease?.state !== 'held' || lease.attachment.ifName !== ifName)
+    throw cniError('unknown-container', `container ${containerId} has no network ${ifName} here`)
   const wrong = differences(request.previous, lease.attachment)
   if (wrong.length > 0) throw cniError('check-failed', `prevResult: ${wrong.join('; ')}`)
   // Somebody else's plugin owns the kernel state of other leases.

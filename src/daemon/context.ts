@@ -24,8 +24,10 @@ export interface Context extends Deps {
   readonly reaper: Reaper
   /** Fires when an address may have become usable: Node.status, pods or the ledger changed. */
   readonly poolChanged: Signal
-  /** One verb at a time for each pod (namespace/name). */
+  /** One ADD at a time for each pod (namespace/name). It may wait, so nothing else waits for it: that could be what it waits for. */
   readonly perPod: Serial
+  /** One change at a time for each sandbox (container id): its ADD, its repair, its end. Taken after perPod. */
+  readonly perSandbox: Serial
   /** Kernel work of ADDs at the same time. */
   readonly kernelSlots: Limit
   /** What the daemon has found out about the cluster and itself. */

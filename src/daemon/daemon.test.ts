@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { AppError } from '#lib/errors.ts'
 import { parseIp } from '#net/ip.ts'
+import { conf, podArgs } from '../../test/support/cni-client.ts'
 import { DaemonWorld, ipOf } from '../../test/support/daemon-world.ts'
 import { nodeName } from '../../test/support/node-world.ts'
 import { until } from '../../test/support/until.ts'
@@ -50,6 +51,75 @@ test('a repeated ADD returns the first lease; a new sandbox gets a new address a
   )
   assert.equal((await world.del('c1')).exit, 0)
   assert.equal(daemon.state.leases()[0]?.state, 'held')
+})
+
+test('a full node: a new sandbox takes the address of its previous one, whose DEL never came', async () => {
+  await using world = new DaemonWorld(addresses(1))
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  assert.equal((await world.add('web', 'c1')).exit, 0)
+  world.netns.delete('/run/netns/c1')
+  assert.equal(ipOf(await world.add('web', 'c2')), '10.0.0.1')
+  assert.deepEqual(
+    daemon.state.leases().map(l => [l.containerId, l.state]),
+    [['c2', 'held']],
+  )
+  assert.equal((await world.del('c1')).exit, 0)
+  assert.equal(world.kernel.links.size, 1)
+})
+
+test('a DEL of the previous container does not wait for an ADD that waits', async () => {
+  await using world = new DaemonWorld(addresses(2), { addressWait: 60_000, podWait: 60_000 })
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  assert.equal((await world.add('web', 'c1')).exit, 0)
+  // The pod was made anew under its name: the ADD waits for the watch to show it.
+  const waiting = world.add('web', 'c2', 'uid-web-2')
+  await until(() => daemon.state.waiting()[0]?.step === 'pod')
+  assert.equal((await world.del('c1')).exit, 0)
+  await until(() => daemon.state.leases().length === 0)
+  world.cluster.removePod('web')
+  world.cluster.pod('web', { uid: 'uid-web-2' })
+  assert.equal((await waiting).exit, 0)
+})
+
+test('a container has one interface: a second one is refused, and its DEL, CHECK and GC leave the first alone', async () => {
+  await using world = new DaemonWorld(addresses(2))
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  const first = await world.add('web')
+  const call = { containerId: 'c-web', netns: '/run/netns/c-web', ifName: 'net1' }
+  const second = await world.call({ ...call, command: 'ADD', args: podArgs('default', 'web', 'uid-web') })
+  assert.equal(second.body?.code, 4)
+  assert.match(second.body?.msg ?? '', /c-web has its network as eth0, and gets no second one as net1/)
+  assert.deepEqual(await world.call({ ...call, command: 'DEL' }), { exit: 0, body: undefined })
+  const checked = await world.call({ ...call, command: 'CHECK', config: { ...conf, prevResult: first.body } })
+  assert.equal(checked.body?.code, 3)
+  assert.equal(daemon.state.leases()[0]?.state, 'held')
+  const valid = (ifname: string) => ({ ...conf, 'cni.dev/valid-attachments': [{ containerID: 'c-web', ifname }] })
+  assert.equal((await world.call({ command: 'GC', config: valid('eth0') })).exit, 0)
+  assert.equal(daemon.state.leases()[0]?.state, 'held')
+  assert.equal((await world.call({ command: 'GC', config: valid('net1') })).exit, 0)
+  await until(() => daemon.state.leases().length === 0)
+})
+
+test('the result of a plugin before ours in the chain comes first, and ours counts from there', async () => {
+  await using world = new DaemonWorld(addresses(1))
+  await world.started()
+  world.cluster.pod('web')
+  world.netns.add('/run/netns/c-web')
+  const before = { interfaces: [{ name: 'other0', mac: '0a:00:00:00:00:09' }], ips: [{ interface: 0, address: '192.0.2.1/32' }] }
+  const call = { command: 'ADD', containerId: 'c-web', netns: '/run/netns/c-web', args: podArgs('default', 'web', 'uid-web') }
+  const { body } = await world.call({ ...call, config: { ...conf, prevResult: before } })
+  assert.deepEqual(body?.interfaces?.map(i => i.name).slice(0, 1), ['other0'])
+  assert.equal(body?.interfaces?.length, 3)
+  assert.deepEqual(
+    body?.ips?.map(ip => [ip.address, ip.interface]),
+    [
+      ['192.0.2.1/32', 0],
+      ['10.0.0.1/24', 2],
+    ],
+  )
 })
 
 test('two ADDs of one container at once make one lease', async () => {
@@ -130,6 +200,12 @@ test('DEL of a sandbox ends the wait of its ADD', async () => {
   await until(() => daemon.state.waiting()[0]?.step === 'lease')
   assert.equal((await world.del('c-web')).exit, 0)
   assert.equal((await waiting).body?.code, 11)
+  const late = world.add('web', 'c-late')
+  await until(() => daemon.state.waiting()[0]?.step === 'lease')
+  await world.stop()
+  assert.equal((await late).body?.code, 11)
+  const warnings = world.model.events.filter(e => e.reason === 'AllocIPFailed')
+  assert.deepEqual(warnings, [], 'neither an ADD that nobody wants any more nor a stop is a failure of the pod')
 })
 
 test('warm ADD and DEL work while the API server is away', async () => {

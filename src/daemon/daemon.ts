@@ -95,6 +95,7 @@ function makeContext(deps: Deps, options: Options, stopping: AbortSignal): Conte
     reaper: new Reaper(deps, book),
     poolChanged,
     perPod: new Serial(),
+    perSandbox: new Serial(),
     kernelSlots: new Limit(options.concurrency),
     facts,
   }

@@ -33,7 +33,7 @@ export class PodGc {
   async round(): Promise<void> {
     for (const lease of this.#ctx.book.leases()) {
       try {
-        if (await this.#isOver(lease)) await del(this.#ctx, lease, 'the pod and its sandbox are gone, DEL never came')
+        if (await this.#isOver(lease)) await del(this.#ctx, lease.attachment, 'the pod and its sandbox are gone, DEL never came')
       } catch (err) {
         this.#ctx.log.warn({ err, container: lease.containerId }, 'whether a lease is over cannot be told now')
       }

@@ -4,11 +4,15 @@ import { del } from '#daemon/del.ts'
 import type { GcRequest } from '#rpc/cni-message.ts'
 
 /**
- * CNI GC: ends every lease that the runtime does not list as valid. Leases that another plugin made are not the runtime's to
- * list, and one that is still being made (`pending`) is not listed yet.
+ * CNI GC: ends the lease of every interface that the runtime does not list as valid. Leases that another plugin made are not
+ * the runtime's to list, and one that is still being made (`pending`) is not listed yet.
  */
 export async function gc(ctx: Context, request: GcRequest): Promise<void> {
-  const valid = new Set(request.valid.map(a => a.containerId))
-  const stale = ctx.book.leases().filter(l => l.owner === 'cni' && l.state === 'held' && !valid.has(l.containerId))
-  for (const lease of stale) await del(ctx, lease, 'GC: the runtime does not know the container')
+  const valid = new Set(request.valid.map(keyOf))
+  const stale = ctx.book.leases().filter(l => l.owner === 'cni' && l.state === 'held' && !valid.has(keyOf(l.attachment)))
+  for (const lease of stale) await del(ctx, lease.attachment, 'GC: the runtime does not know the container and its interface')
+}
+
+function keyOf({ containerId, ifName }: GcRequest['valid'][number]): string {
+  return `${containerId}/${ifName}`
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Context } from '#daemon/context.ts'
 import { del } from '#daemon/del.ts'
-import { endPreviousSandbox, hold, takeLease } from '#daemon/lease.ts'
+import { hold, inTurn, takeLease } from '#daemon/lease.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
@@ -13,9 +13,10 @@ export function leaseService(ctx: Context): LeaseService {
     alloc: request => refusing(() => alloc(ctx, request)),
     release: request =>
       refusing(async () => {
-        const released = isOf(ctx.book.lease(request.containerId), request)
-        if (released) await del(ctx, request, 'ReleaseIP')
-        return { released }
+        const lease = ctx.book.lease(request.containerId)
+        if (lease === undefined || !isOf(lease, request)) return { released: false }
+        await del(ctx, lease.attachment, 'ReleaseIP')
+        return { released: true }
       }),
     info: async request => {
       const lease = ctx.book.lease(request.containerId)
@@ -35,17 +36,16 @@ async function alloc(ctx: Context, r: Parameters<LeaseService['alloc']>[0]): Pro
   const id = `${r.namespace}/${r.name}`
   if (ctx.perPod.busy(id)) return { refused: 'PodIsProcessing', message: `pod ${id} is being worked on` }
   using ticket = ctx.waits.enter(r)
-  return await ctx.perPod.run(id, async () => {
+  return await inTurn(ctx, id, r.containerId, async () => {
     const pod = await ctx.pods.require({ namespace: r.namespace, name: r.name }, ticket.abort)
     const netns = parseNetnsPath(r.netns)
     const lease = await takeLease(ctx, { pod, containerId: r.containerId, netns, ifName: parseIfName(r.ifName), owner: 'grpc' }, ticket)
-    await endPreviousSandbox(ctx, lease)
     return networkOf(ctx, hold(ctx, lease), pod.networkPriority)
   })
 }
 
-function isOf(lease: Lease | undefined, r: SandboxRef): boolean {
-  return lease !== undefined && lease.podNamespace === r.namespace && lease.podName === r.name
+function isOf(lease: Lease, r: SandboxRef): boolean {
+  return lease.podNamespace === r.namespace && lease.podName === r.name
 }
 
 function networkOf(ctx: Context, lease: Lease, networkPriority: string | undefined): SandboxNetwork {

@@ -2,9 +2,11 @@
 import { makeAttachment } from '#daemon/attach.ts'
 import { type Context, currentBinding, currentPool } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
+import { del } from '#daemon/del.ts'
 import type { PodInfo } from '#daemon/pod.ts'
 import type { Ticket } from '#daemon/wait.ts'
-import type { IfName, NetnsPath } from '#datapath/attachment.ts'
+import type { Attachment, IfName, NetnsPath } from '#datapath/attachment.ts'
+import { hostIfName } from '#datapath/host-if-name.ts'
 import { acquire, type Choice } from '#ipam/acquire.ts'
 import type { Lease, LedgerChange } from '#ipam/ledger.ts'
 import type { Family } from '#net/ip.ts'
@@ -26,21 +28,34 @@ export interface LeaseRequest {
 
 type Chosen = Extract<Choice, { kind: 'chosen' }>
 
+/** Makes the network of one sandbox: after the earlier sandboxes of its pod, and while nothing else changes this one. */
+export function inTurn<T>(ctx: Context, podId: string, containerId: string, make: () => Promise<T>): Promise<T> {
+  return ctx.perPod.run(podId, () => ctx.perSandbox.run(containerId, make))
+}
+
 /**
- * The lease of a sandbox: its first one when it has one, else a new one, `pending` in the ledger when this returns. Waits for
- * an address when the pool is dry. Throws `try-again` with what is missing, or what the ledger throws.
+ * The lease of a sandbox: its first one when it has one, else a new one, `pending` in the ledger when this returns. The pod's
+ * previous sandbox is gone by then. Waits for an address when the pool is dry. Throws `try-again` with what is missing, or
+ * what the ledger throws.
  */
 export async function takeLease(ctx: Context, request: LeaseRequest, ticket: Ticket): Promise<Lease> {
   const { clock, options, observer } = ctx
   const deadline = clock.now() + options.addressWait
   for (;;) {
+    ticket.abort.throwIfAborted()
     const choice = choose(ctx, request)
-    if (choice.kind === 'existing') return refreshed(ctx, choice.lease, request)
     if (choice.kind === 'refused') throw cniError(choice.waitHelps ? 'try-again' : 'bad-environment', choice.reason)
+    const previous = previousSandboxes(ctx, request)
+    if (previous.length > 0) {
+      // Also when there is no address: the previous sandbox may have the last one.
+      await endAll(ctx, previous, request.containerId)
+      continue
+    }
+    // Nothing is awaited between the choice and its record.
+    if (choice.kind === 'existing') return refreshed(ctx, choice.lease, request)
     if (choice.kind === 'chosen') return record(ctx, request, choice)
     const reason = choice.missing.join('; ')
     const left = deadline - clock.now()
-    ticket.abort.throwIfAborted()
     if (left <= 0) {
       observer.leased('', 'dry')
       throw cniError('try-again', `no address for pod ${request.pod.id} after ${options.addressWait} ms: ${reason}`)
@@ -52,18 +67,21 @@ export async function takeLease(ctx: Context, request: LeaseRequest, ticket: Tic
 
 /**
  * Two sandboxes of one pod share the name of their host device, so the old one must be gone before the new one is set up.
- * Normally its DEL came first and it is dying; if not, the runtime has forgotten it and it ends here.
+ * Normally its DEL came first and it is dying; if not, the runtime has forgotten it.
  */
-export async function endPreviousSandbox(ctx: Context, lease: Lease): Promise<void> {
-  const previous = ctx.book
-    .leases()
-    .filter(l => l.attachment.hostIfName === lease.attachment.hostIfName && l.containerId !== lease.containerId)
-  for (const old of previous) if (old.state !== 'dying') await ctx.reaper.end(old, `replaced by container ${lease.containerId}`)
-  if (previous.length > 0)
-    await ctx.reaper.finish(
-      previous.map(l => l.containerId),
-      previousSandboxWait,
-    )
+function previousSandboxes(ctx: Context, { pod, containerId, ifName }: LeaseRequest): readonly Attachment[] {
+  const device = hostIfName(pod.namespace, pod.name, ifName)
+  return ctx.book.leases().flatMap(l => (l.attachment.hostIfName === device && l.containerId !== containerId ? l.attachment : []))
+}
+
+/** Ends these sandboxes, and waits until their devices are gone. */
+async function endAll(ctx: Context, previous: readonly Attachment[], successor: string): Promise<void> {
+  for (const old of previous) await del(ctx, old, `replaced by container ${successor}`)
+  await ctx.reaper.finish(
+    previous.map(old => old.containerId),
+    previousSandboxWait,
+  )
+  crashPoint('add-cleared')
 }
 
 /** The kernel is as the lease says (or the plugin that called us answers for that). */
@@ -71,11 +89,12 @@ export function hold(ctx: Context, lease: Lease): Lease {
   if (lease.state === 'held') return lease
   const held: Lease = { ...lease, state: 'held', since: ctx.clock.wall() }
   ctx.book.commit([{ put: 'lease', lease: held }])
+  crashPoint('add-held')
   return held
 }
 
-function choose(ctx: Context, { pod, containerId }: LeaseRequest): Choice {
-  const want = { containerId, podUid: pod.uid, podId: pod.id, families: familiesOf(ctx), binding: currentBinding(ctx).mode }
+function choose(ctx: Context, { pod, containerId, ifName }: LeaseRequest): Choice {
+  const want = { containerId, ifName, podUid: pod.uid, podId: pod.id, families: familiesOf(ctx), binding: currentBinding(ctx).mode }
   if (ctx.book.lease(containerId) === undefined) {
     if (ctx.cluster.node === undefined) {
       return { kind: 'dry', missing: [`the Node CR ${ctx.options.nodeName} has not been seen: the controller creates it`] }
@@ -107,18 +126,19 @@ function record(ctx: Context, request: LeaseRequest, { eni, addresses, waived }:
   const rested = addresses.map((a): LedgerChange => ({ drop: 'cooling', ip: a.ip }))
   const start = ctx.clock.now()
   ctx.book.commit([{ put: 'lease', lease }, ...rested])
-  ctx.observer.addPhase('ledger', ctx.clock.now() - start)
   crashPoint('add-pending')
+  ctx.observer.addPhase('ledger', ctx.clock.now() - start)
   ctx.observer.leased(eni.eniId, 'ok')
   if (waived) ctx.observer.coolingWaived()
   ctx.log.info({ pod: pod.id, container: containerId, eni: eni.eniId, ips: addresses.map(a => a.ip), waived }, 'lease made')
   return lease
 }
 
-/** A lease that was adopted from a predecessor does not know its namespace until the runtime names it again. */
+/** An adopted lease whose namespace was not found learns it when the runtime names it again. */
 function refreshed(ctx: Context, lease: Lease, { netns, owner }: LeaseRequest): Lease {
   if (lease.attachment.netns === netns && lease.owner === owner) return lease
   const updated: Lease = { ...lease, owner, attachment: { ...lease.attachment, netns } }
   ctx.book.commit([{ put: 'lease', lease: updated }])
+  crashPoint('lease-refreshed')
   return updated
 }

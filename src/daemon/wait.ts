@@ -13,13 +13,13 @@ export interface Ticket extends Disposable {
 /** The ADDs in progress: who asks why a pod waits reads here, and DEL ends a wait that nobody needs any more. */
 export class WaitList {
   readonly #clock: Clock
-  readonly #entries = new Map<object, { waiting: Waiting; readonly abort: AbortController }>()
+  readonly #entries = new Map<object, { waiting: Waiting; readonly ifName: string; readonly abort: AbortController }>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  enter(who: { readonly namespace: string; readonly name: string; readonly containerId: string }): Ticket {
+  enter(who: Pick<Waiting, 'namespace' | 'name' | 'containerId'> & { readonly ifName: string }): Ticket {
     const entry = {
       waiting: {
         namespace: who.namespace,
@@ -29,6 +29,7 @@ export class WaitList {
         since: this.#clock.wall(),
         reason: '',
       },
+      ifName: who.ifName,
       abort: new AbortController(),
     }
     this.#entries.set(entry, entry)
@@ -41,22 +42,16 @@ export class WaitList {
     }
   }
 
-  /** DEL of this container: its ADD, if there is one, stops waiting. */
-  cancel(containerId: string): void {
+  /** DEL of this interface: its ADD, if there is one, stops waiting. */
+  cancel(containerId: string, ifName: string): void {
     for (const entry of this.#entries.values()) {
-      if (entry.waiting.containerId === containerId)
+      if (entry.waiting.containerId === containerId && entry.ifName === ifName)
         entry.abort.abort(cniError('try-again', 'DEL of the sandbox came while its ADD waited'))
     }
   }
 
   cancelAll(): void {
     for (const entry of this.#entries.values()) entry.abort.abort(cniError('try-again', 'terwayd is stopping'))
-  }
-
-  /** namespace/name of the pod whose ADD for this container is in progress. */
-  podOf(containerId: string): string | undefined {
-    const found = this.all().find(w => w.containerId === containerId)
-    return found === undefined ? undefined : `${found.namespace}/${found.name}`
   }
 
   all(): readonly Waiting[] {

@@ -6,6 +6,7 @@ import { compareIp, type Family } from '#net/ip.ts'
 
 export interface Wanted {
   readonly containerId: string
+  readonly ifName: string
   readonly podUid: string
   /** namespace/name */
   readonly podId: string
@@ -17,7 +18,7 @@ export interface Wanted {
 export type Choice =
   /** This container's lease already exists. */
   | { readonly kind: 'existing'; readonly lease: Lease }
-  /** The container id belongs to another pod, or its network is being taken down. */
+  /** The container id belongs to another pod, has its network under another name, or its network is being taken down. */
   | { readonly kind: 'refused'; readonly reason: string; readonly waitHelps: boolean }
   | { readonly kind: 'chosen'; readonly eni: PoolEni; readonly addresses: readonly PoolAddress[]; readonly waived: boolean }
   | { readonly kind: 'dry'; readonly missing: readonly string[] }
@@ -42,6 +43,11 @@ function existing(want: Wanted, lease: Lease): Choice {
   const owner = `${lease.podNamespace}/${lease.podName}`
   if (owner !== want.podId || lease.podUid !== want.podUid) {
     return { kind: 'refused', reason: `container ${want.containerId} is the sandbox of ${owner} (${lease.podUid})`, waitHelps: false }
+  }
+  const { ifName } = lease.attachment
+  if (ifName !== want.ifName) {
+    const reason = `container ${want.containerId} has its network as ${ifName}, and gets no second one as ${want.ifName}`
+    return { kind: 'refused', reason, waitHelps: false }
   }
   if (lease.state === 'dying') {
     return { kind: 'refused', reason: `the network of container ${want.containerId} is being taken down`, waitHelps: true }

@@ -42,6 +42,7 @@ const view = (node: NodeCr, book: Book, now = 0, live: (id: string) => boolean =
   poolView({ node, book, now, coolingFloor: floor, liveWithoutLease: live })
 const want = (change: Partial<Wanted> = {}): Wanted => ({
   containerId: 'c1',
+  ifName: 'eth0',
   podUid: 'u1',
   podId: 'default/web',
   families: [4],
@@ -142,6 +143,8 @@ describe('acquire', () => {
     assert.deepEqual(acquire(own, view(node, book), book), { kind: 'existing', lease })
     const foreign = acquire(want(), view(node, book), book)
     assert.ok(foreign.kind === 'refused' && !foreign.waitHelps && foreign.reason.includes('default/pod-c1'))
+    const second = acquire({ ...own, ifName: 'net1' }, view(node, book), book)
+    assert.ok(second.kind === 'refused' && !second.waitHelps && second.reason.includes('has its network as eth0'))
     book.commit([{ put: 'lease', lease: { ...lease, state: 'dying' } }])
     const dying = acquire(own, view(node, book), book)
     assert.ok(dying.kind === 'refused' && dying.waitHelps)
