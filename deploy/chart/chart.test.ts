@@ -41,6 +41,7 @@ interface Container {
     readonly capabilities: { readonly drop: string[]; readonly add?: string[] }
   }
   readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string; readonly mountPropagation?: string }[]
+  readonly livenessProbe?: Container['readinessProbe']
   readonly readinessProbe?: { readonly httpGet: { readonly host?: string; readonly port: number; readonly path: string } }
 }
 
@@ -144,6 +145,22 @@ test('apiServer replaces the Service address for both; cloud endpoints reach the
   assert.equal(controller.ECS_ENDPOINT, '100.100.0.5:80')
   assert.equal(controller.ALICLOUD_CLIENT_SCHEME, 'HTTP')
   assert.equal(daemon.ECS_ENDPOINT, undefined)
+})
+
+test('the controller is on the network of its host, so its probes and metrics are on the loopback address', { skip }, () => {
+  const of = (...values: string[]) => {
+    const all = render(...values)
+    const { config } = parseControllerConfig(find(all, 'ConfigMap', 'terway-controlplane').data?.['ctrl-config.yaml'] ?? '')
+    const { livenessProbe, readinessProbe } = only(podOf(all, 'Deployment', 'terway-controlplane').containers)
+    return { config, probes: [livenessProbe?.httpGet, readinessProbe?.httpGet] }
+  }
+  const probes = (host: string, port: number) => ['/healthz', '/readyz'].map(path => ({ path, host, port }))
+  const usual = of()
+  assert.deepEqual([usual.config.healthzBindAddress, usual.config.metricsBindAddress], ['127.0.0.1:8080', '127.0.0.1:8081'])
+  assert.deepEqual(usual.probes, probes('127.0.0.1', 8080))
+  assert.deepEqual(of('terwayControlplane.healthzBindAddress=0.0.0.0:9000').probes, probes('127.0.0.1', 9000))
+  assert.deepEqual(of('terwayControlplane.healthzBindAddress=:9000').probes, probes('127.0.0.1', 9000))
+  assert.deepEqual(of('terwayControlplane.healthzBindAddress=10.0.0.7:9000').probes, probes('10.0.0.7', 9000))
 })
 
 test('a key pair is in a Secret only, mounted as a file; without one there is none', { skip }, () => {

@@ -42,7 +42,7 @@ const withoutEffect = [
   ...['enableWebhookInjectResource', 'backoffOverride', 'disableWebhook', 'centralizedIPAM'],
 ]
 /** Terway's controllers that exist here; they always run. */
-const controllers = ['node', 'multi-ip-node', 'multi-ip-pod']
+export const controllers = ['node', 'multi-ip-node', 'multi-ip-pod']
 
 /** Throws `bad-config` with every problem: a configuration is taken whole or not at all. */
 export function parseControllerConfig(text: string): ParsedConfig {
@@ -67,7 +67,7 @@ export function parseControllerConfig(text: string): ParsedConfig {
       renewDeadline: duration(f, 'renewDeadline', '10s'),
       retryPeriod: duration(f, 'retryPeriod', '2s'),
     },
-    healthzBindAddress: f.text('healthzBindAddress', '0.0.0.0:80'),
+    healthzBindAddress: f.text('healthzBindAddress', '127.0.0.1:8080'),
     metricsBindAddress: f.text('metricsBindAddress', '0'),
     nodeLabelWhiteList: f.textMap('nodeLabelWhiteList'),
     nodeConcurrency: between(f, 'multiIPNodeMaxConcurrent', 500, 20_000),

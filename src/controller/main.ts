@@ -11,7 +11,8 @@ import { makeVpc } from '#cloud/vpc.ts'
 import { type ControllerConfig, parseControllerConfig, parseSecret, type Secret } from '#controller/config.ts'
 import { type ControllerDeps, type ControllerOptions, decisions, defaultControllerOptions } from '#controller/deps.ts'
 import { parseFlags } from '#controller/flags.ts'
-import { cloudObserver, controllerObserver } from '#controller/observer.ts'
+import { cloudObserver, controllerObserver, showControllers } from '#controller/observer.ts'
+import { Readiness } from '#controller/readiness.ts'
 import { regionOf } from '#controller/region.ts'
 import { runController } from '#controller/run.ts'
 import { secretKey } from '#controller/secret-key.ts'
@@ -41,7 +42,8 @@ async function main(): Promise<void> {
   })
   const deps = await makeDeps(config, secret, flags.credential, kube, metrics, log)
   await installCrds(kube, realClock, definitions)
-  await serve(config, deps, metrics, log)
+  const readiness = new Readiness(kube, { name: config.controllerName, namespace: config.controllerNamespace })
+  await serve(config, deps, metrics, readiness, log)
   const stop = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
@@ -49,7 +51,7 @@ async function main(): Promise<void> {
       stop.abort(new AppError('stopping', `${signal} received`))
     })
   }
-  const lead = (leadership: Leadership) => leadUntilLost(deps, optionsOf(config), config, leadership, log)
+  const lead = (leadership: Leadership) => leadUntilLost(deps, optionsOf(config), config, leadership, readiness, log)
   const kept = await elected(config, kube, lead, stop.signal, log)
   if (!kept) log.error({}, 'leadership was lost; the process ends and is started again')
   process.exit(kept ? 0 : 1)
@@ -96,10 +98,17 @@ function optionsOf(config: ControllerConfig): ControllerOptions {
   }
 }
 
-/** /healthz and /readyz say that the process lives; who waits for which API is on /waiting of the metrics address. */
-async function serve(config: ControllerConfig, deps: ControllerDeps, metrics: ControllerMetrics, log: Logger): Promise<void> {
-  const alive = probeRoute(() => ({ ok: true }))
-  await serveHttp(config.healthzBindAddress, { '/healthz': alive, '/readyz': alive }, log)
+/** /healthz says that the process lives; who waits for which API is on /waiting of the metrics address. */
+async function serve(
+  config: ControllerConfig,
+  deps: ControllerDeps,
+  metrics: ControllerMetrics,
+  readiness: Readiness,
+  log: Logger,
+): Promise<void> {
+  const probes = { '/healthz': probeRoute(() => ({ ok: true })), '/readyz': probeRoute(() => readiness.check()) }
+  await serveHttp(config.healthzBindAddress, probes, log)
+  showControllers(metrics, config.nodeConcurrency)
   if (config.metricsBindAddress === '0') return
   const routes = { '/metrics': metricsRoute(metrics.registry), '/waiting': () => ({ status: 200, body: deps.throttle.waiting() }) }
   await serveHttp(config.metricsBindAddress, routes, log)
@@ -138,10 +147,12 @@ async function leadUntilLost(
   options: ControllerOptions,
   config: ControllerConfig,
   leadership: Leadership,
+  readiness: Readiness,
   log: Logger,
 ): Promise<void> {
   log.info({ identity: leadership.identity }, 'leading')
   const running = runController(deps, options, leadership, config.vSwitchCache)
+  readiness.leading(running.ready)
   running.ready.then(() => log.info({}, 'the cluster is known'))
   await new Promise<void>(resolve => {
     if (leadership.signal.aborted) resolve()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CloudObserver } from '#cloud/execute.ts'
+import { controllers } from '#controller/config.ts'
 import type { ControllerObserver } from '#controller/deps.ts'
 import type { Logger } from '#lib/log.ts'
 import type { ControllerMetrics } from '#lib/metrics.ts'
@@ -19,6 +20,11 @@ export function cloudObserver(metrics: ControllerMetrics, log: Logger): CloudObs
       if (ms >= longWait) log.warn({ api, priority, who, ms: Math.round(ms) }, 'a call waited for its budget')
     },
   }
+}
+
+/** Which controllers run, and how many nodes each serves at a time: one queue feeds them all. */
+export function showControllers(metrics: ControllerMetrics, workers: number): void {
+  for (const controller of controllers) metrics.configInfo.set({ controller, max_concurrent: String(workers) }, 1)
 }
 
 export function controllerObserver(metrics: ControllerMetrics): ControllerObserver {

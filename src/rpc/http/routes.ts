@@ -2,10 +2,15 @@
 import type { Registry } from 'prom-client'
 import type { Route } from '#rpc/http/serve.ts'
 
+export interface Probe {
+  readonly ok: boolean
+  readonly reason?: string
+}
+
 /** `ok`, or 503 and what is missing: for liveness and readiness probes. */
-export function probeRoute(check: () => { readonly ok: boolean; readonly reason?: string }): Route {
-  return () => {
-    const { ok, reason } = check()
+export function probeRoute(check: () => Probe | Promise<Probe>): Route {
+  return async () => {
+    const { ok, reason } = await check()
     return ok ? { status: 200, body: 'ok\n' } : { status: 503, body: `${reason ?? 'not ready'}\n` }
   }
 }

@@ -67,3 +67,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $c := .Values.terwayControlplane -}}
 {{- if $c.credentialSecret }}{{ $c.credentialSecret }}{{ else if $c.accessKey }}terway-controlplane-credential{{ end }}
 {{- end }}
+
+{{/* Where the kubelet asks: the address that the controller listens on, or the loopback one when it listens on all. */}}
+{{- define "terway.healthz" -}}
+{{- $parts := splitList ":" .Values.terwayControlplane.healthzBindAddress -}}
+{{- $host := initial $parts | join ":" | trimPrefix "[" | trimSuffix "]" -}}
+host: {{ has $host (list "" "0.0.0.0" "::") | ternary "127.0.0.1" $host | quote }}, port: {{ last $parts }}
+{{- end }}
