@@ -2,6 +2,7 @@
 // The netlink calls of one ADD and nothing else: no daemon, no second thread, no look at the world before. The calls are those
 // that the product's own planner makes for a new pod; they are recorded once and then repeated. Runs in the namespace of a
 // node that has ENI 1 of the bench; prints the times in milliseconds as JSON. Argument: how often.
+import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import { makeKernel } from '#kernel/kernel.ts'
@@ -23,13 +24,12 @@ const eni = benchEni(1, 1)
 const sandbox = 'alone-pod'
 const device = hostIfName('default', sandbox, 'eth0')
 
-/** Sets a pod up the usual way and answers the operations that this took; the ENI itself is ready before. */
+/** Sets a pod up the usual way and answers the operations that this took; the ENI itself is ready from a first time. */
 async function recorded(): Promise<readonly KernelOp[]> {
   const datapath = makeDatapath(await makeKernel(), { clock: realClock, log: silent })
   const gateway = parseIpv4(eni.gateway)
   const found = { eniId: eni.id, mac: parseMac(eni.mac), gateway4: gateway }
-  await datapath.ensureEni(found, 1500)
-  const { ops } = await datapath.setup({
+  const pod: SharedEniAttachment = {
     kind: 'shared-eni',
     containerId: 'alone',
     netns: parseNetnsPath(`/run/netns/${sandbox}`),
@@ -40,7 +40,11 @@ async function recorded(): Promise<readonly KernelOp[]> {
     v4: { address: parseIpv4(eni.addresses[0] ?? ''), subnet: parseCidr(eni.cidr), gateway },
     defaultRoute: true,
     extraRoutes: [],
-  })
+  }
+  await datapath.setup(pod)
+  await datapath.withdraw(pod)
+  await datapath.reap([device])
+  const { ops } = await datapath.setup(pod)
   await datapath.close()
   return ops
 }

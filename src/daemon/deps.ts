@@ -52,7 +52,7 @@ export interface Options {
   readonly coolingFloor: number
   /** Shortest time between two writes of NodeRuntime. */
   readonly reportInterval: number
-  /** Time between two comparisons of all held leases with the kernel. */
+  /** Time between two comparisons of all held leases with the kernel: how long damage inside a pod may last. */
   readonly repairInterval: number
   /** How long a pod must be gone from the API server before its lease may end without a DEL. */
   readonly podGoneFloor: number
@@ -71,7 +71,7 @@ export const defaultOptions = {
   statusWait: 5_000,
   coolingFloor: 30_000,
   reportInterval: 1_000,
-  repairInterval: 60_000,
+  repairInterval: 5_000,
   podGoneFloor: 30_000,
   concurrency: 32,
 } as const satisfies Omit<Options, 'nodeName'>

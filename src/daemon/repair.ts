@@ -2,11 +2,15 @@
 import type { Context } from '#daemon/context.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
-import { isAppError } from '#lib/errors.ts'
+import { isAppError, messageOf } from '#lib/errors.ts'
+
+/** How soon a pod is looked at again that differed while a verb was at work on it, ms. */
+const busyPause = 1_000
 
 /**
- * Keeps the kernel as the held leases say: after every notification that something of ours may have changed, and from time
- * to time. Only what differs is touched. Leases of another plugin (`grpc`) are not ours to repair.
+ * Keeps the kernel as the held leases say: after every notification that something of ours may have changed on the node, and
+ * every few seconds, since nobody tells of changes inside pods. Only what differs is touched. Leases of another plugin
+ * (`grpc`) are not ours to repair.
  */
 export class Repair {
   readonly #ctx: Context
@@ -15,6 +19,9 @@ export class Repair {
   #stopped = false
   #stopWatching: () => void = () => {}
   #cancelTimer: () => void = () => {}
+  #cancelSoon: () => void = () => {}
+  /** By container: the failure that was logged last, so that one that stays is not logged with every round. */
+  #failures = new Map<string, string>()
 
   constructor(ctx: Context) {
     this.#ctx = ctx
@@ -29,6 +36,7 @@ export class Repair {
     this.#stopped = true
     this.#stopWatching()
     this.#cancelTimer()
+    this.#cancelSoon()
   }
 
   /** One round soon; calls during a round give one more. */
@@ -56,33 +64,55 @@ export class Repair {
 
   /** Compares every held lease with the kernel and closes the differences; never throws. */
   async round(): Promise<void> {
-    const { book, observer, clock, facts } = this.#ctx
+    const { observer, clock, facts } = this.#ctx
     const kinds: string[] = []
-    let failed = 0
-    for (const { containerId, podNamespace, podName } of book.leases()) {
+    const failures = new Map<string, string>()
+    for (const lease of await this.#differing()) {
       try {
-        const ops = await this.#ctx.perPod.run(`${podNamespace}/${podName}`, () => this.#one(containerId))
-        kinds.push(...ops.map(op => op.op))
+        kinds.push(...(await this.#turn(lease)).map(op => op.op))
       } catch (err) {
-        failed++
-        this.#ctx.log.warn({ err, pod: `${podNamespace}/${podName}`, container: containerId }, 'repair failed')
+        failures.set(lease.containerId, messageOf(err))
+        if (this.#failures.get(lease.containerId) === messageOf(err)) continue
+        this.#ctx.log.warn({ err, pod: podOf(lease), container: lease.containerId }, 'repair failed')
       }
     }
-    observer.repair(failed > 0 ? 'failed' : kinds.length > 0 ? 'repaired' : 'clean', kinds)
-    facts.trace.set('repair', `${new Date(clock.wall()).toISOString()}: ${kinds.length} operations, ${failed} failures`)
+    this.#failures = failures
+    observer.repair(failures.size > 0 ? 'failed' : kinds.length > 0 ? 'repaired' : 'clean', kinds)
+    facts.trace.set('repair', `${new Date(clock.wall()).toISOString()}: ${kinds.length} operations, ${failures.size} failures`)
+  }
+
+  /** The held leases that the kernel seems to differ from; all of them when that cannot be told. */
+  async #differing(): Promise<readonly Lease[]> {
+    const { book, datapath, log } = this.#ctx
+    const held = book.leases().filter(isOurs)
+    try {
+      const differing = new Set(await datapath.differing(held.map(l => l.attachment)))
+      return held.filter(l => differing.has(l.attachment))
+    } catch (err) {
+      log.warn({ err }, 'pods cannot be compared together, each is looked at alone')
+      return held
+    }
+  }
+
+  /** A verb that is at work on the sandbox, perhaps waiting, keeps its turn; the other pods do not wait for it. */
+  async #turn(lease: Lease): Promise<readonly KernelOp[]> {
+    const { perSandbox, clock } = this.#ctx
+    const { containerId } = lease
+    if (!perSandbox.busy(containerId)) return perSandbox.run(containerId, () => this.#one(containerId))
+    this.#cancelSoon()
+    this.#cancelSoon = clock.after(busyPause, () => this.poke())
+    return []
   }
 
   async #one(containerId: string): Promise<readonly KernelOp[]> {
     const { book, datapath, host } = this.#ctx
     const lease = book.lease(containerId)
-    if (lease?.state !== 'held' || lease.owner !== 'cni') return []
+    if (lease === undefined || !isOurs(lease)) return []
     // The sandbox is gone and its DEL is still to come: there is nothing to repair.
     if (host.netns(lease.attachment.netns) !== 'live') return []
     try {
-      const ops = await datapath.diff(lease.attachment)
-      if (ops.length === 0) return []
-      await datapath.setup(lease.attachment)
-      this.#tell(lease, ops)
+      const { ops } = await datapath.setup(lease.attachment)
+      if (ops.length > 0) this.#tell(lease, ops)
       return ops
     } catch (e) {
       if (isAppError(e) && e.code === 'netns-gone') return []
@@ -91,7 +121,7 @@ export class Repair {
   }
 
   #tell(lease: Lease, ops: readonly KernelOp[]): void {
-    const pod = `${lease.podNamespace}/${lease.podName}`
+    const pod = podOf(lease)
     const lines = ops.map(formatOp)
     this.#ctx.log.warn({ pod, container: lease.containerId, ops: lines }, 'the kernel differed from the lease and was repaired')
     this.#ctx.kube.event({
@@ -102,4 +132,12 @@ export class Repair {
       action: 'Repair',
     })
   }
+}
+
+function isOurs(lease: Lease): boolean {
+  return lease.state === 'held' && lease.owner === 'cni'
+}
+
+function podOf(lease: Lease): string {
+  return `${lease.podNamespace}/${lease.podName}`
 }

@@ -3,11 +3,11 @@ import { converge, type Look } from '#datapath/apply.ts'
 import type { Attachment, EniDevice, IfName } from '#datapath/attachment.ts'
 import { concernsUs, type Known } from '#datapath/change.ts'
 import { diff } from '#datapath/diff.ts'
-import { type EniFacts, eniQuery, findEni, planEni } from '#datapath/eni.ts'
+import { type EniFacts, eniQuery, findEni } from '#datapath/eni.ts'
 import { inventoryQuery, leftovers, removalOf, stillThere, takeInventory } from '#datapath/inventory.ts'
 import { Locks } from '#datapath/locks.ts'
 import { plan } from '#datapath/mode/veth-route.ts'
-import { queriesFor, queryForEni, queryForWithdrawal } from '#datapath/observe.ts'
+import { queriesFor, queryForWithdrawal, type Target } from '#datapath/observe.ts'
 import type { Datapath, Inventory, SetupResult } from '#datapath/port.ts'
 import { newMacs, type Pair, recognisePair } from '#datapath/veth.ts'
 import { withdrawal } from '#datapath/withdraw.ts'
@@ -15,7 +15,7 @@ import { formatOp, type KernelOp } from '#kernel/op.ts'
 import { type Doomed, type Kernel, KernelError } from '#kernel/port.ts'
 import type { NsQuery, NsState } from '#kernel/state.ts'
 import type { Clock } from '#lib/clock.ts'
-import { AppError } from '#lib/errors.ts'
+import { AppError, isAppError } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
 import type { Mac } from '#net/mac.ts'
 
@@ -30,6 +30,8 @@ export interface DatapathDeps {
  */
 export type DatapathCode = 'eni-absent' | 'pod-interface-taken'
 
+/** Pods looked at together: it bounds how long an ADD waits behind such a look, some milliseconds. */
+const lookTogether = 16
 /** Changes are told together, this long after the first. */
 const debounceMs = 100
 
@@ -56,28 +58,13 @@ class Engine implements Datapath {
     this.#deps = deps
   }
 
-  async ensureEni(eni: EniDevice, mtu: number) {
-    this.#enis.delete(eni.mac) // the node's own address may have changed
-    const { ops, seen } = await converge(this.#kernel, async (): Promise<Look<EniFacts>> => {
-      const facts = await this.#eni(eni)
-      const desired = planEni(eni, facts, mtu)
-      const host = await this.#host(queryForEni(facts, desired))
-      if (!isStill(facts, host)) {
-        this.#enis.delete(eni.mac)
-        throw absent(eni)
-      }
-      return { ops: diff(desired, { host }), seen: facts }
-    })
-    this.#logOps('ENI brought to its wanted state', { eni: eni.eniId }, ops)
-    return { ifName: seen.dev, ifIndex: seen.index }
-  }
-
   setup(a: Attachment): Promise<SetupResult> {
     return this.#locks.hold([a.hostIfName], async () => {
+      const wasLive = this.#live.get(a.hostIfName)?.containerId === a.containerId
       this.#live.set(a.hostIfName, a)
       const { ops, seen } = await converge(this.#kernel, () => this.#look(a)).catch(e => {
-        // What was made so far is to be withdrawn and reaped by the caller.
-        this.#live.delete(a.hostIfName)
+        // What was made so far is to be withdrawn and reaped by the caller; what was there before is there still.
+        if (!wasLive) this.#live.delete(a.hostIfName)
         throw e
       })
       this.#logOps('pod network brought to its wanted state', { container: a.containerId, eni: a.eni.eniId }, ops)
@@ -87,6 +74,16 @@ class Engine implements Datapath {
 
   diff(a: Attachment): Promise<readonly KernelOp[]> {
     return this.#locks.hold([a.hostIfName], async () => (await this.#look(a)).ops)
+  }
+
+  async differing(all: readonly Attachment[]): Promise<readonly Attachment[]> {
+    const found: Attachment[] = []
+    for (let i = 0; i < all.length; i += lookTogether) {
+      const some = all.slice(i, i + lookTogether)
+      const names = [...new Set(some.map(a => a.hostIfName))]
+      found.push(...(await this.#locks.hold(names, () => this.#compare(some))))
+    }
+    return found
   }
 
   withdraw(a: Attachment): Promise<void> {
@@ -155,17 +152,47 @@ class Engine implements Datapath {
 
   /** What `setup` would do now, and the addresses of the pair's ends. Throws `netns-gone`. */
   async #look(a: Attachment): Promise<Look<Pair>> {
-    const eni = await this.#eni(a.eni)
-    // Where to look does not depend on the MACs of the two ends; the plan for an existing pair does.
-    const draft = plan(a, { eni, ...newMacs(a) })
-    const [host, pod] = await this.#kernel.observe(queriesFor(a, eni, draft))
+    const target = await this.#target(a)
+    const [host, pod] = await this.#kernel.observe(queriesFor([target]))
     if (pod === undefined) throw new KernelError('netns-gone', `network namespace ${a.netns}`)
-    if (host === undefined || !isStill(eni, host)) {
+    if (host === undefined || !isStill(target.eni, host)) {
       this.#enis.delete(a.eni.mac)
       return this.#look(a)
     }
-    const pair = recognisePair(a, host, pod)
-    return { ops: diff(plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac }), { host, pod }, pair), seen: pair }
+    return judge(target, host, pod)
+  }
+
+  /** Those that differ, or of which this cannot be told: then `setup` says why. Pods that are as they should be are live, also those that a predecessor set up. */
+  async #compare(some: readonly Attachment[]): Promise<readonly Attachment[]> {
+    const targets = await Promise.all(some.map(a => this.#target(a).catch(() => undefined)))
+    const known = targets.filter(t => t !== undefined)
+    const [host, ...pods] = await this.#kernel.observe(queriesFor(known))
+    const right = known.filter((target, i) => {
+      const pod = pods[i]
+      return pod === undefined || (host !== undefined && this.#isRight(target, host, pod))
+    })
+    return some.filter(a => !right.some(t => t.a === a))
+  }
+
+  #isRight(target: Target, host: NsState, pod: NsState): boolean {
+    const { a, eni } = target
+    if (!isStill(eni, host)) return false
+    try {
+      const { ops, seen } = judge(target, host, pod)
+      // One whose end has begun meanwhile must not keep its device from the reaper.
+      const isDying = this.#dying.get(a.hostIfName)?.has(a.containerId) ?? false
+      if (seen.state === 'joined' && !isDying) this.#live.set(a.hostIfName, a)
+      return ops.length === 0
+    } catch (e) {
+      if (isAppError(e)) return false
+      throw e
+    }
+  }
+
+  /** Where to look does not depend on the MACs of the two ends; the plan for an existing pair does. */
+  async #target(a: Attachment): Promise<Target> {
+    const eni = await this.#eni(a.eni)
+    return { a, eni, desired: plan(a, { eni, ...newMacs(a) }) }
   }
 
   #eni(eni: EniDevice): Promise<EniFacts> {
@@ -193,6 +220,11 @@ class Engine implements Datapath {
   #logOps(what: string, fields: Record<string, string>, ops: readonly KernelOp[]): void {
     if (ops.length > 0) this.#deps.log.info({ ...fields, ops: ops.map(formatOp) }, what)
   }
+}
+
+function judge({ a, eni }: Target, host: NsState, pod: NsState): Look<Pair> {
+  const pair = recognisePair(a, host, pod)
+  return { ops: diff(plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac }), { host, pod }, pair), seen: pair }
 }
 
 function doom(name: IfName, owners: Iterable<string> | undefined): Doomed {

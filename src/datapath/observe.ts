@@ -9,49 +9,54 @@ import type { NsQuery } from '#kernel/state.ts'
 import { hostCidr } from '#net/cidr.ts'
 import type { Family } from '#net/ip.ts'
 
-/**
- * What `diff` must see of the host and of the pod to judge a wanted state. Read per object, not per table, wherever the
- * kernel can answer so: an ADD on a full node costs little more than on an empty one.
- */
-export function queriesFor(a: SharedEniAttachment, eni: EniFacts, desired: Desired): readonly [NsQuery, NsQuery] {
-  const families: Family[] = [...(a.v4 === undefined ? [] : [4 as const]), ...(a.v6 === undefined ? [] : [6 as const])]
-  const ours = addressesOf(a).map(hostCidr)
-  const wanted = (inHost: boolean) => desired.routes.filter(r => (r.ns === 'host') === inHost).map(r => r.dst)
-  return [
-    {
-      ns: 'host',
-      links: [a.hostIfName, eni.dev],
-      addrs: true,
-      tbfs: true,
-      routes: { tables: [mainTable, tableOf(eni.index)], dst: wanted(true) },
-      rules: { priorities: [toPodPriority, fromPodPriority], prefixes: ours },
-      sysctls: desired.sysctls.filter(s => s.ns === 'host').map(s => s.key),
-      families,
-      nsids: [a.netns],
-    },
-    {
-      ns: a.netns,
-      links: [a.ifName],
-      addrs: true,
-      neighs: true,
-      tbfs: true,
-      routes: { tables: [mainTable], dst: wanted(false) },
-      sysctls: desired.sysctls.filter(s => s.ns !== 'host').map(s => s.key),
-      families,
-    },
-  ]
+/** One pod that is to be judged: what it shall be, on which device, and a draft of the whole wanted state. */
+export interface Target {
+  readonly a: SharedEniAttachment
+  readonly eni: EniFacts
+  readonly desired: Desired
 }
 
-/** What `diff` must see to judge an ENI's wanted state alone. */
-export function queryForEni(eni: EniFacts, desired: Desired): NsQuery {
+/**
+ * What `diff` must see to judge these pods: one look at the host for all of them, then one inside each, in their order. Read
+ * per object, not per table, wherever the kernel can answer so: an ADD on a full node costs little more than on an empty one.
+ */
+export function queriesFor(targets: readonly Target[]): readonly NsQuery[] {
+  return [hostQuery(targets), ...targets.map(podQuery)]
+}
+
+function hostQuery(targets: readonly Target[]): NsQuery {
+  const each = <T>(of: (t: Target) => readonly T[]): T[] => [...new Set(targets.flatMap(of))]
   return {
     ns: 'host',
-    links: [eni.dev],
+    links: each(({ a, eni }) => [a.hostIfName, eni.dev]),
     addrs: true,
-    routes: { tables: [mainTable, tableOf(eni.index)], dst: desired.routes.map(r => r.dst) },
-    sysctls: desired.sysctls.map(s => s.key),
-    families: [4, 6],
+    tbfs: true,
+    routes: {
+      tables: each(({ eni }) => [mainTable, tableOf(eni.index)]),
+      dst: each(({ desired }) => desired.routes.filter(r => r.ns === 'host').map(r => r.dst)),
+    },
+    rules: { priorities: [toPodPriority, fromPodPriority], prefixes: each(({ a }) => addressesOf(a).map(hostCidr)) },
+    sysctls: each(({ desired }) => desired.sysctls.filter(s => s.ns === 'host').map(s => s.key)),
+    families: each(({ a }) => familiesOf(a)),
+    nsids: each(({ a }) => [a.netns]),
   }
+}
+
+function podQuery({ a, desired }: Target): NsQuery {
+  return {
+    ns: a.netns,
+    links: [a.ifName],
+    addrs: true,
+    neighs: true,
+    tbfs: true,
+    routes: { tables: [mainTable], dst: desired.routes.filter(r => r.ns !== 'host').map(r => r.dst) },
+    sysctls: desired.sysctls.filter(s => s.ns !== 'host').map(s => s.key),
+    families: familiesOf(a),
+  }
+}
+
+function familiesOf(a: SharedEniAttachment): Family[] {
+  return [...(a.v4 === undefined ? [] : [4 as const]), ...(a.v6 === undefined ? [] : [6 as const])]
 }
 
 /** What `withdrawal` must see. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Attachment, EniDevice, IfName } from '#datapath/attachment.ts'
+import type { Attachment, IfName } from '#datapath/attachment.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Ip } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
@@ -26,12 +26,18 @@ export interface Inventory {
  * changes only the difference. All netlink happens on a worker thread: no call blocks the caller's event loop.
  */
 export interface Datapath {
-  /** Brings an ENI's device (found by MAC, never by kind, ignoring cali*) to its wanted state; fails with `eni-absent` while the device is not on the node. */
-  ensureEni(eni: EniDevice, mtu: number): Promise<{ readonly ifName: IfName; readonly ifIndex: number }>
-  /** Makes the pod's network as the attachment says; a second call with the same value does nothing. */
+  /**
+   * Makes the pod's network as the attachment says, its ENI's device (found by MAC, never by kind, ignoring cali*) included; a
+   * second call with the same value does nothing. Fails with `eni-absent` while the device is not on the node.
+   */
   setup(a: Attachment): Promise<SetupResult>
   /** The operations that `setup` would perform now; empty = CHECK passes. */
   diff(a: Attachment): Promise<readonly KernelOp[]>
+  /**
+   * Those of many for which `setup` would do something or fail, found with few looks at the kernel. One whose namespace is gone
+   * is not among them.
+   */
+  differing(all: readonly Attachment[]): Promise<readonly Attachment[]>
   /** Withdraws rules and host routes, so that the address is unroutable at once; the devices stay for `reap`. Returns in under a millisecond of kernel time. */
   withdraw(a: Attachment): Promise<void>
   /** Deletes host links in batches and answers which are proven gone. */

@@ -190,11 +190,11 @@ test('what somebody deletes on the node is put back within seconds, under the li
     await repaired(`ip ${damage.join(' ')}`, 20_000)
     await beat.goesOn()
   }
-  // Inside a pod nobody watches: the round of every minute finds it. Then TCP's own pause has grown to as much again.
+  // Inside a pod nobody watches: the round of every five seconds finds it. Then TCP's own pause has grown to as much again.
   await lines(node, 'ip', '-n', sandbox, 'route', 'del', 'default')
   await lines(node, 'ip', '-n', sandbox, 'neigh', 'del', '169.254.1.1', 'dev', 'eth0')
-  await repaired('default route and neighbour inside the pod', 90_000)
-  await beat.goesOn(120_000)
+  await repaired('default route and neighbour inside the pod', 15_000)
+  await beat.goesOn(30_000)
 })
 
 test('a broken configuration is refused by an Event on the node, and the last good one stays', async () => {

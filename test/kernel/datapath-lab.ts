@@ -99,6 +99,12 @@ export class DatapathLab {
     return enis[n]
   }
 
+  /** The number of the ENI's routing table. */
+  tableOf(n: 1 | 2): number {
+    const [link] = JSON.parse(this.run('host', `ip -j link show eth${n}`))
+    return 1000 + link.ifindex
+  }
+
   /** Runs `ip` (or `tc`, `sysctl`, … as the first word) in a namespace of the lab. */
   run(ns: string, command: string): string {
     return execFileSync('ip', ['netns', 'exec', `${this.prefix}-${ns}`, ...command.split(' ')], {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { parseCidr } from '#net/cidr.ts'
 import { DatapathLab, hostIp4, internet4, internet6, type Probe } from './datapath-lab.ts'
@@ -8,8 +9,6 @@ let lab: DatapathLab
 let host: Probe
 before(async () => {
   lab = await DatapathLab.create('p')
-  await lab.datapath.ensureEni(lab.eni(1), 1500)
-  await lab.datapath.ensureEni(lab.eni(2), 1500)
   host = await lab.probe('host')
   await lab.probe('gw0')
   await lab.probe('gw1')
@@ -60,6 +59,16 @@ test('bandwidth limits become token buckets, a changed limit changes its bucket 
     ops.map(o => o.op),
     ['tbf-replace'],
   )
+})
+
+test("what a load balancer sends back to a pod's own node passes the node's interface", async () => {
+  lab.run('host', 'sysctl -w net.ipv4.conf.eth0.rp_filter=1')
+  await lab.datapath.setup(lab.pod(16))
+  lab.run('gw0', 'ip addr add 10.0.1.16/32 dev lo')
+  const filtered = () => lab.run('host', 'nstat -asz TcpExtIPReversePathFilter').trim().split('\n').at(-1)
+  const before = filtered()
+  lab.run('gw0', `${process.execPath} ${join(import.meta.dirname, 'udp-send.ts')} 10.0.1.16 ${hostIp4} 7000`)
+  assert.equal(filtered(), before)
 })
 
 test('a pod withdrawn and reaped leaves nothing', async () => {

@@ -2,8 +2,14 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import { makeDatapath } from '#datapath/engine.ts'
+import type { Datapath } from '#datapath/port.ts'
+import { makeKernel } from '#kernel/kernel.ts'
 import { formatOp } from '#kernel/op.ts'
-import { DatapathLab, type Probe, port, until } from './datapath-lab.ts'
+import { realClock } from '#lib/clock.ts'
+import { silent } from '#lib/log.ts'
+import { parseMac } from '#net/mac.ts'
+import { DatapathLab, netnsFile, type Probe, port, until } from './datapath-lab.ts'
 
 /** Damage to a working pod, and the repair: which operations, and that a connection with a heartbeat lives on. */
 
@@ -13,8 +19,7 @@ let pod: Probe
 let table: number
 before(async () => {
   lab = await DatapathLab.create('r')
-  const { ifIndex } = await lab.datapath.ensureEni(lab.eni(1), 1500)
-  table = 1000 + ifIndex
+  table = lab.tableOf(1)
   a = lab.pod(21, { families: [4, 6], more: { egressBytesPerSecond: 12_500_000 } })
   await lab.datapath.setup(a)
   await lab.probe('gw1')
@@ -84,6 +89,13 @@ const matrix: readonly [what: string, ns: string, damage: string, repair: readon
     ],
   ],
   ['MTU of the host end', 'host', 'ip link set cali0 mtu 1400', ['ip link set cali0 mtu 1500']],
+  ['MTU of the ENI', 'host', 'ip link set eth1 mtu 1400', ['ip link set eth1 mtu 1500']],
+  [
+    "reverse path filter of the node's own interface",
+    'host',
+    'sysctl -w net.ipv4.conf.eth0.rp_filter=1',
+    ['sysctl -w net.ipv4.conf.eth0.rp_filter=0'],
+  ],
   ['reverse path filter', 'host', 'sysctl -w net.ipv4.conf.cali0.rp_filter=1', ['sysctl -w net.ipv4.conf.cali0.rp_filter=0']],
   ['pod address', 'pod21', 'ip addr add 10.0.1.99/32 dev eth0', ['pod# ip addr del 10.0.1.99/32 dev eth0']],
   ['pod route', 'pod21', 'ip route del default', ['pod# ip route replace default via 169.254.1.1 dev eth0 onlink']],
@@ -103,11 +115,74 @@ for (const [what, ns, damage, repair] of matrix) {
     for (const command of local(damage).split('; ')) lab.run(ns, command)
     const wanted = repair.map(line => (line.startsWith('pod# ') ? `nsenter --net=${a.netns} ${line.slice(5)}` : local(line)))
     assert.deepEqual((await lab.datapath.diff(a)).map(formatOp), wanted, 'CHECK says what is broken')
+    assert.deepEqual(await lab.datapath.differing([a]), [a])
     assert.deepEqual((await lab.datapath.setup(a)).ops.map(formatOp), wanted)
+    assert.deepEqual(await lab.datapath.differing([a]), [])
     assert.deepEqual(await lab.datapath.diff(a), [])
     await alive()
   })
 }
+
+/** Counts what the datapath is told; resolves when it is told of changes, which it proves by one. */
+async function told(datapath: Datapath): Promise<() => number> {
+  let count = 0
+  datapath.onChange(() => count++)
+  await until('the watch is on', () => {
+    lab.run('host', 'ip rule add priority 512 to 10.0.1.77 lookup main')
+    lab.run('host', 'ip rule del priority 512 to 10.0.1.77')
+    return count > 0
+  })
+  await quiet(() => count)
+  return () => count
+}
+
+/** Until nothing has been told for a while: changes that were made before are known then. */
+async function quiet(count: () => number): Promise<void> {
+  await until('earlier changes are told', async () => {
+    const before = count()
+    await new Promise(resolve => setTimeout(resolve, 500))
+    return count() === before
+  })
+}
+
+test('the device of a pod that a predecessor set up is watched once the pod was compared, also after a failed setup', async () => {
+  // Without IPv6, whose routes the kernel tells of when a device goes down.
+  const b = lab.pod(23)
+  await lab.datapath.setup(b)
+  const kernel = await makeKernel({ hostNetns: netnsFile(`${lab.prefix}-host`) })
+  const datapath = makeDatapath(kernel, { clock: realClock, log: silent })
+  try {
+    assert.deepEqual(await datapath.differing([b]), [])
+    await assert.rejects(datapath.setup({ ...b, eni: { ...b.eni, mac: parseMac('00:16:3e:00:00:77') } }), { code: 'eni-absent' })
+    const count = await told(datapath)
+    const before = count()
+    lab.run('host', `ip link set ${b.hostIfName} down`)
+    await until('the change is told', () => count() > before)
+    assert.deepEqual(await datapath.differing([b]), [b])
+    assert.equal((await datapath.setup(b)).ops.length, 2)
+  } finally {
+    await datapath.close()
+  }
+})
+
+test('many are compared at once: who is broken is said, and whose namespace is gone is left out', async () => {
+  const pods = Array.from({ length: 40 }, (_, i) => lab.pod(30 + i, { families: i % 2 === 0 ? [4] : [4, 6] }))
+  await Promise.all(pods.map(p => lab.datapath.setup(p)))
+  const [gone, broken, bare, dying] = pods.toSpliced(0, 15)
+  assert.ok(gone && broken && bare && dying)
+  lab.removeNetns('pod45')
+  lab.run('pod46', 'ip neigh del 169.254.1.1 dev eth0')
+  lab.run('pod47', 'ip route del default')
+  const foreign = { ...lab.pod(29), eni: { ...a.eni, mac: parseMac('00:16:3e:00:00:77') } }
+  assert.deepEqual(await lab.datapath.differing([...pods, foreign]), [broken, bare, foreign])
+  // A comparison that comes late must not keep the device of a pod from the reaper.
+  await lab.datapath.withdraw(dying)
+  assert.deepEqual(await lab.datapath.differing([dying]), [dying])
+  await lab.datapath.reap([dying.hostIfName])
+  assert.doesNotMatch(lab.run('host', 'ip link'), new RegExp(dying.hostIfName))
+  await Promise.all(pods.map(p => lab.datapath.withdraw(p)))
+  await lab.datapath.reap(pods.map(p => p.hostIfName))
+})
 
 test('a neighbour that the pod lost is repaired under a living connection', async () => {
   lab.run('pod21', 'ip neigh del 169.254.1.1 dev eth0')
@@ -138,31 +213,20 @@ test('foreign rules of our priorities and foreign routes stay', async () => {
 })
 
 test('changes by others are told, our own are not', async () => {
-  let told = 0
-  const stop = lab.datapath.onChange(() => told++)
+  const count = await told(lab.datapath)
   const b = lab.pod(22)
-  // The watch starts in the background: it works once a change is seen.
-  await until('the watch is on', () => {
-    lab.run('host', 'ip rule add priority 512 to 10.0.1.77 lookup main')
-    lab.run('host', 'ip rule del priority 512 to 10.0.1.77')
-    return told > 0
-  })
-  const quiet = async () => {
-    const before = told
-    await new Promise(resolve => setTimeout(resolve, 500))
-    return told === before
-  }
-  await until('earlier changes are told', quiet)
-  const before = told
+  const before = count()
   await lab.datapath.setup(b)
-  assert.ok(await quiet(), 'a setup of our own is not a change')
+  await quiet(count)
+  assert.equal(count(), before, 'a setup of our own is not a change')
   lab.run('host', 'ip route add 203.0.113.0/24 via 192.0.2.1')
   lab.run('host', 'ip addr add 192.0.2.77/24 dev eth0')
-  assert.ok(await quiet(), 'nothing of ours')
-  assert.equal(told, before)
+  await quiet(count)
+  assert.equal(count(), before, 'nothing of ours')
   await lab.datapath.withdraw(b)
   await lab.datapath.reap([b.hostIfName])
-  assert.ok(await quiet(), 'a teardown of our own is not a change')
+  await quiet(count)
+  assert.equal(count(), before, 'a teardown of our own is not a change')
   await lab.datapath.setup(b)
   for (const damage of [
     'ip rule del priority 512 to 10.0.1.22',
@@ -170,10 +234,9 @@ test('changes by others are told, our own are not', async () => {
     `ip route flush table ${table}`,
     `ip link set ${b.hostIfName} down`,
   ]) {
-    const seen = told
+    const seen = count()
     lab.run('host', damage)
-    await until(damage, () => told > seen)
-    await until('earlier changes are told', quiet)
+    await until(damage, () => count() > seen)
+    await quiet(count)
   }
-  stop()
 })

@@ -68,9 +68,9 @@ export class Incarnation {
       for (const off of unsubscribe) off()
     })
     return {
-      ensureEni: (eni, mtu) => this.gate(d.ensureEni(eni, mtu)),
       setup: a => this.gate(d.setup(a)),
       diff: a => this.gate(d.diff(a)),
+      differing: all => this.gate(d.differing(all)),
       withdraw: a => this.gate(d.withdraw(a)),
       reap: links => this.gate(d.reap(links)),
       inventory: () => this.gate(d.inventory()),

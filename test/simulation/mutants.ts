@@ -141,9 +141,9 @@ function ackEverything(kube: Kube): Kube {
 function slowReaper(d: Datapath): Datapath {
   const asked = new Map<IfName, number>()
   return {
-    ensureEni: (eni, mtu) => d.ensureEni(eni, mtu),
     setup: a => d.setup(a),
     diff: a => d.diff(a),
+    differing: all => d.differing(all),
     withdraw: a => d.withdraw(a),
     inventory: () => d.inventory(),
     removeLeftovers: left => d.removeLeftovers(left),

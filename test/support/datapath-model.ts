@@ -36,12 +36,6 @@ export class DatapathModel implements Datapath {
     this.#clock = clock
   }
 
-  async ensureEni(eni: EniDevice): Promise<{ readonly ifName: IfName; readonly ifIndex: number }> {
-    await this.#call('ensureEni', eni.eniId)
-    this.#present(eni)
-    return { ifName: 'eth1' as IfName, ifIndex: 3 }
-  }
-
   async setup(a: Attachment): Promise<SetupResult> {
     await this.#call('setup', a.containerId)
     this.#present(a.eni)
@@ -63,6 +57,11 @@ export class DatapathModel implements Datapath {
   async diff(a: Attachment): Promise<readonly KernelOp[]> {
     await this.#call('diff', a.containerId)
     return this.#missing(a)
+  }
+
+  async differing(all: readonly Attachment[]): Promise<readonly Attachment[]> {
+    await this.#call('differing', '')
+    return all.filter(a => !this.enis.has(a.eni.mac) || this.#missing(a).length > 0)
   }
 
   async withdraw(a: Attachment): Promise<void> {

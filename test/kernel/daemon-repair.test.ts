@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ip, NetnsNode } from '../support/netns-node.ts'
+import { until } from '../support/until.ts'
+
+const skip = process.getuid?.() !== 0 && 'needs root'
+const addresses = ['10.0.0.1', '10.0.0.2']
+/** So far apart that in a test only a notification leads to a comparison. */
+const rarely = { repairInterval: 600_000 }
+
+test('what a pod lost inside is put back within seconds', { skip }, async () => {
+  await using node = new NetnsNode(addresses)
+  await node.started()
+  node.cluster.pod('web')
+  assert.equal((await node.add('web')).exit, 0)
+  const pod = node.sandbox('c-web').replace('/run/netns/', '')
+  const inside = () => [...ip('-n', pod, 'route'), ...ip('-n', pod, 'neigh', 'show', 'nud', 'permanent')].join('\n')
+  const whole = inside()
+  ip('-n', pod, 'route', 'del', 'default')
+  ip('-n', pod, 'neigh', 'del', '169.254.1.1', 'dev', 'eth0')
+  assert.notEqual(inside(), whole)
+  await until(() => inside() === whole, 10_000)
+  assert.ok(node.reaches('10.0.0.1'))
+})
+
+test('after a restart, damage to pods of before is noticed at once', { skip }, async () => {
+  await using node = new NetnsNode(addresses, rarely)
+  await node.started()
+  node.cluster.pod('web')
+  assert.equal((await node.add('web')).exit, 0)
+  await node.kill()
+  await node.started()
+  const before = node.state()
+  const [device] = /cali[0-9a-f]{11}/.exec(before.join('\n')) ?? assert.fail(before.join('\n'))
+  node.ip('link', 'set', device, 'down')
+  assert.notDeepEqual(node.state(), before)
+  await until(() => node.state().join() === before.join(), 5_000)
+  assert.ok(node.reaches('10.0.0.1'))
+})
