@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defaultOptions, type Options } from '#daemon/deps.ts'
+import type { Addresses } from '#daemon/expose/serve.ts'
 import { realClock } from '#lib/clock.ts'
 import { type CniCall, type CniReply, podArgs } from './cni-client.ts'
 import { serveKube } from './kube-ipc.ts'
@@ -13,6 +14,11 @@ import { compileShim, type Shim } from './shim.ts'
 import type { TerwaydConfig } from './terwayd.ts'
 
 let worlds = 0
+
+interface Start {
+  readonly wrap?: readonly string[]
+  readonly exposed?: Addresses
+}
 
 /**
  * A node made of network namespaces, with a fabric behind its ENI: pods answer pings of the fabric's gateway and of each
@@ -78,8 +84,9 @@ export class NetnsNode implements AsyncDisposable {
   }
 
   /** Starts terwayd; resolves when its socket is open. `crashAt` arms a crash point; `wrap` is a command line before node's. */
-  async start(o: { readonly crashAt?: string; readonly wrap?: readonly string[] } = {}): Promise<ChildProcess> {
-    const config: TerwaydConfig = { options: this.options, ledgerPath: this.ledgerPath, bootId: this.bootId }
+  async start(o: { readonly crashAt?: string } & Start = {}): Promise<ChildProcess> {
+    const { options, ledgerPath, bootId } = this
+    const config: TerwaydConfig = { options, ledgerPath, bootId, ...(o.exposed && { exposed: o.exposed }) }
     rmSync(this.options.cniSocket, { force: true })
     const child = spawn(
       'nsenter',
@@ -100,7 +107,7 @@ export class NetnsNode implements AsyncDisposable {
   }
 
   /** Also waits until STATUS succeeds. */
-  async started(o: { readonly wrap?: readonly string[] } = {}): Promise<ChildProcess> {
+  async started(o: Start = {}): Promise<ChildProcess> {
     const child = await this.start(o)
     await wait(async () => (await this.call({ command: 'STATUS' })).exit === 0, 'STATUS to succeed')
     return child

@@ -2,13 +2,15 @@
 // A whole terwayd in a process of its own, for tests that kill it: real ledger, kernel and sockets; the API server is the parent.
 import { startDaemon } from '#daemon/daemon.ts'
 import type { Options } from '#daemon/deps.ts'
+import { metricsObserver } from '#daemon/expose/observer.ts'
+import type { Addresses } from '#daemon/expose/serve.ts'
 import { realHost } from '#daemon/host.ts'
-import { noObserver } from '#daemon/observer.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { openLedger } from '#ipam/ledger-sqlite.ts'
 import { makeKernel } from '#kernel/kernel.ts'
 import { realClock } from '#lib/clock.ts'
 import { makeLogger } from '#lib/log.ts'
+import { daemonMetrics } from '#lib/metrics.ts'
 import { IpcKube } from './kube-ipc.ts'
 
 /** In the environment variable TERWAYD_TEST, as JSON. */
@@ -16,12 +18,15 @@ export interface TerwaydConfig {
   readonly options: Options
   readonly ledgerPath: string
   readonly bootId: string
+  /** Where gRPC, metrics and probes are served, if at all. */
+  readonly exposed?: Addresses
 }
 
-const { options, ledgerPath, bootId } = JSON.parse(process.env.TERWAYD_TEST ?? '') as TerwaydConfig
+const { options, ledgerPath, bootId, exposed } = JSON.parse(process.env.TERWAYD_TEST ?? '') as TerwaydConfig
 const log = makeLogger('terwayd', process.env.LOG_LEVEL ?? 'silent')
 const { ledger, rebuilt } = openLedger({ path: ledgerPath, bootId, stamp: 'test' })
 if (rebuilt !== undefined) log.error(rebuilt, 'the ledger was unreadable')
+const metrics = daemonMetrics()
 const datapath = makeDatapath(await makeKernel(), { clock: realClock, log })
 const daemon = await startDaemon(
   {
@@ -30,12 +35,19 @@ const daemon = await startDaemon(
     ledger,
     clock: realClock,
     log,
-    observer: noObserver,
+    observer: metricsObserver(metrics),
     host: realHost,
     primaryVSwitch: async () => undefined,
   },
   options,
 )
+if (exposed !== undefined) {
+  const { expose } = await import('#daemon/expose/serve.ts')
+  await expose(
+    { state: daemon.state, leases: daemon.leases, metrics, clock: realClock, log, config: { daemon_mode: 'ENIMultiIP' } },
+    exposed,
+  )
+}
 process.once('SIGTERM', () => {
   void daemon.stop().then(async () => {
     await datapath.close()
