@@ -5,6 +5,7 @@ import { deviceMtu } from '#config/device-mtu.ts'
 import { Complaint } from '#daemon/complaint.ts'
 import type { Context } from '#daemon/context.ts'
 import type { Host, Options } from '#daemon/deps.ts'
+import { AppError } from '#lib/errors.ts'
 
 const subject = 'CNI configuration'
 const target = '10-terway.conflist'
@@ -73,7 +74,7 @@ export class CniConf {
   }
 }
 
-/** Brings the host's list to the mounted configuration. Throws `bad-config`, or what the host's file system throws. */
+/** Brings the host's list to the mounted configuration. Throws `bad-config` or `conflist-unwritable`. */
 function installConflist(
   host: Host,
   options: Pick<Options, 'cniConfDir' | 'hostCniDir'>,
@@ -85,7 +86,11 @@ function installConflist(
   })
   const path = join(options.hostCniDir, target)
   if (host.read(path) === text) return { outcome: 'unchanged', unknownKeys }
-  host.writeAtomically(path, text)
+  try {
+    host.writeAtomically(path, text)
+  } catch (cause) {
+    throw new AppError('conflist-unwritable', 'cannot write the CNI configuration', { cause })
+  }
   return { outcome: 'written', unknownKeys }
 }
 

@@ -4,10 +4,10 @@ import { isAppError, messageOf } from '#lib/errors.ts'
 
 type Told = Pick<Context, 'facts' | 'log' | 'kube' | 'cluster' | 'options'>
 
-/** Tells people of a refused configuration: one Event on the node and one line of the log for each new text. */
+/** Tells people of a configuration that is not taken: one Event on the node and one line of the log for each new text. */
 export class Complaint {
   readonly #ctx: Told
-  /** The name in the daemon's trace, and what is refused. */
+  /** The name in the daemon's trace, and what is not taken. */
   readonly #subject: string
   #told = ''
 
@@ -23,7 +23,7 @@ export class Complaint {
     facts.trace.set(this.#subject, text)
     if (text === this.#told) return
     this.#told = text
-    log.error({ err: e }, `the ${this.#subject} is refused, ${instead}: ${text}`)
+    log.error({ err: e }, `the ${this.#subject} is not taken, ${instead}: ${text}`)
     const uid = cluster.k8sNode?.metadata.uid
     kube.event({
       about: { apiVersion: 'v1', kind: 'Node', name: options.nodeName, ...(uid === undefined ? {} : { uid }) },
