@@ -8,6 +8,7 @@ import { metricsObserver } from '#daemon/expose/observer.ts'
 import { defaultAddresses, expose } from '#daemon/expose/serve.ts'
 import { parseFlags } from '#daemon/flags.ts'
 import { bootId, realHost } from '#daemon/host.ts'
+import { shutDown } from '#daemon/shut-down.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import type { Ledger } from '#ipam/ledger.ts'
 import { openLedger } from '#ipam/ledger-sqlite.ts'
@@ -67,10 +68,7 @@ async function main(): Promise<void> {
     process.once(signal, () => {
       log.info({ signal }, 'stopping; pods keep their network')
       endpoints.stop()
-      void Promise.allSettled([exposed.close(), daemon.stop(), deps.datapath.close()]).then(() => {
-        ledger.close()
-        process.exit(0)
-      })
+      void shutDown({ exposed, daemon, datapath: deps.datapath, ledger }, realClock).then(() => process.exit(0))
     })
   }
 }
@@ -116,5 +114,6 @@ async function primaryVSwitch(metrics: DaemonMetrics): Promise<string | undefine
 
 main().catch((err: unknown) => {
   makeLogger('terwayd').error({ err }, 'terwayd cannot start')
-  process.exitCode = 1
+  // What was started by then would keep the process, half alive: the next one starts afresh.
+  process.exit(1)
 })

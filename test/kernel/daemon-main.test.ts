@@ -56,6 +56,31 @@ test('the program itself: it serves without an API server, keeps a second one ou
   }
 })
 
+test('when it cannot listen for probes it ends, so that the next one is started', { skip, timeout: 60_000 }, async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'terwayd-main-'))
+  const kubeconfig = join(dir, 'kubeconfig')
+  writeFileSync(kubeconfig, kubeconfigTo('https://127.0.0.1:1'))
+  // No address of the new network namespace.
+  const env = { ...process.env, NODE_NAME: 'n1', TERWAY_PROBE_LISTEN: '192.0.2.1:9129' }
+  const args = ['-config', join(dir, 'eni_conf'), '--kubeconfig', kubeconfig]
+  const child = spawn('unshare', ['-m', '-n', 'sh', '-c', isolate, 'sh', process.execPath, main, ...args], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let said = ''
+  child.stdout.on('data', chunk => {
+    said += chunk
+  })
+  try {
+    await until(() => child.exitCode !== null, 20_000)
+    assert.equal(child.exitCode, 1)
+    assert.match(said, /terwayd cannot start/)
+  } finally {
+    child.kill('SIGKILL')
+    rmSync(dir, { recursive: true, force: true })
+  }
+})
+
 function kubeconfigTo(server: string): string {
   return JSON.stringify({
     apiVersion: 'v1',
