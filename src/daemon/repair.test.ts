@@ -2,35 +2,43 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AppError } from '#lib/errors.ts'
+import type { CniReply } from '../../test/support/cni-client.ts'
 import { DaemonWorld } from '../../test/support/daemon-world.ts'
 import { until } from '../../test/support/until.ts'
 
 const addresses = (n: number) => Array.from({ length: n }, (_, i) => `10.0.0.${i + 1}`)
 
-test('a pod whose next ADD waits for an address holds up the repair of no other', async () => {
+/** Starts a repeated ADD of the sandbox that waits for its pod, which the API server does not have any more. */
+async function startWaiting(world: DaemonWorld, pod: string): Promise<{ readonly reply: Promise<CniReply> }> {
+  world.cluster.removePod(pod)
+  await until(() => !JSON.stringify(world.daemon?.state.why('default', pod)).includes('is known'))
+  const reply = world.add(pod)
+  await until(() => world.daemon?.state.waiting()[0]?.step === 'pod')
+  return { reply }
+}
+
+test('a sandbox on which a verb waits holds up the repair of no other', async () => {
   await using world = new DaemonWorld(addresses(2), { podWait: 60_000, repairInterval: 50 })
-  const daemon = await world.started()
+  await world.started()
   for (const name of ['first', 'second']) {
     world.cluster.pod(name)
     assert.equal((await world.add(name)).exit, 0)
   }
-  const waiting = world.add('first', 'c-first', 'uid-next')
-  await until(() => daemon.state.waiting()[0]?.step === 'pod')
+  const { reply } = await startWaiting(world, 'first')
   world.kernel.disturb(() => world.kernel.routes.clear())
   await until(() => world.kernel.routes.size === 1, 5_000)
   assert.equal((await world.del('c-first')).exit, 0)
-  assert.equal((await waiting).body?.code, 11)
+  assert.equal((await reply).exit, 1)
 })
 
-test('a difference that is found while a verb is at work on the pod is closed afterwards', async () => {
+test('a difference that is found while a verb is at work on the sandbox is closed afterwards', async () => {
   await using world = new DaemonWorld(addresses(1), { podWait: 300, repairInterval: 600_000 })
-  const daemon = await world.started()
+  await world.started()
   world.cluster.pod('web')
   assert.equal((await world.add('web')).exit, 0)
-  const waiting = world.add('web', 'c-web', 'uid-next')
-  await until(() => daemon.state.waiting()[0]?.step === 'pod')
+  const { reply } = await startWaiting(world, 'web')
   world.kernel.disturb(() => world.kernel.routes.clear())
-  assert.equal((await waiting).body?.code, 11)
+  assert.equal((await reply).body?.code, 11)
   await until(() => world.kernel.routes.size === 1, 5_000)
 })
 
