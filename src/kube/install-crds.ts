@@ -45,7 +45,21 @@ export async function installCrds(kube: Kube, clock: Clock, definitions: readonl
   return done
 }
 
+/** How often an update is tried that somebody else's write came in between. */
+const attempts = 5
+
 async function install(kube: Kube, wanted: CrdManifest, version: string): Promise<Installed> {
+  for (let left = attempts - 1; ; left--) {
+    try {
+      return await installOnce(kube, wanted, version)
+    } catch (e) {
+      // A `test` that does not hold is `invalid`: mostly another replica, which upgrades at the same time and installs the same.
+      if (left === 0 || !isAppError(e) || (e.code !== 'invalid' && e.code !== 'conflict')) throw e
+    }
+  }
+}
+
+async function installOnce(kube: Kube, wanted: CrdManifest, version: string): Promise<Installed> {
   const present = await kube.get(crds, wanted.metadata.name)
   if (present === undefined) {
     try {

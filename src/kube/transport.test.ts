@@ -6,17 +6,26 @@ import { type TestContext, test } from 'node:test'
 import { realClock } from '#lib/clock.ts'
 import { Transport } from './transport.ts'
 
-/** A server on loopback that answers by `handle`, and a transport to it. */
-async function serve(t: TestContext, handle: (q: IncomingMessage, a: ServerResponse) => void): Promise<Transport> {
-  const server = createServer(handle)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  assert.ok(address !== null && typeof address === 'object')
-  const transport = new Transport({ servers: [`http://127.0.0.1:${address.port}`], ca: [] }, realClock)
+type Handle = (q: IncomingMessage, a: ServerResponse) => void
+
+/** Servers on loopback that answer by `handles`, and a transport to them, in this order. */
+async function serve(t: TestContext, ...handles: readonly Handle[]): Promise<Transport> {
+  const servers = await Promise.all(
+    handles.map(async handle => {
+      const server = createServer(handle).listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      return server
+    }),
+  )
+  const origins = servers.map(server => {
+    const address = server.address()
+    assert.ok(address !== null && typeof address === 'object')
+    return `http://127.0.0.1:${address.port}`
+  })
+  const transport = new Transport({ servers: origins, ca: [] }, realClock)
   t.after(async () => {
     await transport.close()
-    server.close()
+    for (const server of servers) server.close()
   })
   return transport
 }
@@ -81,3 +90,13 @@ test('an answer that is no JSON is unavailable: some proxy spoke', async t => {
   const transport = await serve(t, (_, a) => a.writeHead(200).end('<html>'))
   await assert.rejects(transport.json({ method: 'GET', path: '/x' }, 1000), { code: 'unavailable', message: /not valid JSON/ })
 })
+
+for (const path of ['/never', '/half']) {
+  test(`a server that takes requests and does not answer (${path}) is left for the next one, by however many at once`, async t => {
+    const hangs: Handle = (_, a) => path === '/half' && a.writeHead(200).write('{"a":')
+    const transport = await serve(t, hangs, (_, a) => answer(a, 200, { ok: true }))
+    const all = Array.from({ length: 4 }, () => transport.json({ method: 'POST', path, body: {} }, 200))
+    for (const r of await Promise.allSettled(all)) assert.equal(r.status, 'rejected')
+    assert.deepEqual(await transport.json({ method: 'POST', path, body: {} }, 5_000), { ok: true })
+  })
+}

@@ -30,9 +30,12 @@ const keepAlive = 60_000
 const connectTimeout = 5_000
 const minRetryAfter = 100
 
+/** The deadline of a request has passed. */
+class Overdue extends Error {}
+
 /**
- * HTTP to the API server: kept-alive connections, credentials that are read again, the next server when one cannot be connected.
- * HTTP/1.1 on purpose: a watch then has a connection of its own, and a stalled one blocks nobody else.
+ * HTTP to the API server: kept-alive connections, credentials that are read again, the next server when one cannot be connected or
+ * does not answer in time. HTTP/1.1 on purpose: a watch then has a connection of its own, and a stalled one blocks nobody else.
  */
 export class Transport {
   private readonly config: KubeConfig
@@ -53,7 +56,7 @@ export class Transport {
   async json(r: Request, deadline: number): Promise<unknown> {
     const end = this.clock.now() + deadline
     const abort = new AbortController()
-    const cancel = this.clock.after(deadline, () => abort.abort(new Error(`no answer within ${deadline} ms`)))
+    const cancel = this.clock.after(deadline, () => abort.abort(new Overdue(`no answer within ${deadline} ms`)))
     try {
       for (;;) {
         try {
@@ -95,13 +98,13 @@ export class Transport {
     const { servers } = this.config
     let last: unknown
     for (let attempt = 0; attempt <= servers.length; attempt++) {
-      const server = servers[this.preferred % servers.length] ?? ''
+      const server = servers[this.preferred] ?? ''
       try {
         return await this.sendTo(server, r, c, signal)
       } catch (e) {
         last = e
         const refused = isConnectError(e)
-        if (refused) this.preferred = (this.preferred + 1) % servers.length
+        if (refused) this.leave(server)
         const again = refused ? attempt + 1 < servers.length : r.method === 'GET' && attempt === 0
         if (signal.aborted || !again) break
       }
@@ -109,7 +112,15 @@ export class Transport {
     throw unavailable(labelOf(r), signal.aborted ? signal.reason : last)
   }
 
+  /** The next server is asked from now on, unless another request has found out already. */
+  private leave(server: string): void {
+    const { servers } = this.config
+    if (servers[this.preferred] === server) this.preferred = (this.preferred + 1) % servers.length
+  }
+
   private async sendTo(server: string, r: Request, c: Credentials, signal: AbortSignal): Promise<Received> {
+    // One that takes requests and answers none of them cannot be told from a slow one before: whoever asks next asks another.
+    signal.addEventListener('abort', () => signal.reason instanceof Overdue && this.leave(server), { once: true })
     const answer = await this.pool(server, c).request({
       method: r.method,
       path: r.path,
