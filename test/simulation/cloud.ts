@@ -42,6 +42,10 @@ export class SimCloud {
   readonly simulator: Simulator
   readonly cloud: Cloud
   weather: Weather = calm
+  /** ENIs that somebody else has detached or deleted. */
+  readonly taken = new Set<string>()
+  /** ENIs of machines that have gone: another machine of the same name sees their record until the controller has given them back. */
+  readonly retired = new Set<string>()
   calls = 0
   readonly #world: World
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { nodeTag } from '#controller/tags.ts'
 import { nodeCrs } from '#kube/crd/node.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { configMaps } from '#kube/reflect/config-map.ts'
@@ -17,6 +18,8 @@ export interface Surroundings {
   readonly describeLag?: number
   /** Daemons lose the API server, and sandboxes are replaced, this many times as often. */
   readonly isolation?: number
+  /** Third parties detach and delete ENIs this many times as often. */
+  readonly theft?: number
 }
 
 /** What a mutant changes; the identity when it changes nothing. */
@@ -29,7 +32,7 @@ export interface Ports {
 
 export const noMutation: Ports = {
   controller: { kube: k => k, cloud: c => c, decisions: {}, options: {} },
-  daemon: { kube: k => k, ledger: l => l, datapath: d => d },
+  daemon: { kube: k => k, ledger: l => l, datapath: d => d, handler: h => h },
   surroundings: { weather: {} },
 }
 
@@ -58,21 +61,19 @@ export class Cluster {
   readonly seed: number
   readonly #ports: Ports
   readonly isolation: number
-  #dirty = true
+  readonly theft: number
   #broken: unknown
 
   constructor(seed: number, ports: Ports = noMutation) {
     this.seed = seed
     this.#ports = ports
     this.isolation = ports.surroundings.isolation ?? 1
+    this.theft = ports.surroundings.theft ?? 0
     this.world = new World(seed)
     this.api = new KubeModel(this.world)
     this.cloud = new SimCloud(this.world, ports.surroundings.describeLag)
     this.controlplane = new Controlplane({ world: this.world, api: this.api, cloud: this.cloud, ports: ports.controller })
     this.kubelet = new Kubelet(this.world, this.api)
-    this.cloud.simulator.store.onChange(() => {
-      this.#dirty = true
-    })
     this.cloud.simulator.onView(view => {
       for (const node of this.nodes.values()) {
         node.plug(new Set(view.enis.filter(e => e.instanceId === node.instanceId).map(e => parseMac(e.mac))))
@@ -105,8 +106,17 @@ export class Cluster {
       vSwitchId: 'vsw-nodes',
       securityGroupIds: ['sg-1'],
     })
-    const node = new SimNode({ name, instanceId, world: this.world, api: this.api, conf: eniConf, ports: this.#ports.daemon })
+    const central = this.world.chance(0.1)
+    const { world, api } = this
+    const node = new SimNode({ name, instanceId, world, api, conf: eniConf, ports: this.#ports.daemon, central })
     this.nodes.set(name, node)
+    this.register(node)
+    node.start()
+    return node
+  }
+
+  /** The Kubernetes node of a machine. */
+  register({ name, instanceId }: SimNode): void {
     this.api.put(nodes, {
       apiVersion: 'v1',
       kind: 'Node',
@@ -120,8 +130,6 @@ export class Cluster {
       },
       spec: { providerID: `${region}.${instanceId}` },
     })
-    node.start()
-    return node
   }
 
   /** The machine is switched off and its Kubernetes node deleted; the instance goes too, or lives on without its kubelet. */
@@ -133,6 +141,7 @@ export class Cluster {
       if (job.node === node) this.kubelet.delete(job.name, { forgetful: true, force: true })
     this.api.remove(nodes, node.name)
     this.api.remove(nodeRuntimes, node.name)
+    for (const eni of this.cloud.simulator.store.state.list('eni')) if (eni.tags[nodeTag] === node.name) this.cloud.retired.add(eni.id)
     if (instance === 'deleted') this.cloud.simulator.deleteInstance(node.instanceId)
   }
 
@@ -149,6 +158,7 @@ export class Cluster {
     this.api.faults.unavailable(false)
     for (const v of vSwitches) this.cloud.simulator.exhaustVSwitch(v, false)
     this.cloud.simulator.clearFaults()
+    this.controlplane.ahead = 0
   }
 
   async run(ms: number): Promise<void> {
@@ -160,6 +170,7 @@ export class Cluster {
     this.calm()
     const deadline = this.world.now() + 60 * 60_000
     for (;;) {
+      this.kubelet.restartCut(this.cloud.taken)
       await this.run(60_000)
       try {
         atRest(this)
@@ -182,8 +193,6 @@ export class Cluster {
 
   #check(): void {
     if (this.#broken !== undefined) throw this.#broken
-    if (!this.#dirty && this.world.steps % 4 !== 0) return
-    this.#dirty = false
     always(this)
   }
 }

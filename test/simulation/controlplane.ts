@@ -25,6 +25,8 @@ export interface ControllerPorts {
 /** Replicas of the controlplane under leader election; each may die at any await, and another takes over. */
 export class Controlplane {
   readonly lives: Incarnation[] = []
+  /** How far the wall clock of its machines is ahead of everybody else's, in milliseconds. */
+  ahead = 0
   readonly #world: World
   readonly #api: KubeModel
   readonly #cloud: SimCloud
@@ -39,7 +41,7 @@ export class Controlplane {
   }
 
   start(): void {
-    const life = new Incarnation(this.#world)
+    const life = new Incarnation(this.#world, () => this.#world.wall() + this.ahead)
     this.lives.push(life)
     const hostname = `cp-${++this.#started}`
     const kube = life.kube(this.#ports.kube(this.#api.client(hostname)))

@@ -14,13 +14,14 @@ export class Incarnation {
   readonly clock: Clock
   readonly #ends = new Set<() => void>()
 
-  constructor(world: World) {
+  /** `wall`: the clock of its machine, when that is not the world's. */
+  constructor(world: World, wall = () => world.wall()) {
     const after = (ms: number, fn: () => void) =>
       world.after(ms, () => {
         if (this.alive) fn()
       })
     this.clock = {
-      wall: () => world.wall(),
+      wall,
       now: () => world.now(),
       random: () => world.random(),
       uuid: () => world.uuid(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { intentTag } from '#controller/tags.ts'
 import { addressesOf } from '#ipam/book.ts'
+import type { Lease } from '#ipam/ledger.ts'
 import { heldByRuntime, isLive } from '#ipam/pool.ts'
 import { type NodeCr, type NodeStatus, nodeCrs } from '#kube/crd/node.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
@@ -18,6 +19,7 @@ function fail(text: string): never {
 export function always(c: Cluster): void {
   oneHolder(c)
   leasedStays(c)
+  leaseStands(c)
   accounted(c)
 }
 
@@ -27,13 +29,14 @@ function oneHolder(c: Cluster): void {
   const leases = new Map<string, string>()
   for (const node of c.nodes.values()) {
     for (const lease of node.disk.leases.values()) {
+      if (isOut(c, lease)) continue
       for (const ip of addressesOf(lease)) {
         const other = leases.get(ip)
         if (other !== undefined) fail(`${ip} is leased to ${other} and to ${node.name}/${lease.containerId}`)
         leases.set(ip, `${node.name}/${lease.containerId}`)
       }
     }
-    for (const sandbox of connected(node)) {
+    for (const sandbox of connected(c, node)) {
       for (const ip of sandbox.ips) {
         const other = sandboxes.get(ip)
         if (other !== undefined) fail(`${ip} is in the sandboxes ${other} and ${node.name}/${sandbox.id}`)
@@ -43,9 +46,20 @@ function oneHolder(c: Cluster): void {
   }
 }
 
+/**
+ * Leases that hold nothing: on an ENI that a third party took, which is out of anybody's hands, and on one of the machine that had
+ * this one's name before. The latter ends without a sandbox, because this machine has no such device.
+ */
+function isOut(c: Cluster, { state, attachment }: Lease): boolean {
+  return c.cloud.taken.has(attachment.eni.eniId) || (c.cloud.retired.has(attachment.eni.eniId) && state !== 'held')
+}
+
 /** Devices that exist, with the addresses that their sandboxes were given, whether or not anybody still counts the sandbox. */
-function connected(node: SimNode): readonly { readonly id: string; readonly ips: readonly string[] }[] {
-  return [...node.kernel.links.values()].map(({ containerId }) => ({ id: containerId, ips: node.given.get(containerId) ?? [] }))
+function connected(c: Cluster, node: SimNode): readonly { readonly id: string; readonly ips: readonly string[] }[] {
+  return [...node.kernel.links.values()].flatMap(({ containerId: id }) => {
+    const given = node.given.get(id)
+    return given === undefined || c.cloud.taken.has(given.eniId) ? [] : [{ id, ips: given.ips }]
+  })
 }
 
 /** Invariant 1, the cloud's half: the address of a lease, or of a live sandbox, is on an ENI of its instance. */
@@ -53,17 +67,27 @@ function leasedStays(c: Cluster): void {
   const home = new Map<string, Eni>()
   for (const eni of c.cloud.simulator.store.state.list('eni')) for (const ip of eni.ipv4) home.set(ip, eni)
   for (const node of c.nodes.values()) {
-    const wanted = new Map<string, string>()
-    for (const lease of node.disk.leases.values())
-      for (const ip of addressesOf(lease)) wanted.set(ip, `lease ${lease.containerId} (${lease.state})`)
-    for (const sandbox of connected(node)) for (const ip of sandbox.ips) wanted.set(ip, `sandbox ${sandbox.id}`)
-    for (const [ip, who] of wanted) {
+    const stays = (ip: string, who: string) => {
       const eni = home.get(ip)
-      if (eni?.attachment?.instanceId !== node.instanceId || eni.status !== 'InUse')
-        fail(
-          `${ip} of ${node.name}, ${who}, is ${eni === undefined ? 'not assigned' : `on ${eni.id} (${eni.status}, ${eni.attachment?.instanceId})`}`,
-        )
+      if (eni?.attachment?.instanceId === node.instanceId && eni.status === 'InUse') return
+      const where = eni === undefined ? 'not assigned' : `on ${eni.id} (${eni.status}, ${eni.attachment?.instanceId})`
+      fail(`${ip} of ${node.name}, ${who}, is ${where}`)
     }
+    for (const lease of node.disk.leases.values()) {
+      if (isOut(c, lease)) continue
+      for (const ip of addressesOf(lease)) stays(ip, `lease ${lease.containerId} (${lease.state})`)
+    }
+    for (const sandbox of connected(c, node)) for (const ip of sandbox.ips) stays(ip, `sandbox ${sandbox.id}`)
+  }
+}
+
+/** Invariants 3 and 5: from its answer to its DEL a sandbox keeps its lease, with the addresses of the answer, whatever else is asked for. */
+function leaseStands(c: Cluster): void {
+  for (const { name, node, sandbox, deleting } of c.kubelet.jobs.values()) {
+    if (sandbox === undefined || deleting || !node.sandboxes.has(sandbox.id)) continue
+    const lease = node.disk.leases.get(sandbox.id)
+    if (lease?.state !== 'held' || addressesOf(lease).join() !== sandbox.ips.join())
+      fail(`${sandbox.id} of ${node.name}/${name} was answered ${sandbox.ips.join()}, its lease is ${JSON.stringify(lease)}`)
   }
 }
 
@@ -104,7 +128,8 @@ function nodeAtRest(c: Cluster, cr: NodeCr, enis: readonly Eni[]): void {
   let idle = 0
   let primaries = 0
   const runtime = c.api.read(nodeRuntimes, name)
-  const held = heldByRuntime(runtime)
+  const leases = [...(node?.disk.leases.values() ?? [])]
+  const held = node?.central === true ? new Set<string>(leases.flatMap(addressesOf)) : heldByRuntime(runtime)
   for (const nic of Object.values(cr.status?.networkInterfaces ?? {})) {
     const eni = enis.find(e => e.id === nic.id)
     if (nic.status !== 'InUse' || eni?.status !== 'InUse')
@@ -125,7 +150,6 @@ function nodeAtRest(c: Cluster, cr: NodeCr, enis: readonly Eni[]): void {
       if (a.primary) primaries++
     }
   }
-  const leases = [...(node?.disk.leases.values() ?? [])]
   const live = Object.values(runtime?.status?.pods ?? {}).filter(isLive)
   if (leases.length !== live.length) fail(`at rest: ${name} has ${leases.length} leases and reports ${live.length} pods`)
   if (leases.length !== node?.sandboxes.size) fail(`at rest: ${name} has ${leases.length} leases and ${node?.sandboxes.size} sandboxes`)

@@ -8,7 +8,9 @@ import type { NodeStatus } from '#kube/crd/node.ts'
 import { nodeCrs } from '#kube/crd/node.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import type { Kube, KubeObject } from '#kube/port.ts'
+import type { CniHandler } from '#rpc/cni-server.ts'
 import { noMutation, type Ports } from './cluster.ts'
+import { delegate } from './delegate.ts'
 
 /** A variant of the product that lacks one safeguard. The simulation must notice each of them. */
 export interface Mutant {
@@ -70,6 +72,11 @@ export const mutants: readonly Mutant[] = [
     ports: () => daemon({ datapath: slowReaper }),
   },
   {
+    name: 'del-by-pod',
+    lacks: 'the container in DEL: the late one of a former sandbox ends what the pod has now',
+    ports: () => daemon({ handler: delByPod }),
+  },
+  {
     name: 'no-late-window',
     lacks: 'the wait for calls without verdict before an address is forgotten',
     ports: () => ({ ...controller({ options: { windows: { lag: 30_000, late: 0 } } }), surroundings: manyLateCalls }),
@@ -83,21 +90,6 @@ export const mutants: readonly Mutant[] = [
 
 function withStates(pool: Pool, state: (s: PoolAddress['state']) => PoolAddress['state']): Pool {
   return { ...pool, enis: pool.enis.map(e => ({ ...e, addresses: e.addresses.map(a => ({ ...a, state: state(a.state) })) })) }
-}
-
-/** Ports are classes: spreading one would lose its methods. */
-function delegate(kube: Kube, override: Partial<Kube>): Kube {
-  return {
-    get: (r, name, namespace) => kube.get(r, name, namespace),
-    list: (r, s) => kube.list(r, s),
-    create: (r, object) => kube.create(r, object),
-    replace: (r, object, subresource) => kube.replace(r, object, subresource),
-    patch: (r, name, patch, namespace) => kube.patch(r, name, patch, namespace),
-    delete: (r, name, namespace, uid) => kube.delete(r, name, namespace, uid),
-    watch: (r, s, handler) => kube.watch(r, s, handler),
-    event: e => kube.event(e),
-    ...override,
-  }
 }
 
 /** The controller believes that its intents are written; the server never sees them. */
@@ -155,5 +147,20 @@ function slowReaper(d: Datapath): Datapath {
       if (due.length > 20) await d.reap(due)
       return { gone: links, remaining: [] }
     },
+  }
+}
+
+function delByPod(handler: CniHandler): CniHandler {
+  const podOf = new Map<string, string>()
+  const last = new Map<string, string>()
+  return (request, received) => {
+    if (request.verb === 'ADD') {
+      const pod = `${request.pod.namespace}/${request.pod.name}`
+      podOf.set(request.containerId, pod)
+      last.set(pod, request.containerId)
+    }
+    if (request.verb !== 'DEL') return handler(request, received)
+    const containerId = last.get(podOf.get(request.containerId) ?? '') ?? request.containerId
+    return handler({ ...request, containerId }, received)
   }
 }

@@ -13,6 +13,7 @@ import type { KubeModel } from '../support/kube-model.ts'
 import { emptyDisk, LedgerMemory } from '../support/ledger-memory.ts'
 import type { World } from './clock.ts'
 import { Incarnation } from './incarnation.ts'
+import { unannounced } from './unannounced.ts'
 
 /** A sandbox as the runtime has it: it lives from the answer of its ADD until its namespace is torn down. */
 export interface Sandbox {
@@ -23,22 +24,42 @@ export interface Sandbox {
   ips: readonly string[]
 }
 
+export interface Given {
+  readonly ips: readonly string[]
+  readonly eniId: string
+}
+
 /** What a mutant may put between the daemon and its ports. */
 export interface DaemonPorts {
   readonly kube: (kube: Kube) => Kube
   readonly ledger: (ledger: Ledger) => Ledger
   readonly datapath: (datapath: Datapath) => Datapath
+  readonly handler: (handler: CniHandler) => CniHandler
 }
 
 const conflist = JSON.stringify({ cniVersion: '0.4.0', name: 'terway-chainer', plugins: [{ type: 'terway', eniip_virtual_type: 'veth' }] })
+
+interface SimNodeOptions {
+  readonly name: string
+  readonly instanceId: string
+  readonly world: World
+  readonly api: KubeModel
+  readonly conf: string
+  readonly ports: DaemonPorts
+  readonly central: boolean
+}
 
 /** One machine: its kernel, disk and runtime outlive its daemons. */
 export class SimNode {
   readonly name: string
   readonly instanceId: string
   readonly sandboxes = new Map<string, Sandbox>()
-  /** Addresses that ADD answered, by container id, since the last boot. */
-  readonly given = new Map<string, readonly string[]>()
+  /** What ADD answered, by container id, since the last boot. */
+  readonly given = new Map<string, Given>()
+  /** Its daemon is one of Terway's protocol: it announces nothing, and the controller binds. */
+  readonly central: boolean
+  /** Its Kubernetes node is not deleted again before this time. */
+  lostAgainAt = 0
   disk = emptyDisk()
   kernel: DatapathModel
   daemon: Incarnation | undefined
@@ -50,9 +71,10 @@ export class SimNode {
   #boot = 1
   starts = 0
 
-  constructor(o: { name: string; instanceId: string; world: World; api: KubeModel; conf: string; ports: DaemonPorts }) {
+  constructor(o: SimNodeOptions) {
     this.name = o.name
     this.instanceId = o.instanceId
+    this.central = o.central
     this.#world = o.world
     this.#api = o.api
     this.#ports = o.ports
@@ -72,8 +94,9 @@ export class SimNode {
       writeAtomically: (path: string, text: string) => void this.#files.set(path, text),
       remove: (path: string) => void this.#files.delete(path),
     }
+    const kube = this.#api.client(`daemon-${this.name}`)
     const deps = {
-      kube: life.kube(this.#ports.kube(this.#api.client(`daemon-${this.name}`))),
+      kube: life.kube(this.#ports.kube(this.central ? unannounced(kube) : kube)),
       datapath: life.datapath(this.#ports.datapath(this.kernel)),
       ledger: this.#ports.ledger(new LedgerMemory(this.disk, `boot-${this.#boot}`)),
       clock: life.clock,
@@ -83,7 +106,7 @@ export class SimNode {
       primaryVSwitch: () => Promise.resolve(undefined),
     }
     startDaemon(deps, { ...defaultOptions, nodeName: this.name }, async options => {
-      if (life.alive) this.handler = options.handler
+      if (life.alive) this.handler = this.#ports.handler(options.handler)
       return { close: closed => closed() }
     }).catch(() => undefined)
   }
@@ -107,6 +130,11 @@ export class SimNode {
   plug(macs: ReadonlySet<Mac>): void {
     this.kernel.enis.clear()
     for (const mac of macs) this.kernel.enis.add(mac)
+  }
+
+  /** The runtime has the answer of the sandbox's ADD. */
+  answered({ id, ips }: Sandbox): void {
+    this.given.set(id, { ips, eniId: this.disk.leases.get(id)?.attachment.eni.eniId ?? '' })
   }
 
   /** One CNI call; fails when the daemon is down or dies before it answers. */

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import { intentTag } from '#controller/tags.ts'
+import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { nodes } from '#kube/reflect/node.ts'
+import type { Cluster } from './cluster.ts'
+
+/** What people and other programs do to the cluster behind Terway's back. Each says whether there was anything to do it to. */
+
+/** Detaches an ENI of ours that is in use, or deletes one in any state. */
+export function takeEni(c: Cluster): boolean {
+  const { world, cloud } = c
+  const eni = world.pick(cloud.simulator.store.state.list('eni').filter(e => e.tags[intentTag] !== undefined && !cloud.taken.has(e.id)))
+  if (eni === undefined) return false
+  cloud.taken.add(eni.id)
+  if (eni.status === 'InUse' && world.chance(0.5)) {
+    const call = { NetworkInterfaceId: eni.id, InstanceId: eni.attachment?.instanceId ?? '' }
+    cloud.simulator.call('DetachNetworkInterface', call).catch(() => undefined)
+  } else cloud.simulator.vanishEni(eni.id)
+  return true
+}
+
+export function dropRuntime(c: Cluster): boolean {
+  const node = c.world.pick([...c.nodes.values()])
+  if (node === undefined || c.api.read(nodeRuntimes, node.name) === undefined) return false
+  c.api.remove(nodeRuntimes, node.name)
+  return true
+}
+
+/** The controller's clock is up to two hours wrong for a while. */
+export function jumpClock({ world, controlplane }: Cluster): boolean {
+  controlplane.ahead = world.int(4 * 3_600_000) - 2 * 3_600_000
+  world.after(world.int(60_000), () => {
+    controlplane.ahead = 0
+  })
+  return true
+}
+
+/** A grace, the slowest watch and a round of the slowest calls. */
+const settled = 120_000
+
+/** The Kubernetes node is deleted and comes back within the grace: nothing of it may have been taken. */
+export function loseNode(c: Cluster): boolean {
+  const node = c.world.pick([...c.nodes.values()].filter(n => c.world.now() >= n.lostAgainAt && c.api.read(nodes, n.name) !== undefined))
+  if (node === undefined) return false
+  const away = c.world.int(40_000)
+  node.lostAgainAt = c.world.now() + away + settled
+  c.api.remove(nodes, node.name)
+  c.world.after(away, () => {
+    if (c.nodes.get(node.name) === node) c.register(node)
+  })
+  return true
+}
