@@ -5,10 +5,11 @@ import { type Credentials, firstOf, instanceRole, tokenFile, vendorChain } from 
 import { makeEcs } from '#cloud/ecs.ts'
 import { governed } from '#cloud/execute.ts'
 import { defaultMetadataBase, type Metadata, makeMetadata } from '#cloud/metadata.ts'
-import { makeThrottle } from '#cloud/throttle.ts'
+import { makeThrottle, type Throttle } from '#cloud/throttle.ts'
 import { endpointsFrom, makeRpc } from '#cloud/transport.ts'
 import { makeVpc } from '#cloud/vpc.ts'
 import { type ControllerConfig, parseControllerConfig, parseSecret, type Secret } from '#controller/config.ts'
+import { crdsInstalled } from '#controller/crds.ts'
 import { type ControllerDeps, type ControllerOptions, decisions, defaultControllerOptions } from '#controller/deps.ts'
 import { parseFlags } from '#controller/flags.ts'
 import { cloudObserver, controllerObserver, showControllers } from '#controller/observer.ts'
@@ -20,7 +21,6 @@ import { KubeClient } from '#kube/client.ts'
 import { loadConfig } from '#kube/config.ts'
 import { definitions } from '#kube/crd/definitions.ts'
 import { Election, identityPrefix, type Leadership } from '#kube/elect.ts'
-import { installCrds } from '#kube/install-crds.ts'
 import { realClock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
 import { type Logger, makeLogger } from '#lib/log.ts'
@@ -40,10 +40,13 @@ async function main(): Promise<void> {
     clock: realClock,
     reporter: { controller: config.controllerName, instance: hostname() },
   })
-  const deps = await makeDeps(config, secret, flags.credential, kube, metrics, log)
-  await installCrds(kube, realClock, definitions)
+  const throttle = makeThrottle(realClock, config.rateLimit)
   const readiness = new Readiness(kube, { name: config.controllerName, namespace: config.controllerNamespace })
-  await serve(config, deps, metrics, readiness, log)
+  // First of all: whoever waits lives, and the kubelet must see it.
+  await serve(config, throttle, metrics, readiness, log)
+  const parts = { secret, secretPath: flags.credential, kube, throttle, metrics, log }
+  const deps = await readiness.until('the metadata service has not told the region', makeDeps(config, parts))
+  await readiness.until('the CRDs are not installed', crdsInstalled(kube, realClock, definitions, log))
   const stop = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
@@ -51,26 +54,28 @@ async function main(): Promise<void> {
       stop.abort(new AppError('stopping', `${signal} received`))
     })
   }
-  const lead = (leadership: Leadership) => leadUntilLost(deps, optionsOf(config), config, leadership, readiness, log)
+  const lead = (leadership: Leadership) => leadUntilLost(deps, config, leadership, readiness)
   const kept = await elected(config, kube, lead, stop.signal, log)
   if (!kept) log.error({}, 'leadership was lost; the process ends and is started again')
   process.exit(kept ? 0 : 1)
 }
 
-async function makeDeps(
-  config: ControllerConfig,
-  secret: Secret | undefined,
-  secretPath: string,
-  kube: KubeClient,
-  metrics: ControllerMetrics,
-  log: Logger,
-): Promise<ControllerDeps> {
+interface Parts {
+  readonly secret: Secret | undefined
+  readonly secretPath: string
+  readonly kube: KubeClient
+  readonly throttle: Throttle
+  readonly metrics: ControllerMetrics
+  readonly log: Logger
+}
+
+async function makeDeps(config: ControllerConfig, parts: Parts): Promise<ControllerDeps> {
+  const { secret, secretPath, kube, throttle, metrics, log } = parts
   const metadata = makeMetadata(realClock, process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || defaultMetadataBase)
   const region = await regionOf(config.regionId, metadata, realClock, log)
   const endpoints = endpointsFrom(process.env, region)
   const credentials = credentialsOf(secret, secretPath, metadata)
   const cloud = { ...makeEcs(makeRpc('ecs', endpoints, credentials)), ...makeVpc(makeRpc('vpc', endpoints, credentials)) }
-  const throttle = makeThrottle(realClock, config.rateLimit)
   const cloudFor = governed(cloud, { clock: realClock, throttle, observer: cloudObserver(metrics, log) })
   return { kube, cloudFor, throttle, clock: realClock, log, observer: controllerObserver(metrics), decisions }
 }
@@ -98,10 +103,10 @@ function optionsOf(config: ControllerConfig): ControllerOptions {
   }
 }
 
-/** /healthz says that the process lives; who waits for which API is on /waiting of the metrics address. */
+/** /healthz says that the process lives, /readyz what it waits for; who waits for which API is on /waiting of the metrics address. */
 async function serve(
   config: ControllerConfig,
-  deps: ControllerDeps,
+  throttle: Throttle,
   metrics: ControllerMetrics,
   readiness: Readiness,
   log: Logger,
@@ -110,7 +115,7 @@ async function serve(
   await serveHttp(config.healthzBindAddress, probes, log)
   showControllers(metrics, config.nodeConcurrency)
   if (config.metricsBindAddress === '0') return
-  const routes = { '/metrics': metricsRoute(metrics.registry), '/waiting': () => ({ status: 200, body: deps.throttle.waiting() }) }
+  const routes = { '/metrics': metricsRoute(metrics.registry), '/waiting': () => ({ status: 200, body: throttle.waiting() }) }
   await serveHttp(config.metricsBindAddress, routes, log)
 }
 
@@ -142,18 +147,10 @@ async function elected(
   })
 }
 
-async function leadUntilLost(
-  deps: ControllerDeps,
-  options: ControllerOptions,
-  config: ControllerConfig,
-  leadership: Leadership,
-  readiness: Readiness,
-  log: Logger,
-): Promise<void> {
-  log.info({ identity: leadership.identity }, 'leading')
-  const running = runController(deps, options, leadership, config.vSwitchCache)
-  readiness.leading(running.ready)
-  running.ready.then(() => log.info({}, 'the cluster is known'))
+async function leadUntilLost(deps: ControllerDeps, config: ControllerConfig, leadership: Leadership, readiness: Readiness): Promise<void> {
+  deps.log.info({ identity: leadership.identity }, 'leading')
+  const running = runController(deps, optionsOf(config), leadership, config.vSwitchCache)
+  readiness.until('the watches have not delivered the cluster yet', running.ready).then(() => deps.log.info({}, 'the cluster is known'))
   await new Promise<void>(resolve => {
     if (leadership.signal.aborted) resolve()
     else leadership.signal.addEventListener('abort', () => resolve(), { once: true })

@@ -22,9 +22,9 @@ test('a standby is ready while the API server answers', async () => {
 test('a leader is ready when it knows the cluster', async () => {
   const readiness = new Readiness(new KubeModel(realClock).client('controller'), lease)
   const known = Promise.withResolvers<void>()
-  readiness.leading(known.promise)
+  const leading = readiness.until('the watches have not delivered the cluster yet', known.promise)
   assert.deepEqual(await readiness.check(), { ok: false, reason: 'the watches have not delivered the cluster yet' })
   known.resolve()
-  await known.promise
+  await leading
   assert.deepEqual(await readiness.check(), { ok: true })
 })

@@ -4,7 +4,7 @@ import { leases } from '#kube/reflect/lease.ts'
 import { messageOf } from '#lib/errors.ts'
 import type { Probe } from '#rpc/http/routes.ts'
 
-/** Ready: the API server answers, and a leader knows the cluster. A replica that waits for leadership is ready to take it. */
+/** Ready: the start is over, the API server answers, and a leader knows the cluster. A replica that waits for leadership is ready to take it. */
 export class Readiness {
   readonly #kube: Pick<Kube, 'get'>
   readonly #lease: { readonly name: string; readonly namespace: string }
@@ -15,12 +15,12 @@ export class Readiness {
     this.#lease = lease
   }
 
-  /** `known` resolves when the watches have delivered the cluster. */
-  leading(known: Promise<void>): void {
-    this.#missing = 'the watches have not delivered the cluster yet'
-    known.then(() => {
-      this.#missing = ''
-    })
+  /** What is awaited is what is missing. */
+  async until<T>(missing: string, reached: Promise<T>): Promise<T> {
+    this.#missing = missing
+    const value = await reached
+    this.#missing = ''
+    return value
   }
 
   async check(): Promise<Probe> {
