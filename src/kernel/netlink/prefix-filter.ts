@@ -4,7 +4,7 @@ import { toBytes } from '#net/ip.ts'
 
 /** A set of prefixes in the kernel's own form: a busy node's rules and routes are told apart without making text of each. */
 export class PrefixFilter {
-  readonly #wanted: ReadonlySet<string>
+  readonly #wanted: ReadonlySet<string | number>
 
   constructor(prefixes: readonly Cidr[]) {
     this.#wanted = new Set(prefixes.map(c => key(prefixLength(c) === 0 ? undefined : Buffer.from(toBytes(baseOf(c))), prefixLength(c))))
@@ -16,6 +16,8 @@ export class PrefixFilter {
   }
 }
 
-function key(address: Buffer | undefined, length: number): string {
-  return `${length}/${address?.toString('latin1') ?? ''}`
+/** A number for IPv4, which is what a full node has hundreds of: no text is made and hashed for each. */
+function key(address: Buffer | undefined, length: number): string | number {
+  if (address === undefined) return length
+  return address.length === 4 ? length * 2 ** 32 + address.readUInt32BE() : `${length}/${address.toString('latin1')}`
 }
