@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import ecsModule, * as models from '@alicloud/ecs20140526'
 import { $OpenApiUtil } from '@alicloud/openapi-core'
+import RpcClient from '@alicloud/pop-core'
 import { pythonWithSdk, run } from './python-sdk.ts'
 import { eventually, key, startSim } from './sim-fixture.ts'
 
@@ -179,6 +180,33 @@ test('errors, throttling and wrong keys reach the SDK as the real ones do', asyn
     client(sim.endpoint, { ...key, secret: 'wrong' }).describeInstances(new models.DescribeInstancesRequest({ regionId })),
     sdkError('SignatureDoesNotMatch', 400),
   )
+})
+
+test('the older JavaScript SDK (signature version 1) leads an ENI through its life', async () => {
+  await using sim = await startSim()
+  const config = { endpoint: `http://${sim.endpoint}`, apiVersion: '2014-05-26', accessKeyId: key.id, accessKeySecret: key.secret }
+  const rpc = new RpcClient(config)
+  const ask = <T>(action: string, params: object) => rpc.request<T>(action, { RegionId: regionId, ...params })
+  interface Enis {
+    readonly NetworkInterfaceSets: { readonly NetworkInterfaceSet: readonly { readonly Status: string; readonly Tags: object }[] }
+  }
+  const tag = { Key: 'owner', Value: "(v1) *~'! ä" }
+  const eni = { VSwitchId: 'vsw-bp1pods-a', SecurityGroupId: 'sg-bp1lab', Tag: [tag], ClientToken: 'v1-1' }
+  const { NetworkInterfaceId } = await ask<{ NetworkInterfaceId: string }>('CreateNetworkInterface', eni)
+  const again = await rpc.request('CreateNetworkInterface', { RegionId: regionId, ...eni }, { method: 'POST' })
+  assert.partialDeepStrictEqual(again, { NetworkInterfaceId }, 'by POST with the same token')
+  const found = async () =>
+    (await ask<Enis>('DescribeNetworkInterfaces', { NetworkInterfaceId: [NetworkInterfaceId] })).NetworkInterfaceSets.NetworkInterfaceSet[0]
+  const available = await eventually('Available', async () => {
+    const one = await found()
+    return one?.Status === 'Available' ? one : undefined
+  })
+  assert.partialDeepStrictEqual(available.Tags, { Tag: [{ TagKey: tag.Key, TagValue: tag.Value }] })
+  await ask('DeleteNetworkInterface', { NetworkInterfaceId })
+  await eventually('gone', async () => ((await found()) === undefined ? true : undefined))
+  await assert.rejects(ask('DeleteNetworkInterface', { NetworkInterfaceId }), { code: 'InvalidEniId.NotFound' })
+  const stranger = new RpcClient({ ...config, accessKeySecret: 'wrong' })
+  await assert.rejects(stranger.request('DescribeInstances', { RegionId: regionId }), { code: 'SignatureDoesNotMatch' })
 })
 
 test('the Python SDK (signature version 1) leads an ENI through its life', async t => {

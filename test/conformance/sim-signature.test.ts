@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import ecsModule, * as models from '@alicloud/ecs20140526'
 import { $OpenApiUtil } from '@alicloud/openapi-core'
+import RpcClient from '@alicloud/pop-core'
 import { listenMetadata } from '../../sim/metadata.ts'
 import { pythonWithSdk, run } from './python-sdk.ts'
 import { key, startSim } from './sim-fixture.ts'
@@ -97,6 +98,31 @@ test('signature version 3 of the JavaScript SDK: one flipped byte is refused', a
   }
   await refusesChanges(recorded, changed)
 })
+
+for (const method of ['GET', 'POST'])
+  test(`signature version 1 of the older JavaScript SDK, ${method}: one flipped byte is refused`, async () => {
+    const recorded = await record(endpoint =>
+      new RpcClient({
+        endpoint: `http://${endpoint}`,
+        apiVersion: '2014-05-26',
+        accessKeyId: key.id,
+        accessKeySecret: key.secret,
+      }).request(
+        'DescribeNetworkInterfaces',
+        { RegionId: 'cn-lab', 'Tag.1.Key': "owner (v1) *~'!", InstanceId: 'i-something' },
+        { method },
+      ),
+    )
+    const changed = (pattern: RegExp): Recorded =>
+      method === 'GET'
+        ? { ...recorded, url: flip(recorded.url, pattern) }
+        : { ...recorded, body: Buffer.from(flip(recorded.body.toString(), pattern)) }
+    await refusesChanges(recorded, {
+      signature: changed(/Signature=(\w+)/),
+      parameter: changed(/InstanceId=i-(\w+)/),
+      nonce: changed(/SignatureNonce=(\w+)/),
+    })
+  })
 
 test('signature version 1 of the Python SDK: one flipped byte is refused', async t => {
   const sdk = await pythonWithSdk()
