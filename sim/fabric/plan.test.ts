@@ -105,6 +105,22 @@ nft add element inet fabric members6-sg-a { fd00:0:0:1::3 }`,
   assert.equal(text(plan(two, two)), '')
 })
 
+test('with IPv6 a primary ENI has one /128 behind the gateway, which a secondary of its vSwitch shares', () => {
+  const one = desiredState(view({ ...primary, ipv6: ['fd00:0:0:1::1'] }), placed, nothing)
+  assert.deepEqual(plan(nothing, one).machines.get('n1'), [
+    'link set dev lo up',
+    'link set dev eth0 up',
+    'address replace 10.0.0.1/24 dev eth0',
+    'address replace fd00:0:0:1::1/128 dev eth0 nodad',
+    'route replace default via 10.0.0.253 dev eth0',
+    'route replace fd00::1:ffff:ffff:ffff:fffd/128 dev eth0',
+    'route replace default via fd00::1:ffff:ffff:ffff:fffd dev eth0',
+  ])
+  const two = desiredState(view({ ...primary, ipv6: ['fd00:0:0:1::1'] }, secondary), placed, one)
+  assert.deepEqual(two.links.get('eni-1')?.gateways, two.links.get('eni-0')?.gateways)
+  assert.equal(plan(one, two).machines.size, 0, 'a second ENI changes nothing of the first')
+})
+
 test('addresses come and go as single lines; a detached ENI takes its routes along', () => {
   const before = desiredState(view(primary, secondary), placed, nothing)
   const moved = { ...secondary, ipv4: ['10.0.0.2', '10.0.0.4'], ipv6: [], prefixes: [], sourceDestCheck: false }

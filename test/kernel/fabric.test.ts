@@ -3,14 +3,15 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { asCidr, familyOf } from '../../sim/fabric/address.ts'
 import { Fabric, inside } from '../../sim/fabric/fabric.ts'
 import { must, run } from '../../sim/fabric/run.ts'
 import type { EniView, FabricView } from '../../sim/model/view.ts'
 
 /*
- *   a (i-a)  eth0 10.0.0.1, fd00:5::1   eth1 10.0.1.11 10.0.1.12   ─┐            ┌─ internet 203.0.113.254
- *                                                                   ├─ fabric ───┤  (SNAT 203.0.113.1,
- *   b (i-b)  eth0 10.0.0.2, fd00:5::2   eth1 10.0.1.21 10.0.1.22   ─┘            └─  EIP  203.0.113.2 → 10.0.0.2)
+ *   a (i-a)  eth0 10.0.0.1, fd00:5::1   eth1 10.0.1.11 10.0.1.12, fd00:5:0:1::11   ─┐            ┌─ internet 203.0.113.254, 2001:db8:113::254
+ *                                                                                     ├─ fabric ───┤  (SNAT 203.0.113.1,
+ *   b (i-b)  eth0 10.0.0.2, fd00:5::2   eth1 10.0.1.21 10.0.1.22, fd00:5:0:1::21   ─┘            └─  EIP  203.0.113.2 → 10.0.0.2)
  */
 const id = `fabt-${process.pid}`
 const names = { fabric: `${id}-fabric`, internet: `${id}-internet` }
@@ -33,8 +34,8 @@ const eni = (n: number, instanceId: string, type: EniView['type'], vSwitchId: st
 const enis = [
   eni(1, 'i-a', 'Primary', 'vsw-0', ['10.0.0.1'], ['fd00:5::1']),
   eni(2, 'i-b', 'Primary', 'vsw-0', ['10.0.0.2'], ['fd00:5::2']),
-  eni(3, 'i-a', 'Secondary', 'vsw-1', ['10.0.1.11', '10.0.1.12']),
-  { ...eni(4, 'i-b', 'Secondary', 'vsw-1', ['10.0.1.21', '10.0.1.22']), securityGroupIds: ['sg-closed'] },
+  eni(3, 'i-a', 'Secondary', 'vsw-1', ['10.0.1.11', '10.0.1.12'], ['fd00:5:0:1::11']),
+  { ...eni(4, 'i-b', 'Secondary', 'vsw-1', ['10.0.1.21', '10.0.1.22'], ['fd00:5:0:1::21']), securityGroupIds: ['sg-closed'] },
 ]
 const web = {
   direction: 'ingress',
@@ -47,7 +48,7 @@ const web = {
 const initial: FabricView = {
   vSwitches: [
     { id: 'vsw-0', zoneId: 'z', cidr4: '10.0.0.0/24', cidr6: 'fd00:5::/64' },
-    { id: 'vsw-1', zoneId: 'z', cidr4: '10.0.1.0/24' },
+    { id: 'vsw-1', zoneId: 'z', cidr4: '10.0.1.0/24', cidr6: 'fd00:5:0:1::/64' },
   ],
   instances: [
     { id: 'i-a', running: true },
@@ -72,8 +73,8 @@ before(async () => {
   await fabric.place('i-a', { netns: machines.a, configurePrimary: true })
   await fabric.place('i-b', { netns: machines.b, configurePrimary: true })
   await fabric.show(initial)
-  await secondaryAddresses(machines.a, '10.0.1.11', '10.0.1.12')
-  await secondaryAddresses(machines.b, '10.0.1.21', '10.0.1.22')
+  await secondaryAddresses(machines.a, '10.0.1.11', '10.0.1.12', 'fd00:5:0:1::11')
+  await secondaryAddresses(machines.b, '10.0.1.21', '10.0.1.22', 'fd00:5:0:1::21')
   await Promise.all([listen(machines.a, 80), listen(machines.b, 80), listen(machines.b, 81), listen(names.internet, 80)])
 })
 
@@ -89,13 +90,23 @@ after(async () => {
 
 /** What a machine does with a second ENI: up, addresses, and its own routing table for what leaves from there. */
 async function secondaryAddresses(netns: string, ...addresses: string[]): Promise<void> {
-  const lines = [
-    'link set dev eth1 up',
-    'route add 10.0.1.253/32 dev eth1 table 1001',
-    'route add default via 10.0.1.253 dev eth1 table 1001',
-  ]
-  const own = addresses.flatMap(ip => [`address add ${ip}/32 dev eth1`, `rule add from ${ip} lookup 1001 priority 2048`])
-  await must(['ip', '-n', netns, '-batch', '-'], `${[...lines, ...own].join('\n')}\n`)
+  await must(['ip', '-n', netns, 'link', 'set', 'dev', 'eth1', 'up'])
+  for (const [family, gateway] of [
+    [4, '10.0.1.253'],
+    [6, 'fd00:5:0:1:ffff:ffff:ffff:fffd'],
+  ] as const) {
+    const own = addresses.filter(ip => familyOf(ip) === family)
+    if (own.length === 0) continue
+    const lines = [
+      `route add ${gateway} dev eth1 table 1001`,
+      `route add default via ${gateway} dev eth1 table 1001`,
+      ...own.flatMap(ip => [
+        `address add ${asCidr(ip)} dev eth1${family === 6 ? ' nodad' : ''}`,
+        `rule add from ${ip} lookup 1001 priority 2048`,
+      ]),
+    ]
+    await must(['ip', `-${family}`, '-n', netns, '-batch', '-'], `${lines.join('\n')}\n`)
+  }
 }
 
 /** An HTTP server that answers with the client's address. */
@@ -172,6 +183,57 @@ test('a source that the ENI does not own is dropped while the check is on', asyn
   await fabric.show(withEni({ ...eni(3, 'i-a', 'Secondary', 'vsw-1', ['10.0.1.11', '10.0.1.12']), sourceDestCheck: false }))
   await must(ping)
   assert.equal(Number(await drops()), first + 1, 'not checked any more')
+  await fabric.show(initial)
+})
+
+const drops6 = async () =>
+  Number(
+    /iifname @checked ip6 saddr .* counter packets (\d+)/.exec(
+      await must(inside(names.fabric, ['nft', 'list', 'chain', 'inet', 'fabric', 'source'])),
+    )?.[1],
+  )
+
+test('IPv6 of a secondary ENI: rules by group and by CIDR, and icmpv6 by a rule of its own', async () => {
+  const [from, to] = ['fd00:5:0:1::11', 'fd00:5:0:1::21']
+  const ping = async () => (await run(inside(machines.a, ['busybox', 'ping6', '-c', '1', '-W', '1', '-I', from, to]))).code === 0
+  assert.equal(await get(machines.a, `http://[${to}]/`, from), from)
+  assert.equal(await get(machines.a, `http://[${to}]:81/`, from), 'refused')
+  assert.equal(await get(machines.b, `http://[${from}]/`, to), 'refused', 'sg-closed is not a member of sg-nodes')
+  assert.equal(await ping(), false)
+  const peer = { cidr: 'fd00:5::/56' }
+  const { ports: _, ...portless } = web
+  const rules = [
+    { ...web, ports: [80, 81] as const, peer },
+    { ...portless, protocol: 'icmpv6' as const, peer },
+  ]
+  await fabric.show({ ...initial, securityGroups: initial.securityGroups.map(g => (g.id === 'sg-closed' ? { ...g, rules } : g)) })
+  assert.equal(await get(machines.a, `http://[${to}]:81/`, from), from)
+  assert.equal(await ping(), true)
+  assert.equal(await get(machines.a, 'http://10.0.1.21/', '10.0.1.11'), 'refused', 'a rule for an IPv6 CIDR lets no IPv4 in')
+  await fabric.show(initial)
+})
+
+test('an IPv6 source that the ENI does not own is dropped', async () => {
+  await must(['ip', '-6', '-n', machines.a, 'address', 'add', 'fd00:5:0:1::77/128', 'dev', 'eth1', 'nodad'])
+  await must(['ip', '-6', '-n', machines.a, 'rule', 'add', 'from', 'fd00:5:0:1::77', 'lookup', '1001', 'priority', '2048'])
+  const send = (source: string) => must(inside(machines.a, [process.execPath, 'test/kernel/udp-send.ts', source, 'fd00:5::2', '9999']))
+  const first = await drops6()
+  await send('fd00:5:0:1::77')
+  assert.equal(await drops6(), first + 1)
+  await send('fd00:5:0:1::11')
+  assert.equal(await drops6(), first + 1)
+})
+
+test('IPv6 goes to the internet and back without translation, from any ENI whose rules let the internet in', async () => {
+  const world = { ...web, peer: { cidr: '2001:db8:113::/48' } }
+  await fabric.show({
+    ...initial,
+    securityGroups: initial.securityGroups.map(g => (g.id === 'sg-nodes' ? { ...g, rules: [...g.rules, world] } : g)),
+  })
+  assert.equal(await get(machines.a, 'http://[2001:db8:113::254]/'), 'fd00:5::1')
+  assert.equal(await get(machines.a, 'http://[2001:db8:113::254]/', 'fd00:5:0:1::11'), 'fd00:5:0:1::11')
+  assert.equal(await get(names.internet, 'http://[fd00:5:0:1::11]/'), '2001:db8:113::254')
+  assert.equal(await get(names.internet, 'http://[fd00:5:0:1::21]/'), 'refused', 'sg-closed says nothing of the internet')
   await fabric.show(initial)
 })
 
