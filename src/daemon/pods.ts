@@ -8,19 +8,22 @@ import { messageOf } from '#lib/errors.ts'
 import { cniError } from '#rpc/cni-error.ts'
 import type { PodArgs } from '#rpc/cni-message.ts'
 
+/** Pods that are gone and still asked about; many more than a node's leases and bound addresses. */
+const mostAbsent = 2_000
+
 /** The pods of this node as the watch shows them, and since when others are gone. */
 export class Pods {
   readonly changed = new Signal()
-  readonly #deps: Deps
+  readonly #deps: Pick<Deps, 'kube' | 'clock' | 'log'>
   readonly #options: Options
   readonly #byId = new Map<string, Pod>()
   readonly #uids = new Set<string>()
-  /** Monotonic time at which a UID was first asked about and not there; forgotten when it comes back. */
+  /** Monotonic time at which a UID was first asked about and not there; forgotten when it comes back, or nobody asks any more. */
   readonly #absentSince = new Map<string, number>()
   #watch: Watch | undefined
   #synced = false
 
-  constructor(deps: Deps, options: Options) {
+  constructor(deps: Pick<Deps, 'kube' | 'clock' | 'log'>, options: Options) {
     this.#deps = deps
     this.#options = options
   }
@@ -84,7 +87,10 @@ export class Pods {
     }
     const now = this.#deps.clock.now()
     const since = this.#absentSince.get(uid) ?? now
+    // Put again, so that the first one is always the one that was not asked about for longest.
+    this.#absentSince.delete(uid)
     this.#absentSince.set(uid, since)
+    for (const first of this.#absentSince.keys()) if (this.#absentSince.size > mostAbsent) this.#absentSince.delete(first)
     return now - since
   }
 
