@@ -3,12 +3,13 @@ import { makeAttachment } from '#daemon/attach.ts'
 import { judgePod, type PodInfo } from '#daemon/pod.ts'
 import type { IfName, NetnsPath } from '#datapath/attachment.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
-import type { Inventory } from '#datapath/port.ts'
+import type { HostLink, Inventory } from '#datapath/port.ts'
 import { addressesOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import type { PoolAddress, PoolView } from '#ipam/node-pool.ts'
 import type { NodeRuntimeStatus } from '#kube/crd/node-runtime.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
+import type { Cidr } from '#net/cidr.ts'
 import type { Ip } from '#net/ip.ts'
 
 export interface AdoptInput {
@@ -19,6 +20,8 @@ export interface AdoptInput {
   readonly livePods: readonly Pod[]
   readonly runtime: NodeRuntimeStatus | undefined
   readonly nodeName: string
+  /** From the configuration: what a sandbox of ours has besides its addresses. */
+  readonly extraRoutes: readonly Cidr[]
   /** Wall-clock milliseconds. */
   readonly now: number
 }
@@ -32,16 +35,17 @@ export interface Adoption {
 
 /**
  * Sorts what the kernel has and the ledger does not know: after a Go daemon, or when the ledger had to be rebuilt. The host
- * device's name says whose it is. Adopted leases are `grpc` (not ours to repair, the namespace is not known) until the
- * runtime names the container again; without NodeRuntime's record the container id is made up.
+ * device's name says whose it is. A device that this plugin made says its container, and is ours again (`cni`) when its
+ * namespace was found. Other adopted leases are `grpc`, not ours to repair, until the runtime names the container again. What
+ * belongs to a live pod that we do not serve, or to a sandbox without an address of this node, stays as it is.
  */
 export function adopt(input: AdoptInput): Adoption {
   const { inventory, leases } = input
   const known = new Set(leases.map(l => l.attachment.hostIfName))
   const owners = new Map(input.livePods.flatMap(pod => ownerOf(pod, input.nodeName)))
-  const adopted = inventory.hostLinks.flatMap(({ name }) => {
-    const pod = owners.get(name)
-    return known.has(name) || pod === undefined ? [] : leaseFor(pod, name, input)
+  const adopted = inventory.hostLinks.flatMap(link => {
+    const pod = owners.get(link.name)
+    return known.has(link.name) || pod === undefined ? [] : leaseFor(pod, link, input)
   })
   const kept = new Set([...known, ...owners.keys()])
   const ips = new Set<Ip>([...leases, ...adopted].flatMap(addressesOf))
@@ -56,38 +60,50 @@ export function adopt(input: AdoptInput): Adoption {
   }
 }
 
-function ownerOf(pod: Pod, nodeName: string): readonly (readonly [IfName, PodInfo])[] {
+/** Whether the kernel has a device that this plugin made and the ledger does not know. */
+export function hasLostSandboxes(inventory: Inventory, leases: readonly Lease[]): boolean {
+  const known = new Set(leases.map(l => l.attachment.hostIfName))
+  return inventory.hostLinks.some(l => l.owner !== undefined && !known.has(l.name))
+}
+
+/** The device that a live pod may have; undefined for whom when the pod is not ours to serve. */
+function ownerOf(pod: Pod, nodeName: string): readonly (readonly [IfName, PodInfo | undefined])[] {
+  const { namespace = '', name } = pod.metadata
+  if (pod.spec.hostNetwork === true) return []
   const verdict = judgePod(pod, nodeName)
-  return verdict.kind === 'serve' ? [[hostIfName(verdict.pod.namespace, verdict.pod.name, 'eth0'), verdict.pod]] : []
+  return [[hostIfName(namespace, name, 'eth0'), verdict.kind === 'serve' ? verdict.pod : undefined]]
 }
 
 /** None when the address is not (or no longer) one of the node's: then there is nothing to protect. */
-function leaseFor(pod: PodInfo, dev: IfName, input: AdoptInput): readonly Lease[] {
-  const ips = input.inventory.routes.filter(r => r.dev === dev).map(r => r.ip)
+function leaseFor(pod: PodInfo, link: HostLink, input: AdoptInput): readonly Lease[] {
+  const ips = input.inventory.routes.filter(r => r.dev === link.name).map(r => r.ip)
   const eni = input.pool.enis.find(e => e.mac !== undefined && e.addresses.some(a => ips.includes(a.ip)))
   if (eni === undefined) return []
   const addresses: readonly PoolAddress[] = eni.addresses.filter(a => ips.includes(a.ip) && a.state !== 'leased')
   if (addresses.length === 0) return []
   const recorded = input.runtime?.pods?.[pod.uid]
-  const containerId = ips.some(ip => ip === recorded?.ipv4 || ip === recorded?.ipv6) ? recorded?.containerID : undefined
-  const id = containerId ?? `adopted-${pod.uid}`
+  const reported = ips.some(ip => ip === recorded?.ipv4 || ip === recorded?.ipv6) ? recorded?.containerID : undefined
+  // The device itself knows best: the reaper takes only devices of the lease's own container.
+  const containerId = link.owner ?? reported ?? `adopted-${pod.uid}`
+  const isOurs = link.owner !== undefined && link.netns !== undefined
   return [
     {
-      containerId: id,
+      containerId,
       state: 'held',
       podUid: pod.uid,
       podNamespace: pod.namespace,
       podName: pod.name,
-      owner: 'grpc',
+      owner: isOurs ? 'cni' : 'grpc',
       since: input.now,
       attachment: makeAttachment({
         pod,
-        containerId: id,
-        netns: '' as NetnsPath,
+        containerId,
+        netns: link.netns ?? ('' as NetnsPath),
         ifName: 'eth0' as IfName,
+        mtu: link.mtu,
         eni,
         addresses,
-        extraRoutes: [],
+        extraRoutes: isOurs ? input.extraRoutes : [],
       }),
     },
   ]

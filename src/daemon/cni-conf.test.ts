@@ -34,6 +34,7 @@ function world(files: Readonly<Record<string, string>>) {
     options: { ...defaultOptions, nodeName: 'node-1' },
     host: {
       netns: () => 'live',
+      list: () => [],
       read: path => disk.get(path),
       writeAtomically: (path, text) => void disk.set(path, text),
     },

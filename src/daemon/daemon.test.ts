@@ -122,6 +122,26 @@ test('the result of a plugin before ours in the chain comes first, and ours coun
   )
 })
 
+test('a ledger that is lost before the report: the sandbox is found again, is ours, and its DEL leaves nothing', async () => {
+  await using world = new DaemonWorld(addresses(1), { reportInterval: 60_000 })
+  await world.started()
+  for (const name of ['web', 'other']) world.cluster.pod(name)
+  const reply = await world.add('web')
+  await world.stop()
+  world.disk.leases.clear()
+  const daemon = await world.started()
+  const [lease] = daemon.state.leases()
+  assert.deepEqual([lease?.containerId, lease?.owner, lease?.attachment.netns], ['c-web', 'cni', '/run/netns/c-web'])
+  const check = { command: 'CHECK', containerId: 'c-web', netns: '/run/netns/c-web', config: { ...conf, prevResult: reply.body } }
+  assert.deepEqual(await world.call(check), { exit: 0, body: undefined })
+  world.kernel.disturb(() => world.kernel.rules.clear())
+  await until(() => world.kernel.rules.size === 1)
+  assert.equal((await world.del('c-web')).exit, 0)
+  await until(() => daemon.state.leases().length === 0)
+  assert.equal(world.kernel.links.size, 0)
+  assert.equal(ipOf(await world.add('other')), '10.0.0.1')
+})
+
 test('two ADDs of one container at once make one lease', async () => {
   await using world = new DaemonWorld(addresses(3))
   const daemon = await world.started()

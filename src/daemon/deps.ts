@@ -24,6 +24,8 @@ export interface Deps {
 export interface Host {
   /** Whether the path is a live network namespace (a file on nsfs), `stale` when it exists but is not one. */
   netns(path: NetnsPath): 'live' | 'stale' | 'absent'
+  /** Paths of the files in this directory; none when it does not exist. */
+  list(directory: string): readonly string[]
   /** Undefined when the file does not exist. */
   read(path: string): string | undefined
   /** Writes beside the target, syncs and renames: readers see the old or the new text. Mode 0600. */
@@ -42,6 +44,8 @@ export interface Options {
   /** Mounted CNI configuration (10-terway.conflist, else 10-terway.conf) and where the generated list goes. */
   readonly cniConfDir: string
   readonly hostCniDir: string
+  /** Where the container runtime binds the namespaces of its sandboxes, as the daemon sees it. */
+  readonly netnsDir: string
   /** How long an ADD waits for the pod to appear in the watch before it asks the API server once. */
   readonly podWait: number
   /** How long an ADD waits for an address when the pool is dry. */
@@ -66,6 +70,7 @@ export const defaultOptions = {
   configPath: '/etc/eni/eni_conf',
   cniConfDir: '/etc/eni',
   hostCniDir: '/host-etc-net.d',
+  netnsDir: '/var/run/netns',
   podWait: 5_000,
   addressWait: 30_000,
   statusWait: 5_000,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statfsSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statfsSync, writeSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Host } from '#daemon/deps.ts'
 
 /** NSFS_MAGIC of linux/magic.h: what a bound namespace file lies on. */
@@ -14,6 +14,14 @@ export const realHost: Host = {
       return statfsSync(path).type === nsfs ? 'live' : 'stale'
     } catch (e) {
       if (isMissing(e)) return 'absent'
+      throw e
+    }
+  },
+  list: directory => {
+    try {
+      return readdirSync(directory).map(name => join(directory, name))
+    } catch (e) {
+      if (isMissing(e)) return []
       throw e
     }
   },

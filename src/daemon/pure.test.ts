@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseEniConf } from '#config/eni-conf.ts'
-import { adopt } from '#daemon/adopt.ts'
+import { type AdoptInput, adopt } from '#daemon/adopt.ts'
 import { parseFlags } from '#daemon/flags.ts'
 import { bandwidth, isPodOf, judgePod } from '#daemon/pod.ts'
 import { type RuntimeInput, wantedRuntime } from '#daemon/runtime-status.ts'
@@ -14,6 +14,7 @@ import { poolView } from '#ipam/node-pool.ts'
 import type { NodeCr, NodeSpec } from '#kube/crd/node.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
 import { applyMerge } from '#lib/merge-patch.ts'
+import { parseCidr } from '#net/cidr.ts'
 import { parseIp } from '#net/ip.ts'
 import { leaseOf } from '../../test/support/leases.ts'
 import { LedgerMemory } from '../../test/support/ledger-memory.ts'
@@ -166,7 +167,7 @@ describe('adoption', () => {
   const stray = 'cali00000000000' as IfName
   const rule = (ip: string) => ({ priority: 512, ip: parseIp(ip), table: 254 }) as const
   const inventory = {
-    hostLinks: [dev, known, stray].map((name, index) => ({ name, index, up: true })),
+    hostLinks: [dev, known, stray].map((name, index) => ({ name, index, up: true, mtu: 1500 })),
     rules: ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map(rule),
     routes: [
       { ip: parseIp('10.0.0.1'), dev },
@@ -174,7 +175,16 @@ describe('adoption', () => {
       { ip: parseIp('10.0.0.3'), dev: stray },
     ],
   }
-  const input = { inventory, leases: book.leases(), pool, livePods: [podOf()], runtime: undefined, nodeName: 'n1', now: 5 }
+  const input: AdoptInput = {
+    inventory,
+    leases: book.leases(),
+    pool,
+    livePods: [podOf()],
+    runtime: undefined,
+    nodeName: 'n1',
+    extraRoutes: [],
+    now: 5,
+  }
 
   test("a live pod's sandbox is adopted, a lease is left alone, the rest is nobody's", () => {
     const { leases, leftovers } = adopt(input)
@@ -183,7 +193,7 @@ describe('adoption', () => {
       [['adopted-u1', 'grpc', 'held', 'u1', '10.0.0.1']],
     )
     assert.deepEqual(leftovers, {
-      hostLinks: [{ name: stray, index: 2, up: true }],
+      hostLinks: [{ name: stray, index: 2, up: true, mtu: 1500 }],
       rules: [rule('10.0.0.3')],
       routes: [{ ip: '10.0.0.3', dev: stray }],
     })
@@ -195,6 +205,27 @@ describe('adoption', () => {
     assert.equal(adopt({ ...input, runtime }).leases[0]?.containerId, 'c9')
     const other = { pods: { u1: { ...runtime.pods.u1, ipv4: '10.0.0.9' } } }
     assert.equal(adopt({ ...input, runtime: other }).leases[0]?.containerId, 'adopted-u1')
+  })
+
+  test('a device that this plugin made says its container, and is ours again when its namespace is found', () => {
+    const status = { initial: { lastUpdateTime: '2026-01-01T00:00:00Z' } }
+    const runtime = { pods: { u1: { podID: 'default/web', status, ipv4: '10.0.0.1', containerID: 'before' } } }
+    const made = (change: object) => ({ ...inventory, hostLinks: [{ name: dev, index: 1, up: true, mtu: 9000, owner: 'c5', ...change }] })
+    const unseen = adopt({ ...input, runtime, inventory: made({}) }).leases[0]
+    assert.deepEqual([unseen?.containerId, unseen?.owner, unseen?.attachment.netns], ['c5', 'grpc', ''])
+    const extraRoutes = [parseCidr('10.9.0.0/16')]
+    const found = adopt({ ...input, extraRoutes, inventory: made({ netns: '/run/netns/x' }) }).leases[0]
+    assert.deepEqual([found?.containerId, found?.owner, found?.attachment.netns], ['c5', 'cni', '/run/netns/x'])
+    assert.deepEqual([found?.attachment.mtu, found?.attachment.extraRoutes], [9000, extraRoutes])
+  })
+
+  test('a live pod that we do not serve keeps its network; one on the host network has none of these devices', () => {
+    const meta = { annotations: { 'k8s.aliyun.com/pod-eni': 'true' } }
+    const theirs = adopt({ ...input, livePods: [podOf({ meta })] })
+    assert.deepEqual(theirs.leases, [])
+    assert.deepEqual(theirs.leftovers, adopt(input).leftovers)
+    const onHost = adopt({ ...input, livePods: [podOf({ spec: { hostNetwork: true } })] })
+    assert.ok(onHost.leftovers.hostLinks.some(l => l.name === dev))
   })
 
   test('a pod that is gone leaves leftovers', () => {
@@ -211,7 +242,7 @@ describe('adoption', () => {
       ...inventory,
       routes: [{ ip: parseIp('10.0.9.9'), dev }],
       rules: [rule('10.0.9.9')],
-      hostLinks: [{ name: dev, index: 1, up: true }],
+      hostLinks: [{ name: dev, index: 1, up: true, mtu: 1500 }],
     }
     assert.deepEqual(adopt({ ...input, inventory: moved }), { leases: [], leftovers: { hostLinks: [], rules: [], routes: [] } })
   })

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { adopt } from '#daemon/adopt.ts'
+import { adopt, hasLostSandboxes } from '#daemon/adopt.ts'
 import { type Context, currentPool } from '#daemon/context.ts'
+import { crashPoint } from '#daemon/crash-point.ts'
 import { isTerminal } from '#daemon/pod.ts'
 import type { Inventory } from '#datapath/port.ts'
+import { parseNetnsPath } from '#kernel/names.ts'
 
 /**
  * What can be put right from the ledger alone, before the API server answers: a lease that a crash left `pending` was never
@@ -26,9 +28,9 @@ export async function resyncLedger(ctx: Context): Promise<void> {
  * that no lease accounts for is removed. Needs Node.status; does nothing before it is there. Whether it was done.
  */
 export async function resyncKernel(ctx: Context): Promise<boolean> {
-  const { cluster, datapath, book, pods, options, clock, log } = ctx
+  const { cluster, book, pods, options, facts, clock, log } = ctx
   if (cluster.node === undefined) return false
-  const inventory = await datapath.inventory()
+  const inventory = await lookAround(ctx)
   // Nothing is awaited between this look at the ledger and the commit, and new leases since the inventory only protect more.
   const { leases, leftovers } = adopt({
     inventory,
@@ -37,16 +39,26 @@ export async function resyncKernel(ctx: Context): Promise<boolean> {
     livePods: pods.all().filter(p => !isTerminal(p)),
     runtime: cluster.runtime?.status,
     nodeName: options.nodeName,
+    extraRoutes: facts.conf?.extraRoutes ?? [],
     now: clock.wall(),
   })
   book.commit(leases.map(lease => ({ put: 'lease', lease })))
-  for (const l of leases)
-    log.warn({ pod: `${l.podNamespace}/${l.podName}`, container: l.containerId }, 'adopted a sandbox of a predecessor')
+  crashPoint('adopted')
+  for (const { podNamespace, podName, containerId: container, owner } of leases)
+    log.warn({ pod: `${podNamespace}/${podName}`, container, owner }, 'adopted a sandbox of a predecessor')
   if (!isEmpty(leftovers)) {
-    const ops = await datapath.removeLeftovers(leftovers)
+    const ops = await ctx.datapath.removeLeftovers(leftovers)
+    crashPoint('leftovers-removed')
     log.warn({ leftovers, operations: ops.length }, 'removed what no lease accounts for')
   }
   return true
+}
+
+/** The namespaces are looked through only when a sandbox of ours must be found again. */
+async function lookAround({ datapath, book, host, options }: Context): Promise<Inventory> {
+  const inventory = await datapath.inventory()
+  if (!hasLostSandboxes(inventory, book.leases())) return inventory
+  return datapath.inventory(host.list(options.netnsDir).map(parseNetnsPath))
 }
 
 function isEmpty(i: Inventory): boolean {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { converge, type Look } from '#datapath/apply.ts'
-import type { Attachment, EniDevice, IfName } from '#datapath/attachment.ts'
+import type { Attachment, EniDevice, IfName, NetnsPath } from '#datapath/attachment.ts'
 import { concernsUs, type Known } from '#datapath/change.ts'
 import { diff } from '#datapath/diff.ts'
 import { type EniFacts, eniQuery, findEni } from '#datapath/eni.ts'
@@ -110,8 +110,8 @@ class Engine implements Datapath {
     })
   }
 
-  async inventory(): Promise<Inventory> {
-    return takeInventory(await this.#host(inventoryQuery))
+  async inventory(among: readonly NetnsPath[] = []): Promise<Inventory> {
+    return takeInventory(await this.#host(inventoryQuery(among)))
   }
 
   removeLeftovers(left: Inventory): Promise<readonly KernelOp[]> {

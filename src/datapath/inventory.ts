@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Attachment, IfName } from '#datapath/attachment.ts'
+import type { Attachment, IfName, NetnsPath } from '#datapath/attachment.ts'
 import { isHostIfName } from '#datapath/host-if-name.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
 import { fromPodPriority, hostOf, ourRule, ruleOperands, toPodPriority } from '#datapath/ours.ts'
@@ -9,19 +9,26 @@ import type { NsQuery, NsState } from '#kernel/state.ts'
 import { hostCidr } from '#net/cidr.ts'
 import type { Ip } from '#net/ip.ts'
 
-export const inventoryQuery: NsQuery = {
-  ns: 'host',
-  links: 'all',
-  routes: { tables: [mainTable] },
-  rules: { priorities: [toPodPriority, fromPodPriority] },
-  families: [4, 6],
+export function inventoryQuery(among: readonly NetnsPath[]): NsQuery {
+  return {
+    ns: 'host',
+    links: 'all',
+    routes: { tables: [mainTable] },
+    rules: { priorities: [toPodPriority, fromPodPriority] },
+    families: [4, 6],
+    nsids: among,
+  }
 }
 
 /** The host-side objects with our markers. */
 export function takeInventory(host: NsState): Inventory {
   const hostLinks = host.links.filter(l => isHostIfName(l.name))
+  const paths = new Map(Object.entries(host.nsids).map(([path, nsid]) => [nsid, path as NetnsPath]))
   return {
-    hostLinks: hostLinks.map(({ name, index, up, alias }) => ({ name, index, up, ...(alias === undefined ? {} : { owner: alias }) })),
+    hostLinks: hostLinks.map(({ name, index, up, mtu, alias, peerNsid }) => {
+      const netns = peerNsid === undefined ? undefined : paths.get(peerNsid)
+      return { name, index, up, mtu, ...(alias ? { owner: alias } : {}), ...(netns && { netns }) }
+    }),
     rules: host.rules.flatMap(r => ourRule(r) ?? []),
     routes: host.routes.flatMap(r => {
       const [ip, dev] = [hostOf(r.dst), hostLinks.find(l => l.index === r.ifIndex)?.name]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Attachment, IfName } from '#datapath/attachment.ts'
+import type { Attachment, IfName, NetnsPath } from '#datapath/attachment.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Ip } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
@@ -11,10 +11,22 @@ export interface SetupResult {
   readonly ops: readonly KernelOp[]
 }
 
+/** The host end of a pod. */
+export interface HostLink {
+  readonly name: IfName
+  readonly index: number
+  readonly up: boolean
+  readonly mtu: number
+  /** The container id that it was made for, when it says so: then this plugin made it. */
+  readonly owner?: string
+  /** Where the other end is, when it is in one of the namespaces that were asked about. */
+  readonly netns?: NetnsPath
+}
+
 /** Host-side objects with our markers, for resync: what a predecessor may have left. */
 export interface Inventory {
-  /** Host ends of pods: links whose name is `cali` + 11 hex. `owner` is the container id that made it, when it says so. */
-  readonly hostLinks: readonly { readonly name: IfName; readonly index: number; readonly up: boolean; readonly owner?: string }[]
+  /** Host ends of pods: links whose name is `cali` + 11 hex. */
+  readonly hostLinks: readonly HostLink[]
   /** Policy rules of priority 512 (`to`) and 2048 (`from`). */
   readonly rules: readonly { readonly priority: 512 | 2048; readonly ip: Ip; readonly table: number }[]
   /** /32 and /128 routes in the main table over a cali link. */
@@ -42,7 +54,8 @@ export interface Datapath {
   withdraw(a: Attachment): Promise<void>
   /** Deletes host links in batches and answers which are proven gone. */
   reap(links: readonly IfName[]): Promise<{ readonly gone: readonly IfName[]; readonly remaining: readonly IfName[] }>
-  inventory(): Promise<Inventory>
+  /** `among`: namespaces in which the other ends of the host links are looked for; each costs an open file for a moment. */
+  inventory(among?: readonly NetnsPath[]): Promise<Inventory>
   /** Deletes leftovers found by `inventory` that no live attachment accounts for. */
   removeLeftovers(left: Inventory): Promise<readonly KernelOp[]>
   /** Calls back when a link, address, route, rule or neighbour of ours may have changed (rtnetlink notification), debounced. Returns the unsubscriber. */

@@ -49,6 +49,7 @@ export class TestNode {
     const files = new Map([[`${defaultOptions.cniConfDir}/10-terway.conflist`, conflist]])
     const host = {
       netns: (path: string) => (this.#netns.has(path) ? ('live' as const) : ('absent' as const)),
+      list: (): readonly string[] => [],
       read: (path: string) => files.get(path),
       writeAtomically: (path: string, text: string) => void files.set(path, text),
     }

@@ -90,6 +90,7 @@ export class SimNode {
     this.starts++
     const host = {
       netns: (path: string): 'live' | 'absent' => (this.sandboxes.has(path.replace('/run/netns/', '')) ? 'live' : 'absent'),
+      list: (): readonly string[] => [...this.sandboxes.values()].map(s => s.netns),
       read: (path: string) => this.#files.get(path),
       writeAtomically: (path: string, text: string) => void this.#files.set(path, text),
       remove: (path: string) => void this.#files.delete(path),

@@ -42,6 +42,7 @@ export class DaemonWorld implements AsyncDisposable {
       statusWait: 100,
       reportInterval: 10,
       podGoneFloor: 100,
+      netnsDir: '/run/netns',
       ...options,
     }
   }
@@ -50,6 +51,7 @@ export class DaemonWorld implements AsyncDisposable {
     this.ledger = new LedgerMemory(this.disk, this.disk.bootId || 'boot')
     const host: Host = {
       netns: path => (this.netns.has(path) ? 'live' : 'absent'),
+      list: directory => [...this.netns].filter(path => path.startsWith(`${directory}/`)),
       read: path => this.files.get(path),
       writeAtomically: (path, text) => void this.files.set(path, text),
     }

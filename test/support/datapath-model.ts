@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Attachment, EniDevice, IfName } from '#datapath/attachment.ts'
+import type { Attachment, EniDevice, IfName, NetnsPath } from '#datapath/attachment.ts'
 import type { Datapath, Inventory, SetupResult } from '#datapath/port.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Clock } from '#lib/clock.ts'
@@ -8,7 +8,10 @@ import type { Ip } from '#net/ip.ts'
 import { type Mac, parseMac } from '#net/mac.ts'
 
 interface Link {
+  /** Its alias: the container that it was made for. */
   readonly containerId: string
+  readonly netns: NetnsPath
+  readonly mtu: number
   readonly index: number
 }
 
@@ -28,6 +31,8 @@ export class DatapathModel implements Datapath {
   latency: () => number = () => 0
   /** Names that reap cannot delete yet. */
   readonly stuck = new Set<IfName>()
+  /** By host device: the containers that were withdrawn. Only their devices are reaped, as by the engine. */
+  readonly #dying = new Map<IfName, Set<string>>()
   readonly #clock: Clock
   readonly #listeners = new Set<() => void>()
   #nextIndex = 100
@@ -44,7 +49,8 @@ export class DatapathModel implements Datapath {
       throw new AppError('kernel-refused', `${a.hostIfName} belongs to container ${present.containerId}`)
     }
     const ops = this.#missing(a)
-    if (present === undefined) this.links.set(a.hostIfName, { containerId: a.containerId, index: this.#nextIndex++ })
+    const { containerId, netns, mtu } = a
+    if (present === undefined) this.links.set(a.hostIfName, { containerId, netns, mtu, index: this.#nextIndex++ })
     for (const ip of ipsOf(a)) {
       const dev = this.routes.get(ip)
       if (dev !== undefined && dev !== a.hostIfName) throw new AppError('double-use', `${ip} is routed to ${dev}, ${a.hostIfName} wants it`)
@@ -66,6 +72,7 @@ export class DatapathModel implements Datapath {
 
   async withdraw(a: Attachment): Promise<void> {
     await this.#call('withdraw', a.containerId)
+    this.#dying.set(a.hostIfName, new Set(this.#dying.get(a.hostIfName)).add(a.containerId))
     for (const ip of ipsOf(a)) {
       if (this.routes.get(ip) !== a.hostIfName) continue
       this.routes.delete(ip)
@@ -75,14 +82,20 @@ export class DatapathModel implements Datapath {
 
   async reap(links: readonly IfName[]): Promise<{ readonly gone: readonly IfName[]; readonly remaining: readonly IfName[] }> {
     await this.#call('reap', links.join(','))
-    for (const name of links) if (!this.stuck.has(name)) this.links.delete(name)
-    return { gone: links.filter(n => !this.links.has(n)), remaining: links.filter(n => this.links.has(n)) }
+    const present = links.filter(name => this.links.has(name) && !this.#isForeign(name))
+    for (const name of present) if (!this.stuck.has(name)) this.links.delete(name)
+    const remaining = present.filter(name => this.links.has(name))
+    const gone = links.filter(name => !remaining.includes(name))
+    for (const name of gone) this.#dying.delete(name)
+    return { gone, remaining }
   }
 
-  async inventory(): Promise<Inventory> {
+  async inventory(among: readonly NetnsPath[] = []): Promise<Inventory> {
     await this.#call('inventory', '')
     return {
-      hostLinks: [...this.links].map(([name, { index }]) => ({ name, index, up: true })),
+      hostLinks: [...this.links].map(([name, { index, mtu, containerId: owner, netns }]) => {
+        return { name, index, up: true, mtu, owner, ...(among.includes(netns) ? { netns } : {}) }
+      }),
       rules: [...this.rules].flatMap(ip => [{ priority: 512, ip, table: 254 } as const, { priority: 2048, ip, table: 1003 } as const]),
       routes: [...this.routes].map(([ip, dev]) => ({ ip, dev })),
     }
@@ -112,6 +125,11 @@ export class DatapathModel implements Datapath {
   async #call(name: keyof Datapath, subject: string): Promise<void> {
     await this.#clock.sleep(this.latency())
     this.fault(name, subject)
+  }
+
+  #isForeign(name: IfName): boolean {
+    const [link, owners] = [this.links.get(name), this.#dying.get(name)]
+    return link !== undefined && owners !== undefined && !owners.has(link.containerId)
   }
 
   #present(eni: EniDevice): void {
