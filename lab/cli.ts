@@ -8,8 +8,10 @@ import { tracesOf } from './down.ts'
 import { Lab } from './lab.ts'
 import { collectLogs } from './logs.ts'
 import { labRoot, namesOf } from './names.ts'
+import { addressesOf } from './node/config.ts'
 import type { ProxyMode } from './node/services.ts'
 import { printProgress } from './progress.ts'
+import { stackFrom, stacks } from './stack.ts'
 
 const program = new Command('lab').description('Kubernetes on a simulated Alibaba Cloud VPC, on this machine alone')
 const named = (text: string) => program.command(text).option('--name <lab>', 'which lab', 'lab')
@@ -19,12 +21,12 @@ named('up')
   .option('--nodes <n>', 'number of nodes', '1')
   .option('--seed <file>', 'what the cloud holds (sim/README.md)')
   .option('--instance-type <type>', 'ECS instance type of every machine', 'ecs.g7.xlarge')
-  .option('--ipv6', 'an IPv6 address for every machine', false)
+  .option('--stack <stack>', `families of pods and Services: ${stacks.join(', ')}`, 'ipv4')
   .option('--proxy <mode>', 'kube-proxy: iptables, nftables or off')
-  .action(async (o: { name: string; nodes: string; seed?: string; instanceType: string; ipv6: boolean; proxy?: ProxyMode }) => {
-    const { nodes, seed, proxy, ...rest } = o
+  .action(async (o: { name: string; nodes: string; seed?: string; instanceType: string; stack: string; proxy?: ProxyMode }) => {
+    const { nodes, seed, proxy, stack, ...rest } = o
     const chosen = { ...(seed !== undefined && { seed: readSeed(seed) }), ...(proxy !== undefined && { proxy }) }
-    const lab = await Lab.up({ ...rest, ...chosen, nodes: Number(nodes), progress: printProgress() })
+    const lab = await Lab.up({ ...rest, ...chosen, stack: stackFrom('--stack', stack), nodes: Number(nodes), progress: printProgress() })
     console.log(`\nexport KUBECONFIG=${lab.kubeconfig}`)
   })
 
@@ -37,9 +39,10 @@ named('status')
   .action(async (o: { name: string }) => {
     const lab = Lab.open(o.name)
     const { control, nodes } = lab.state
+    const width = Math.max(...[control, ...nodes.map(n => n.identity)].map(i => addressesOf(i).join(' ').length))
     for (const { name, identity, powered } of [{ name: 'control', identity: control, powered: true }, ...nodes]) {
       console.log(
-        `${name.padEnd(12)} ${identity.address.padEnd(15)} ${identity.instanceId}  ${identity.zoneId}  power ${powered ? 'on' : 'off'}`,
+        `${name.padEnd(12)} ${addressesOf(identity).join(' ').padEnd(width)} ${identity.instanceId}  ${identity.zoneId}  power ${powered ? 'on' : 'off'}`,
       )
     }
     for (const p of await lab.processes()) {

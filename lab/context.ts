@@ -9,6 +9,7 @@ import type { Machine } from './node/boot.ts'
 import type { Identity } from './node/config.ts'
 import type { NodeServices, ProxyMode } from './node/services.ts'
 import type { Pki } from './pki.ts'
+import { serviceRange } from './service-range.ts'
 import type { LabState } from './state.ts'
 import { SupervisorClient } from './supervisor/client.ts'
 
@@ -37,11 +38,11 @@ export function machineOf(names: Names, node: string): Machine {
 
 export function servicesOf(
   names: Names,
-  state: Pick<LabState, 'bin' | 'pauseImage' | 'control' | 'proxy'>,
+  state: Pick<LabState, 'bin' | 'pauseImage' | 'control' | 'proxy' | 'stack'>,
   node: string,
   identity: Identity,
 ): NodeServices {
-  const { bin, pauseImage, control, proxy } = state
+  const { bin, pauseImage, control, proxy, stack } = state
   return {
     names,
     pki: { dir: names.pki },
@@ -51,6 +52,7 @@ export function servicesOf(
     proxy,
     pauseImage,
     apiServer: `https://${control.address}:6443`,
+    clusterDns: serviceRange(stack).dns,
   }
 }
 

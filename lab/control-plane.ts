@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path'
 import { inside } from '../sim/fabric/fabric.ts'
+import type { Stack } from '../src/ipam/pool.ts'
 import { type Names, netnsOf } from './names.ts'
-import type { Identity } from './node/config.ts'
+import { addressesOf, type Identity } from './node/config.ts'
 import { issue, type Pki, writeKubeconfig } from './pki.ts'
+import { serviceRange } from './service-range.ts'
 import type { ProcessSpec } from './supervisor/spec.ts'
 
 /** The control plane's machine: an instance of the VPC like every node. */
 export const CONTROL = 'control'
-export const SERVICE_CIDR = '172.21.0.0/20'
-/** Of Services in a dual-stack lab. */
-export const SERVICE_CIDR6 = 'fd00:172:21::/108'
-const API_SERVICE = '172.21.0.1'
+
+/** Where the control plane runs, and the families of the cluster. */
+export interface ControlMachine {
+  readonly identity: Identity
+  readonly stack: Stack
+}
 
 /** Certificates and kubeconfigs; `apiPort` is where this machine's loopback reaches the API server. */
-export async function prepareControlPlane(names: Names, pki: Pki, address: string, apiPort: number): Promise<void> {
-  const server = `https://${address}:6443`
+export async function prepareControlPlane(names: Names, pki: Pki, machine: ControlMachine, apiPort: number): Promise<void> {
+  const { identity, stack } = machine
+  const server = `https://${identity.address}:6443`
   const services = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'localhost'].map(n => `DNS:${n}`)
-  const addresses = [address, '127.0.0.1', API_SERVICE].map(ip => `IP:${ip}`)
+  const addresses = [...addressesOf(identity), '127.0.0.1', serviceRange(stack).api].map(ip => `IP:${ip}`)
   await Promise.all([
     issue(pki, { name: 'apiserver', subject: '/CN=kube-apiserver', alternative: [...services, ...addresses] }),
     issue(pki, { name: 'admin', subject: '/O=system:masters/CN=admin', alternative: [] }),
@@ -29,8 +34,14 @@ export async function prepareControlPlane(names: Names, pki: Pki, address: strin
   writeKubeconfig(pki, 'admin', `https://127.0.0.1:${apiPort}`, join(names.dir, 'kubeconfig'))
 }
 
+/** The address that stands behind the Service `kubernetes` must be of that Service's family; the API server listens on IPv4 alone unless told. */
+function listening({ identity, stack }: ControlMachine): readonly string[] {
+  const { address, address6 = address } = identity
+  return stack === 'ipv6' ? [`--advertise-address=${address6}`, '--bind-address=::'] : [`--advertise-address=${address}`]
+}
+
 /** etcd, API server, controller manager and scheduler, in start order. Leases and fsync are off: one of each, and no machine to lose. */
-export function controlPlaneSpecs(names: Names, pki: Pki, { address, address6 }: Identity, bin: string): readonly ProcessSpec[] {
+export function controlPlaneSpecs(names: Names, pki: Pki, machine: ControlMachine, bin: string): readonly ProcessSpec[] {
   const file = (name: string) => join(pki.dir, name)
   const spec = (program: string, args: readonly string[]): ProcessSpec => ({
     name: `${CONTROL}/${program}`,
@@ -50,7 +61,7 @@ export function controlPlaneSpecs(names: Names, pki: Pki, { address, address6 }:
     ]),
     spec('kube-apiserver', [
       '--etcd-servers=http://127.0.0.1:2379',
-      `--service-cluster-ip-range=${address6 === undefined ? SERVICE_CIDR : `${SERVICE_CIDR},${SERVICE_CIDR6}`}`,
+      `--service-cluster-ip-range=${serviceRange(machine.stack).cidrs.join(',')}`,
       `--client-ca-file=${file('ca.crt')}`,
       `--tls-cert-file=${file('apiserver.crt')}`,
       `--tls-private-key-file=${file('apiserver.key')}`,
@@ -60,7 +71,7 @@ export function controlPlaneSpecs(names: Names, pki: Pki, { address, address6 }:
       '--authorization-mode=Node,RBAC',
       '--enable-admission-plugins=NodeRestriction',
       '--allow-privileged',
-      `--advertise-address=${address}`,
+      ...listening(machine),
       `--kubelet-client-certificate=${file('admin.crt')}`,
       `--kubelet-client-key=${file('admin.key')}`,
       '--kubelet-preferred-address-types=InternalIP',

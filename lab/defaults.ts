@@ -11,7 +11,7 @@ export async function defaultOptions(wanted: Partial<UpOptions>): Promise<UpOpti
     nodes: 1,
     instanceType: 'ecs.g7.xlarge',
     vSwitchIds: [],
-    ipv6: false,
+    stack: 'ipv4',
     bin: wanted.bin ?? binDir(),
     images: wanted.images ?? (await images()),
     pauseImage: pause.ref,

@@ -102,12 +102,12 @@ export class Lab {
     return this.state.nodes.map(n => new LabNode(this.#context, n.name))
   }
 
-  /** A new instance joins the cluster; resolves when it is registered. */
-  async join(name: string): Promise<LabNode> {
+  /** A new instance joins the cluster, of the lab's type when none is named; resolves when it is registered. */
+  async join(name: string, instanceType?: string): Promise<LabNode> {
     const state = this.state
     if (state.nodes.some(n => n.name === name) || ['fabric', 'internet', CONTROL].includes(name))
       throw new Error(`the name ${name} is taken`)
-    const node = await addNode(this.#context, state, name, state.nodes.length)
+    const node = await addNode(this.#context, state, name, state.nodes.length, instanceType)
     writeState(this.names, { ...state, nodes: [...state.nodes, node] })
     await registered(this.#context, name)
     return new LabNode(this.#context, name)

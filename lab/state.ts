@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import type { Stack } from '../src/ipam/pool.ts'
 import type { Names } from './names.ts'
 import type { Identity } from './node/config.ts'
 import type { ProxyMode } from './node/services.ts'
@@ -16,7 +17,7 @@ export interface LabState {
   readonly pauseImage: string
   readonly instanceType: string
   readonly vSwitchIds: readonly string[]
-  readonly ipv6: boolean
+  readonly stack: Stack
   readonly proxy: ProxyMode
   readonly control: Identity
   readonly nodes: readonly NodeState[]

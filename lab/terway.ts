@@ -2,10 +2,11 @@
 import { join } from 'node:path'
 import { terway } from '../deploy/image/list.ts'
 import { must } from '../sim/fabric/run.ts'
-import { SERVICE_CIDR } from './control-plane.ts'
 import type { Lab } from './lab.ts'
 import { get, isReady, type Pod, podsOf } from './pods.ts'
 import { until } from './process.ts'
+import { serviceRange } from './service-range.ts'
+import type { LabState } from './state.ts'
 import { seed } from './vpc.ts'
 
 const chart = join(import.meta.dirname, '..', 'deploy', 'chart', 'terway')
@@ -28,12 +29,12 @@ export async function helm(lab: Lab, args: readonly string[], values: object = {
 
 /** `helm install` of the chart in this checkout; returns at once. The lab must stand on the VPC of vpc.yaml. */
 export function installChart(lab: Lab, values: TerwayValues): Promise<void> {
-  return helm(lab, ['install', 'terway', chart, '--values=-'], chartValues(lab.state.control.address, values))
+  return helm(lab, ['install', 'terway', chart, '--values=-'], chartValues(lab.state, values))
 }
 
 /** `helm upgrade` to other values. */
 export function upgradeChart(lab: Lab, values: TerwayValues): Promise<void> {
-  return helm(lab, ['upgrade', 'terway', chart, '--values=-'], chartValues(lab.state.control.address, values))
+  return helm(lab, ['upgrade', 'terway', chart, '--values=-'], chartValues(lab.state, values))
 }
 
 /** Installs the chart and waits until its pods and all nodes are Ready. */
@@ -79,19 +80,22 @@ export async function readyNodes(lab: Lab): Promise<number> {
   })
 }
 
-function chartValues(controlAddress: string, { eniConf, cniConf, replicas }: TerwayValues): object {
+function chartValues({ control, stack }: LabState, { eniConf, cniConf, replicas }: TerwayValues): object {
   const [key] = seed.keys
   const [repository, tag] = terway.ref.split(':')
+  // The chart's own default is ipv4.
+  const ipStack = stack === 'ipv4' ? {} : { ipStack: stack }
   const zones = [...new Set(seed.vSwitches.map(v => v.zone))]
   return {
-    apiServer: `${controlAddress}:6443`,
+    apiServer: `${control.address}:6443`,
     cloud: { ecsEndpoint: '100.100.0.10:80', vpcEndpoint: '100.100.0.10:80', scheme: 'HTTP' },
     terway: {
       image: { repository, tag, pullPolicy: 'Never' },
       // Pods get their own vSwitch where the zone has one.
       vSwitchIDs: Object.fromEntries(zones.map(zone => [zone, seed.vSwitches.filter(v => v.zone === zone).map(v => v.id)])),
       securityGroupIDs: ['sg-pods'],
-      serviceCIDR: SERVICE_CIDR,
+      serviceCIDR: serviceRange(stack).cidrs.join(','),
+      ...ipStack,
       eniConf,
       ...(cniConf !== undefined && { cniConf }),
     },
@@ -101,6 +105,7 @@ function chartValues(controlAddress: string, { eniConf, cniConf, replicas }: Ter
       vpcID: seed.vpc.id,
       accessKey: key?.id,
       accessSecret: key?.secret,
+      ...ipStack,
       ...(replicas !== undefined && { replicaCount: replicas }),
     },
   }

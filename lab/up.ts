@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inside } from '../sim/fabric/fabric.ts'
 import { must } from '../sim/fabric/run.ts'
+import type { Stack } from '../src/ipam/pool.ts'
 import { createCgroup, joinScript } from './cgroup.ts'
 import { defaultSeed } from './cloud/seed.ts'
 import { type Context, contextOf, proxyModeHere, servicesOf } from './context.ts'
@@ -26,8 +27,8 @@ export interface UpOptions {
   readonly instanceType: string
   /** Where the nodes' primary addresses come from, in turn; the control plane is in the first. The seed's first vSwitch when empty. */
   readonly vSwitchIds: readonly string[]
-  /** Dual stack: every machine has an IPv6 address, and Services may have one. */
-  readonly ipv6: boolean
+  /** What pods and Services have; but for `ipv4`, every machine has an IPv6 address beside its IPv4 one. */
+  readonly stack: Stack
   /** kube-proxy's mode; what this machine can do when absent. */
   readonly proxy?: ProxyMode
   readonly bin: string
@@ -54,14 +55,14 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
     pauseImage: options.pauseImage,
     instanceType: options.instanceType,
     vSwitchIds: options.vSwitchIds,
-    ipv6: options.ipv6,
+    stack: options.stack,
     proxy: options.proxy ?? proxyModeHere(),
     control,
     nodes: [],
   }
   writeState(names, state)
   await createPki(names.pki)
-  await prepareControlPlane(names, context.pki, control.address, apiPort)
+  await prepareControlPlane(names, context.pki, { identity: control, stack: options.stack }, apiPort)
   const nodeNames = Array.from({ length: options.nodes }, (_, i) => `node${i + 1}`)
   const [nodes] = await Promise.all([
     progress.step(`${options.nodes} machine(s) boot`, () => Promise.all(nodeNames.map((name, i) => addNode(context, state, name, i)))),
@@ -74,9 +75,15 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
 }
 
 /** The `index`-th instance boots and its kubelet starts; it registers itself. */
-export async function addNode(context: Context, state: LabState, name: string, index: number): Promise<NodeState> {
+export async function addNode(
+  context: Context,
+  state: LabState,
+  name: string,
+  index: number,
+  instanceType = state.instanceType,
+): Promise<NodeState> {
   const { names } = context
-  const identity = await createMachine(context, name, index, state)
+  const identity = await createMachine(context, name, index, { ...state, instanceType })
   const services = servicesOf(names, state, name, identity)
   const disk = join(nodeDir(names, name), 'disk', 'containerd')
   mkdirSync(disk, { recursive: true })
@@ -105,14 +112,19 @@ export function servicesOfNode(context: Context, state: LabState, node: NodeStat
   return servicesOf(context.names, state, node.name, node.identity)
 }
 
-type Sizing = Pick<UpOptions, 'instanceType' | 'ipv6' | 'vSwitchIds'>
+type Sizing = Pick<UpOptions, 'instanceType' | 'stack' | 'vSwitchIds'>
 
-async function createMachine(context: Context, name: string, index: number, { instanceType, ipv6, vSwitchIds }: Sizing): Promise<Identity> {
+async function createMachine(
+  context: Context,
+  name: string,
+  index: number,
+  { instanceType, stack, vSwitchIds }: Sizing,
+): Promise<Identity> {
   const vSwitchId = vSwitchIds[index % vSwitchIds.length]
   const created = await context.cloud.send('/instance/create', {
     name,
     type: instanceType,
-    ipv6,
+    ipv6: stack !== 'ipv4',
     ...(vSwitchId !== undefined && { vSwitchId }),
   })
   const { instanceId, type, regionId, zoneId, primary } = created
@@ -161,7 +173,7 @@ async function startControlPlane(context: Context, state: LabState): Promise<voi
   createCgroup(names.cgroup, CONTROL)
   await must(['ip', 'netns', 'add', netnsOf(names, CONTROL)])
   await cloud.send('/machine/place', { instanceId, netns: netnsOf(names, CONTROL) })
-  for (const spec of controlPlaneSpecs(names, pki, state.control, state.bin)) await supervisor.start(spec)
+  for (const spec of controlPlaneSpecs(names, pki, { identity: state.control, stack: state.stack }, state.bin)) await supervisor.start(spec)
   await supervisor.start({
     name: `${CONTROL}/gateway`,
     argv: inside(netnsOf(names, CONTROL), [process.execPath, join(HERE, 'gateway.ts'), names.apiSocket, '6443']),

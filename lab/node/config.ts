@@ -13,8 +13,10 @@ export interface Identity {
   readonly address6?: string
 }
 
-/** Where a resolver would answer, inside the range of Services; the lab runs none. */
-const clusterDns = '172.21.0.10'
+/** IPv4 first: in any lab a machine is known, and asked by the API server, by that. */
+export function addressesOf({ address, address6 }: Identity): readonly string[] {
+  return address6 === undefined ? [address] : [address, address6]
+}
 
 export function containerdConfig(pauseImage: string): string {
   return `version = 3
@@ -33,7 +35,7 @@ export function containerdConfig(pauseImage: string): string {
 }
 
 /** Kubelet configuration; certificates are read from the lab's pki directory, which the node sees through its root. */
-export function kubeletConfig(node: string, pki: string, identity: Identity): string {
+export function kubeletConfig(node: string, pki: string, identity: Identity, clusterDns: string): string {
   return stringify({
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',

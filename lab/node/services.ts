@@ -5,7 +5,7 @@ import type { Names } from '../names.ts'
 import { issue, type Pki, writeKubeconfig } from '../pki.ts'
 import type { ProcessSpec } from '../supervisor/spec.ts'
 import { type Machine, nodePath, onNode } from './boot.ts'
-import { containerdConfig, type Identity, kubeletConfig, nodeLabels } from './config.ts'
+import { addressesOf, containerdConfig, type Identity, kubeletConfig, nodeLabels } from './config.ts'
 
 /** How kube-proxy translates Services on this machine: nftables where the iptables program is missing. */
 export type ProxyMode = 'iptables' | 'nftables' | 'off'
@@ -19,6 +19,8 @@ export interface NodeServices {
   readonly proxy: ProxyMode
   readonly pauseImage: string
   readonly apiServer: string
+  /** Where a resolver would answer, inside the range of Services; the lab runs none. */
+  readonly clusterDns: string
 }
 
 /** Certificates and configuration files of a node, on its disk. Made once; a reboot finds them. */
@@ -34,11 +36,7 @@ export async function writeNodeFiles(node: NodeServices): Promise<void> {
   mkdirSync(kubernetes, { recursive: true })
   writeKubeconfig(pki, name, apiServer, join(kubernetes, 'kubelet.conf'))
   writeFileSync(join(kubernetes, 'containerd.toml'), containerdConfig(node.pauseImage))
-  writeFileSync(join(kubernetes, 'kubelet.yaml'), kubeletConfig(name, pki.dir, identity))
-}
-
-function addressesOf({ address, address6 }: Identity): readonly string[] {
-  return address6 === undefined ? [address] : [address, address6]
+  writeFileSync(join(kubernetes, 'kubelet.yaml'), kubeletConfig(name, pki.dir, identity, node.clusterDns))
 }
 
 /** containerd, kubelet and kube-proxy, in start order. */

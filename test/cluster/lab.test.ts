@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { processesIn } from '../../lab/cgroup.ts'
+import { defaultSeed } from '../../lab/cloud/seed.ts'
 import { labImages } from '../../lab/defaults.ts'
 import { tracesOf } from '../../lab/down.ts'
 import { Lab } from '../../lab/lab.ts'
@@ -145,8 +146,9 @@ test('a reboot gives a new boot id and an empty /run, and keeps disk and ENIs', 
 })
 
 test('a node joins and leaves without a trace', async () => {
-  const node = await lab.join('extra')
-  const { instanceId } = node.identity
+  const node = await lab.join('extra', 'ecs.lab.medium')
+  const { instanceId, instanceType } = node.identity
+  assert.deepEqual([instanceType, lab.node('node1').identity.instanceType], ['ecs.lab.medium', 'ecs.g7.xlarge'])
   assert.match(await lab.kubectl(['get', 'nodes', '-o', 'name']), /node\/extra/)
   await node.leave()
   assert.doesNotMatch(await lab.kubectl(['get', 'nodes', '-o', 'name']), /node\/extra/)
@@ -161,7 +163,7 @@ test('a node joins and leaves without a trace', async () => {
 })
 
 test('two labs with the same addresses do not meet; down leaves nothing, even when everything was killed', async () => {
-  const other = await Lab.up({ name: `${name}-b`, nodes: 0, ipv6: true, images: await labImages() })
+  const other = await Lab.up({ name: `${name}-b`, nodes: 0, stack: 'dual', images: await labImages() })
   try {
     assert.equal(other.state.control.address, lab.state.control.address)
     assert.notEqual(other.state.apiPort, lab.state.apiPort)
@@ -180,6 +182,37 @@ test('two labs with the same addresses do not meet; down leaves nothing, even wh
   }
   assert.deepEqual(tracesOf(other.names), clean)
   assert.match(await lab.kubectl(['get', 'nodes', '-o', 'name']), /node\/node1/)
+})
+
+test('in a lab of IPv6 Services the machines keep IPv4 for control', async () => {
+  interface Service {
+    readonly spec: { readonly clusterIPs: readonly string[]; readonly ipFamilies: readonly string[] }
+  }
+  const six = await Lab.up({ name: `${name}-6`, stack: 'ipv6', images: await labImages() })
+  try {
+    const kubernetes: Service = JSON.parse(await six.kubectl(['get', 'service', 'kubernetes', '-o', 'json']))
+    assert.deepEqual(kubernetes.spec.clusterIPs, ['fd00:172:21::1'])
+    const { address, address6 } = six.node('node1').identity
+    const internal = '{.status.addresses[?(@.type=="InternalIP")].address}'
+    assert.equal(await six.kubectl(['get', 'node', 'node1', '-o', `jsonpath=${internal}`]), `${address} ${address6}`)
+    // kube-proxy leads to the API server's IPv6 address, and the certificate names the Service's.
+    const trusting = ['env', `NODE_EXTRA_CA_CERTS=${six.names.pki}/ca.crt`, process.execPath, '-e', FETCH]
+    await until(
+      'the Service kubernetes leads to the API server',
+      20_000,
+      async () => (await six.node('node1').exec([...trusting, 'https://[fd00:172:21::1]/readyz'])).stdout.trim() === '200 ok',
+      250,
+    )
+    assert.match(await six.kubectl(['get', '--raw', '/api/v1/nodes/node1/proxy/healthz']), /ok/, 'the API server asks the kubelet')
+  } finally {
+    await six.down()
+  }
+  assert.deepEqual(tracesOf(six.names), clean)
+})
+
+test('a lab with IPv6 does not start in a vSwitch that has none', async () => {
+  const seed = { ...defaultSeed(), vSwitches: [{ id: 'vsw-4', zone: 'cn-hangzhou-a', cidr4: '10.0.0.0/24' }] }
+  await assert.rejects(Lab.up({ name: `${name}-4`, nodes: 0, stack: 'dual', seed, images: await labImages() }), /IPv6/i)
 })
 
 test('down removes a lab in use', async () => {
