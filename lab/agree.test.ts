@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { disagreements, type Witnesses } from './agree.ts'
+import { disagreements, idleOf, type Witnesses } from './agree.ts'
 
 const agreed: Witnesses = {
   node: 'node1',
@@ -29,4 +29,19 @@ test('each kind of disagreement names the node, the thing, and who has it', () =
   assert.deepEqual(said({ kernelMacs: ['m0'] }), ['node1: ENI m1 is in the cloud and not in the kernel'])
   assert.deepEqual(said({ held: [], routes: [], pods: [] }), ['node1: pod address 10.0.0.2 is in policy rules and not in NodeRuntime'])
   assert.deepEqual(said({ loose: ['cali1'] }), ['node1: device cali1 belongs to no pod'])
+})
+
+test('idle addresses are counted in pods that they would serve: pairs in dual stack', () => {
+  const cloud = new Map([
+    ['eni-1', ['10.0.0.1', '10.0.0.2', 'fd00::1', 'fd00::2']],
+    ['eni-2', ['10.0.0.3', '10.0.0.4', 'fd00::3']],
+  ])
+  const idle = (held: readonly string[]) => [
+    idleOf({ cloud, held }, 'ipv4'),
+    idleOf({ cloud, held }, 'dual'),
+    idleOf({ cloud, held }, 'ipv6'),
+  ]
+  assert.deepEqual(idle([]), [4, 3, 3])
+  assert.deepEqual(idle(['10.0.0.1', 'fd00::1']), [3, 2, 2])
+  assert.deepEqual(idle(['fd00::1', 'fd00::2']), [4, 1, 1])
 })

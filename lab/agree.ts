@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
+import { familyOf } from '../sim/fabric/address.ts'
+import { podsServed, type Stack } from '../src/ipam/pool.ts'
 import type { NodeCr } from '../src/kube/crd/node.ts'
 import type { NodeRuntime } from '../src/kube/crd/node-runtime.ts'
 import { askCloud, type CloudEni } from './cloud/enis.ts'
 import type { Lab } from './lab.ts'
-import { get, type Pod } from './pods.ts'
+import { get, ipsOf, type Pod } from './pods.ts'
 
-/** One node as its witnesses see it. Addresses are of secondary ENIs. */
+/** One node as its witnesses see it. Addresses are of secondary ENIs, of both families. */
 export interface Witnesses {
   readonly node: string
   /** ENI id → addresses, of ENIs attached to the node's instance. */
@@ -38,6 +40,13 @@ export function disagreements(w: Witnesses): string[] {
   ].map(text => `${w.node}: ${text}`)
 }
 
+/** How many pods the addresses that no pod holds would serve. Pure. */
+export function idleOf(w: Pick<Witnesses, 'cloud' | 'held'>, stack: Stack): number {
+  const count = (all: readonly string[], family: 4 | 6) => all.filter(ip => familyOf(ip) === family).length
+  const cloud = [...w.cloud.values()].flat()
+  return podsServed(stack, count(cloud, 4) - count(w.held, 4), count(cloud, 6) - count(w.held, 6))
+}
+
 function differences(what: string, nameA: string, a: readonly string[] = [], nameB: string, b: readonly string[] = []): string[] {
   const onlyA = a.filter(x => !b.includes(x)).map(x => `${what} ${x} is in ${nameA} and not in ${nameB}`)
   const onlyB = b.filter(x => !a.includes(x)).map(x => `${what} ${x} is in ${nameB} and not in ${nameA}`)
@@ -59,7 +68,7 @@ export async function witnesses(lab: Lab): Promise<readonly Witnesses[]> {
       return {
         node: name,
         cloud: addressesOf(attached.filter(eni => eni.type !== 'Primary')),
-        resources: new Map(nics.map(nic => [nic.id, Object.keys(nic.ipv4 ?? {}).sort()])),
+        resources: new Map(nics.map(nic => [nic.id, Object.keys({ ...nic.ipv4, ...nic.ipv6 }).sort()])),
         cloudMacs: attached.map(eni => eni.mac).sort(),
         pods: addressesOfPods(pods.filter(p => p.spec.nodeName === name)),
         held: heldIn(runtimes.find(r => r.metadata.name === name)),
@@ -93,12 +102,12 @@ export async function settled(lab: Lab, ms = 20_000): Promise<readonly Witnesses
 function addressesOfPods(pods: readonly Pod[]): string[] {
   return pods
     .filter(p => p.spec.hostNetwork !== true && p.status.phase !== 'Succeeded' && p.status.phase !== 'Failed')
-    .flatMap(p => p.status.podIP ?? [])
+    .flatMap(ipsOf)
     .sort()
 }
 
 function addressesOf(enis: readonly CloudEni[]): Map<string, readonly string[]> {
-  return new Map(enis.map(eni => [eni.id, eni.addresses.toSorted()]))
+  return new Map(enis.map(eni => [eni.id, [...eni.ipv4, ...eni.ipv6].sort()]))
 }
 
 /** Addresses of pods whose newest status is not `deleted`. */
@@ -108,7 +117,7 @@ function heldIn(runtime: NodeRuntime | undefined): string[] {
       const newest = Object.entries(pod.status).sort(([, a], [, b]) => (a.lastUpdateTime < b.lastUpdateTime ? 1 : -1))[0]
       return newest?.[0] !== 'deleted'
     })
-    .flatMap(pod => pod.ipv4 ?? [])
+    .flatMap(pod => [pod.ipv4 ?? [], pod.ipv6 ?? []].flat())
     .sort()
 }
 
@@ -129,11 +138,14 @@ interface Rule {
 
 async function kernelOf(lab: Lab, node: string): Promise<Pick<Witnesses, 'kernelMacs' | 'routes' | 'rules' | 'loose'>> {
   const ip = async <T>(...args: string[]): Promise<T[]> => {
-    const ran = await lab.node(node).exec(['ip', '-j', '-4', ...args])
+    const ran = await lab.node(node).exec(['ip', '-j', ...args])
     if (ran.code !== 0) throw new Error(`ip ${args.join(' ')} on ${node}: ${ran.stderr.trim()}`)
     return JSON.parse(ran.stdout || '[]')
   }
-  const [links, routes, rules] = await Promise.all([ip<Link>('link'), ip<Route>('route'), ip<Rule>('rule')])
+  const both = async <T>(what: string) => (await Promise.all([ip<T>('-4', what), ip<T>('-6', what)])).flat()
+  const [links, allRoutes, rules] = await Promise.all([ip<Link>('link'), both<Route>('route'), both<Rule>('rule')])
+  // The kernel gives each device a route to its link-local neighbours.
+  const routes = allRoutes.filter(r => r.dev.startsWith('cali') && !r.dst.startsWith('fe80:'))
   const toPods = rules.filter(r => r.priority === 512).flatMap(r => r.dst ?? [])
   const fromPods = rules.filter(r => r.priority === 2048).flatMap(r => r.src ?? [])
   return {
@@ -142,10 +154,7 @@ async function kernelOf(lab: Lab, node: string): Promise<Pick<Witnesses, 'kernel
       .map(l => l.address)
       .sort(),
     loose: links.map(l => l.ifname).filter(name => name.startsWith('cali') && !routes.some(r => r.dev === name)),
-    routes: routes
-      .filter(r => r.dev.startsWith('cali'))
-      .map(r => r.dst)
-      .sort(),
+    routes: routes.map(r => r.dst).sort(),
     // A pod has one rule of each kind: an address with only one of them is shown as a difference.
     rules: toPods
       .filter(a => fromPods.includes(a))

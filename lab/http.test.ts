@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { answers, expectClients } from './http.ts'
+import { answers, expectClients, hostPort } from './http.ts'
+
+test('an IPv6 target is written in brackets, and its answer is found again', () => {
+  assert.deepEqual([hostPort('10.0.0.1', 80), hostPort('fd00::1', 80), hostPort('fd00::1')], ['10.0.0.1:80', '[fd00::1]:80', '[fd00::1]'])
+  assert.deepEqual(answers('[fd00::1]:80|client=fd00::2 pod=web-1 \n'), [{ target: '[fd00::1]:80', client: 'fd00::2', server: 'web-1' }])
+})
 
 test('answers of the application, of an internet host, and silence', () => {
   assert.deepEqual(answers('10.0.0.1:8080|client=10.0.0.2 pod=web-1 \n203.0.113.254|203.0.113.1 \n10.0.0.3:9090|\n'), [

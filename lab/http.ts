@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { familyOf } from '../sim/fabric/address.ts'
 import { inside } from '../sim/fabric/fabric.ts'
 import { type Ran, run } from '../sim/fabric/run.ts'
 import type { Lab } from './lab.ts'
@@ -16,6 +17,12 @@ export interface Answer {
 
 /** One line per target: `target|body with blanks for line ends`. A refused or silent target has an empty body. (wget's own -T crashes Debian 12's static busybox.) */
 const script = `for t in "$@"; do printf '%s|' "$t"; busybox timeout 3 busybox wget -q -O - "http://$t/" 2>/dev/null | busybox tr '\\n' ' '; echo; done`
+
+/** A target: IPv6 stands in brackets. Without a port it is 80. */
+export function hostPort(ip: string, port?: number): string {
+  const host = familyOf(ip) === 6 ? `[${ip}]` : ip
+  return port === undefined ? host : `${host}:${port}`
+}
 
 /** Real HTTP from a pod, by kubectl exec: one process asks all targets in turn. */
 export async function fromPod(lab: Lab, pod: Pod, targets: readonly string[]): Promise<readonly Answer[]> {

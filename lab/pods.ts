@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { familyOf } from '../sim/fabric/address.ts'
 import type { Lab } from './lab.ts'
 
 /** What the lab reads of a pod. */
@@ -7,7 +8,8 @@ export interface Pod {
   readonly spec: { readonly nodeName?: string; readonly hostNetwork?: boolean; readonly containers: readonly { readonly image: string }[] }
   readonly status: {
     readonly phase: string
-    readonly podIP?: string
+    /** One of each family of the cluster, in the kubelet's order. */
+    readonly podIPs?: readonly { readonly ip: string }[]
     readonly conditions?: readonly { readonly type: string; readonly status: string }[]
     readonly containerStatuses?: readonly { readonly name: string; readonly restartCount: number; readonly imageID: string }[]
   }
@@ -22,6 +24,17 @@ export async function get<T>(lab: Lab, ...args: readonly string[]): Promise<T> {
 /** Pods of all namespaces with these labels. */
 export async function podsOf(lab: Lab, selector: string): Promise<readonly Pod[]> {
   return get<Pod[]>(lab, 'pods', '--all-namespaces', '-l', selector)
+}
+
+export function ipsOf(pod: Pod): readonly string[] {
+  return (pod.status.podIPs ?? []).map(p => p.ip)
+}
+
+/** The pod's address of a family; throws when it has none. */
+export function ipOf(pod: Pod, family: 4 | 6): string {
+  const ip = ipsOf(pod).find(ip => familyOf(ip) === family)
+  if (ip === undefined) throw new Error(`pod ${pod.metadata.name} has no IPv${family} address`)
+  return ip
 }
 
 export function isReady(pod: Pod): boolean {

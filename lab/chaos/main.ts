@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Lab } from '../lab.ts'
 import { collectAll } from '../logs.ts'
+import { stackFrom } from '../stack.ts'
 import { installTerway } from '../terway.ts'
 import { nodeVSwitches, seed as vpc } from '../vpc.ts'
 import { createDeployments, perform } from './act.ts'
@@ -13,7 +14,7 @@ import { checks, type Pool, settle, unrest } from './verdict.ts'
 
 /*
  * `make chaos`: pods come and go while every program that Terway depends on, and Terway itself, is killed at random moments.
- * SECONDS=120 SEED=<number> NODES=3 NAME=chaos KEEP=1 (leaves the lab). Exits with 1 when anything was found.
+ * SECONDS=120 SEED=<number> NODES=3 IP_STACK=ipv4 NAME=chaos KEEP=1 (leaves the lab). Exits with 1 when anything was found.
  */
 const number = (name: string, fallback: number) => {
   const value = Number(process.env[name] || fallback)
@@ -23,6 +24,7 @@ const number = (name: string, fallback: number) => {
 const seconds = number('SECONDS', 120)
 const seed = number('SEED', 1 + Math.floor(Math.random() * 999_999))
 const nodes = number('NODES', 3)
+const stack = stackFrom('IP_STACK', process.env.IP_STACK)
 const name = process.env.NAME || 'chaos'
 const pool: Pool = { min: 2, max: 5 }
 const sampleEvery = 3_000
@@ -107,9 +109,10 @@ async function run(lab: Lab): Promise<void> {
   say(`${acts.length} acts, ${acts.filter(s => s.act.kind === 'kill').length} of them kills; ${await samples} samples of who holds what`)
 }
 
-console.log(`SEED=${seed} SECONDS=${seconds} NODES=${nodes}: the same numbers give the same schedule again`)
+const numbers = `SEED=${seed} SECONDS=${seconds} NODES=${nodes} IP_STACK=${stack}`
+console.log(`${numbers}: the same numbers give the same schedule again`)
 await Lab.down(name)
-const options = { name, nodes, seed: vpc, instanceType: 'ecs.lab.medium', vSwitchIds: nodeVSwitches }
+const options = { name, nodes, stack, seed: vpc, instanceType: 'ecs.lab.medium', vSwitchIds: nodeVSwitches }
 const lab = await Lab.up(options)
 try {
   const eniConf = { max_pool_size: pool.max, min_pool_size: pool.min, ip_pool_sync_period: '5s' }
@@ -123,7 +126,7 @@ if (findings.length > 0) {
   const directory = join(tmpdir(), `terway-chaos-${seed}-${process.pid}`)
   await collectAll(lab, directory).catch((e: Error) => console.log(`not all logs could be collected: ${e.message}`))
   console.log(
-    `\n${findings.length} findings:\n${findings.map(f => `  ${f}`).join('\n')}\nlogs and state: ${directory}\nagain: make chaos SEED=${seed} SECONDS=${seconds} NODES=${nodes}`,
+    `\n${findings.length} findings:\n${findings.map(f => `  ${f}`).join('\n')}\nlogs and state: ${directory}\nagain: make chaos ${numbers}`,
   )
 } else console.log('\nnothing was found: every address, ENI, device, rule and route is accounted for')
 if (process.env.KEEP !== '1') await lab.down()

@@ -27,7 +27,7 @@ export async function holdings(lab: Lab): Promise<readonly Holding[]> {
 }
 
 const eachNamespace = `for ns in $(ls /run/netns 2>/dev/null); do
-  for a in $(ip -n "$ns" -4 -o addr show dev eth0 2>/dev/null | awk '{print $4}'); do echo "$ns $a"; done
+  for a in $(ip -n "$ns" -o addr show dev eth0 scope global 2>/dev/null | awk '{print $4}'); do echo "$ns $a"; done
 done`
 
 async function inKernel(node: LabNode): Promise<Holding[]> {
@@ -42,7 +42,9 @@ async function inKernel(node: LabNode): Promise<Holding[]> {
 }
 
 function inLedger(lab: Lab, node: string): Holding[] {
-  return (leasesOf(lab, node) ?? []).flatMap(({ attachment, containerId: holder }): Holding[] =>
-    attachment.v4 === undefined ? [] : [{ witness: 'ledger', node, holder, address: attachment.v4.address }],
+  return (leasesOf(lab, node) ?? []).flatMap(({ attachment, containerId: holder }) =>
+    [attachment.v4, attachment.v6].flatMap((ip): Holding[] =>
+      ip === undefined ? [] : [{ witness: 'ledger', node, holder, address: ip.address }],
+    ),
   )
 }

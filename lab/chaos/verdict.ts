@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
-import { disagreements, unaccounted, type Witnesses, witnesses } from '../agree.ts'
-import { expectClients, fromPod } from '../http.ts'
+import type { Stack } from '../../src/ipam/pool.ts'
+import { disagreements, idleOf, unaccounted, type Witnesses, witnesses } from '../agree.ts'
+import { expectClients, fromPod, hostPort } from '../http.ts'
 import type { Lab } from '../lab.ts'
-import { get, isReady, type Pod, podsOf } from '../pods.ts'
+import { get, ipOf, isReady, type Pod, podsOf } from '../pods.ts'
+import { familiesOf } from '../stack.ts'
 import { appPort } from './act.ts'
 import { heldTwice, holdings } from './sample.ts'
 
@@ -44,8 +46,8 @@ export function checks(pool: Pool): readonly Check[] {
     { name: 'cloud, resources, kernel and API server agree; no device, rule or route is left over', find: differences },
     { name: 'every ENI of the cloud is accounted for, and no cloud call is open', find: unaccounted },
     {
-      name: `idle addresses of each node are within ${pool.min} and ${pool.max}`,
-      find: async lab => outOfPool(await witnesses(lab), pool),
+      name: `idle addresses of each node serve ${pool.min} to ${pool.max} pods`,
+      find: async lab => outOfPool(await witnesses(lab), lab.state.stack, pool),
     },
     { name: 'every surviving pod answers a pod of each node, and sees its address', find: unreachable },
   ]
@@ -56,21 +58,22 @@ async function differences(lab: Lab): Promise<readonly string[]> {
 }
 
 /** Pure. */
-export function outOfPool(all: readonly Witnesses[], { min, max }: Pool): readonly string[] {
+export function outOfPool(all: readonly Witnesses[], stack: Stack, { min, max }: Pool): readonly string[] {
   return all.flatMap(w => {
-    const idle = [...w.cloud.values()].flat().length - w.held.length
-    return idle < min || idle > max ? `${w.node} has ${idle} idle addresses` : []
+    const idle = idleOf(w, stack)
+    return idle < min || idle > max ? `the idle addresses of ${w.node} serve ${idle} pods` : []
   })
 }
 
 async function unreachable(lab: Lab): Promise<readonly string[]> {
   const pods = await podsOf(lab, 'chaos')
   const sources = lab.state.nodes.flatMap(n => pods.find(p => p.spec.nodeName === n.name) ?? [])
-  const targets = pods.map(p => `${p.status.podIP}:${appPort}`)
+  const asked = familiesOf(lab.state.stack).flatMap(family => sources.map(source => ({ family, source })))
   const found = await Promise.all(
-    sources.map(async source => {
+    asked.map(async ({ family, source }) => {
       try {
-        expectClients(await fromPod(lab, source, targets), () => source.status.podIP ?? '')
+        const targets = pods.map(p => hostPort(ipOf(p, family), appPort))
+        expectClients(await fromPod(lab, source, targets), () => ipOf(source, family))
         return []
       } catch (e) {
         return [`from ${source.metadata.name} on ${source.spec.nodeName}: ${e instanceof Error ? e.message : e}`]

@@ -14,7 +14,8 @@ export interface CloudEni {
   readonly status: string
   readonly vSwitchId: string
   readonly instanceId: string
-  readonly addresses: readonly string[]
+  readonly ipv4: readonly string[]
+  readonly ipv6: readonly string[]
   readonly tags: Readonly<Record<string, string>>
 }
 

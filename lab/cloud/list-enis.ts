@@ -38,7 +38,8 @@ do {
       status: e.status ?? '',
       vSwitchId: e.vSwitchId ?? '',
       instanceId: e.instanceId ?? '',
-      addresses: (e.privateIpSets?.privateIpSet ?? []).map(p => p.privateIpAddress ?? ''),
+      ipv4: (e.privateIpSets?.privateIpSet ?? []).map(p => p.privateIpAddress ?? ''),
+      ipv6: (e.ipv6Sets?.ipv6Set ?? []).map(p => p.ipv6Address ?? ''),
       tags: Object.fromEntries((e.tags?.tag ?? []).map(t => [t.tagKey ?? '', t.tagValue ?? ''])),
     })
   }

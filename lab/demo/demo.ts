@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Stack } from '../../src/ipam/pool.ts'
 import type { Lab } from '../lab.ts'
 import type { Report } from './report.ts'
 
@@ -6,6 +7,7 @@ export interface Options {
   readonly name: string
   readonly nodes: number
   readonly pods: number
+  readonly stack: Stack
   /** Leave the cluster running, whatever happened. */
   readonly keep: boolean
 }
@@ -21,7 +23,7 @@ export const settings = {
   /** Served by the application too, but no rule of the pods' security group lets the VPC in. */
   closedPort: 9090,
   hostPort: 18080,
-  internet: '203.0.113.254',
+  internet: { 4: '203.0.113.254', 6: '2001:db8:113::254' },
   snat: '203.0.113.1',
 } as const
 

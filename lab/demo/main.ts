@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BuiltImage } from '../../deploy/image/build.ts'
 import type { Lab } from '../lab.ts'
+import { stackFrom } from '../stack.ts'
 import type { Demo, Options } from './demo.ts'
 import { Report } from './report.ts'
 import { prepare } from './step-1-prepare.ts'
@@ -12,7 +13,7 @@ import { shrink } from './step-6-shrink.ts'
 import { agree } from './step-7-agree.ts'
 
 /*
- * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 NAME=demo. KEEP=1 (the default) leaves the
+ * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=ipv4 NAME=demo. KEEP=1 (the default) leaves the
  * cluster running; KEEP=0 removes it. Exits with 1 when any check failed.
  */
 const number = (name: string, fallback: number, least: number) => {
@@ -25,6 +26,7 @@ const options: Options = {
   name: process.env.NAME || 'demo',
   nodes,
   pods: number('PODS', 40, 2 * nodes),
+  stack: stackFrom('IP_STACK', process.env.IP_STACK),
   keep: process.env.KEEP !== '0',
 }
 const report = new Report()

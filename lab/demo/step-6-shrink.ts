@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { NodeCr } from '../../src/kube/crd/node.ts'
+import { podsServed } from '../../src/ipam/pool.ts'
+import type { NicIp, NodeCr } from '../../src/kube/crd/node.ts'
 import { askCloud, type CloudEni } from '../cloud/enis.ts'
 import { get, podsOf } from '../pods.ts'
 import { until } from '../process.ts'
@@ -9,6 +10,7 @@ import { seconds } from './report.ts'
 interface NodePool {
   readonly node: string
   readonly enis: number
+  /** In dual stack a pod takes one of each family, and a pair counts as one. */
   readonly addresses: number
   readonly bound: number
 }
@@ -52,13 +54,17 @@ export async function shrink({ lab, options, report }: Demo): Promise<void> {
     return report.say(`one ENI per node was enough for ${options.pods} pods, so none is left over`)
   }
   await report.check('ENIs that are not needed are detached and deleted in the cloud', async () => {
-    const wanted = before.filter(eni => eni.addresses.length > settings.maxPoolSize)
+    const wanted = before.filter(eni => served(eni.ipv4.length, eni.ipv6.length) > settings.maxPoolSize)
     const left = await until('a whole ENI went', 30_000, async () => {
       const now = await secondary()
       return now.length < before.length && now.every(eni => eni.status === 'InUse') && now
     })
     return `${before.length} before (${wanted.length} with more than ${settings.maxPoolSize} addresses), ${left.length} after`
   })
+
+  function served(ipv4: number, ipv6: number): number {
+    return podsServed(options.stack, ipv4, ipv6)
+  }
 
   async function secondary(): Promise<CloudEni[]> {
     return (await askCloud(lab)).filter(eni => eni.type === 'Secondary')
@@ -70,8 +76,13 @@ export async function shrink({ lab, options, report }: Demo): Promise<void> {
     return lab.state.nodes.map(({ name, identity }) => {
       const mine = enis.filter(eni => eni.instanceId === identity.instanceId)
       const nics = Object.values(nodes.find(n => n.metadata.name === name)?.status?.networkInterfaces ?? {})
-      const bound = nics.flatMap(nic => Object.values(nic.ipv4 ?? {})).filter(ip => ip.podID !== undefined && ip.podID !== '').length
-      return { node: name, enis: mine.length, addresses: mine.flatMap(eni => eni.addresses).length, bound }
+      const of = (family: 'ipv4' | 'ipv6') => nics.flatMap(nic => Object.values(nic[family] ?? {})).filter(isBound).length
+      const addresses = served(mine.flatMap(eni => eni.ipv4).length, mine.flatMap(eni => eni.ipv6).length)
+      return { node: name, enis: mine.length, addresses, bound: Math.max(of('ipv4'), of('ipv6')) }
     })
   }
+}
+
+function isBound(ip: NicIp): boolean {
+  return ip.podID !== undefined && ip.podID !== ''
 }

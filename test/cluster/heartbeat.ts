@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import type { Lab } from '../../lab/lab.ts'
-import { get, type Pod } from '../../lab/pods.ts'
+import { get, ipOf, type Pod } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
-import { ipOf, startPod } from './terway-pods.ts'
+import { startPod } from './terway-pods.ts'
 
 const port = '7000'
 
@@ -25,14 +25,15 @@ export class Heartbeat {
     this.client = client
   }
 
-  static async start(lab: Lab, serverNode: string, clientNode: string): Promise<Heartbeat> {
-    const server = await startPod(lab, 'beat-server', {
+  static async start(lab: Lab, serverNode: string, clientNode: string, family: 4 | 6 = 4): Promise<Heartbeat> {
+    const name = family === 4 ? 'beat' : 'beat6'
+    const server = await startPod(lab, `${name}-server`, {
       node: serverNode,
       command: ['/bin/heartbeat', 'serve', port],
       restartPolicy: 'Never',
     })
-    const command = ['/bin/heartbeat', 'ask', ipOf(server), port]
-    const client = await startPod(lab, 'beat-client', { node: clientNode, command, restartPolicy: 'Never' })
+    const command = ['/bin/heartbeat', 'ask', ipOf(server, family), port]
+    const client = await startPod(lab, `${name}-client`, { node: clientNode, command, restartPolicy: 'Never' })
     const beat = new Heartbeat(lab, server, client)
     await beat.goesOn()
     return beat
@@ -56,8 +57,9 @@ export class Heartbeat {
       'the heartbeat goes on',
       ms,
       async () => {
-        const client = await get<Pod>(this.#lab, 'pod', this.client.metadata.name)
-        assert.equal(client.status.phase, 'Running', `the heartbeat ended: ${await this.#lab.kubectl(['logs', '--tail=3', 'beat-client'])}`)
+        const { name } = this.client.metadata
+        const client = await get<Pod>(this.#lab, 'pod', name)
+        assert.equal(client.status.phase, 'Running', `the heartbeat ended: ${await this.#lab.kubectl(['logs', '--tail=3', name])}`)
         const seconds = await this.#seconds()
         return seconds.length >= mark + 2 && (seconds.at(-1)?.beats ?? 0) > before
       },

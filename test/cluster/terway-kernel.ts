@@ -12,11 +12,17 @@ export async function lines(node: LabNode, ...argv: readonly string[]): Promise<
     .filter(line => line !== '')
 }
 
-/** What the node's kernel has of Terway's, sorted: host ends of pods with their numbers, policy rules, routes of pods and of ENIs. */
+/** What the node's kernel has of Terway's, in both families, sorted: host ends of pods with their numbers, policy rules, routes of pods and of ENIs. */
 export async function terwayState(node: LabNode): Promise<readonly string[]> {
   const links = (await lines(node, 'ip', '-o', 'link')).flatMap(l => /^\d+: cali[0-9a-f]+@\S+/.exec(l)?.[0] ?? [])
-  const rules = (await lines(node, 'ip', 'rule')).filter(l => /^(512|2048):/.test(l))
-  const routes = (await lines(node, 'ip', 'route', 'show', 'table', 'all')).filter(l => / dev cali/.test(l) || / table 10\d\d/.test(l))
+  const both = async (...argv: readonly string[]) => [
+    ...(await lines(node, 'ip', '-4', ...argv)),
+    ...(await lines(node, 'ip', '-6', ...argv)),
+  ]
+  const rules = (await both('rule')).filter(l => /^(512|2048):/.test(l))
+  // Of link-local and multicast addresses the kernel itself keeps routes.
+  const all = (await both('route', 'show', 'table', 'all')).filter(l => !/\b(fe80|ff00):\S* dev cali/.test(l))
+  const routes = all.filter(l => / dev cali/.test(l) || / table 10\d\d/.test(l))
   return [...links, ...rules, ...routes].sort()
 }
 

@@ -2,11 +2,12 @@
 import { readlinkSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { labApp } from '../../deploy/image/list.ts'
-import { expectClients, fromControl } from '../../lab/http.ts'
+import { expectClients, fromControl, hostPort } from '../../lab/http.ts'
 import type { Lab } from '../../lab/lab.ts'
 import { leasesOf } from '../../lab/ledger.ts'
-import { get, isReady, type Pod } from '../../lab/pods.ts'
+import { get, ipsOf, isReady, type Pod } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
+import { familyOf } from '../../sim/fabric/address.ts'
 import type { Lease } from '../../src/ipam/ledger.ts'
 
 export const appPort = 8080
@@ -60,20 +61,24 @@ export async function deletePods(lab: Lab, ...names: readonly string[]): Promise
   await lab.kubectl(['delete', 'pod', ...names, '--timeout=90s'])
 }
 
+/** The address that the API server names first. */
 export function ipOf(pod: Pod): string {
-  if (pod.status.podIP === undefined) throw new Error(`pod ${pod.metadata.name} has no address`)
-  return pod.status.podIP
+  const [ip] = ipsOf(pod)
+  if (ip === undefined) throw new Error(`pod ${pod.metadata.name} has no address`)
+  return ip
 }
 
-/** HTTP from the control plane's machine: the pod answers, and sees that machine's own address. */
+/** HTTP from the control plane's machine: the pod answers, and sees that machine's own address of the same family. */
 export async function reached(lab: Lab, address: string, port = appPort): Promise<void> {
+  const target = hostPort(address, port)
+  const { control } = lab.state
   await until(
-    `${address}:${port} answers`,
+    `${target} answers`,
     30_000,
     async () => {
-      const answers = await fromControl(lab, [`${address}:${port}`])
+      const answers = await fromControl(lab, [target])
       if (answers[0]?.client === undefined) return false
-      return expectClients(answers, () => lab.state.control.address)
+      return expectClients(answers, () => (familyOf(address) === 4 ? control.address : (control.address6 ?? '')))
     },
     500,
   )

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import { disagreements, settled, unaccounted } from '../../lab/agree.ts'
+import { processesOf } from '../../lab/chaos/act.ts'
 import { askCloud } from '../../lab/cloud/enis.ts'
 import { Lab } from '../../lab/lab.ts'
 import { leasesOf } from '../../lab/ledger.ts'
@@ -69,7 +70,7 @@ async function restartDaemons(): Promise<void> {
 test("a pod has an address of one of its node's ENIs, and is reached from the VPC", async () => {
   for (const { name: node, identity } of lab.state.nodes) {
     const address = ipOf(await startPod(lab, `on-${node}`, { node }))
-    const eni = (await askCloud(lab)).find(e => e.addresses.includes(address))
+    const eni = (await askCloud(lab)).find(e => e.ipv4.includes(address))
     assert.deepEqual([eni?.instanceId, eni?.type, eni?.status], [identity.instanceId, 'Secondary', 'InUse'])
     await reached(lab, address)
   }
@@ -111,6 +112,39 @@ test('without a controller, pods start from idle addresses', async () => {
   await deletePods(lab, 'alone')
   await lab.kubectl([...system, 'scale', 'deployment', 'terway-controlplane', '--replicas=1'])
   await readyPods(lab, 'app=terway-controlplane', 1)
+})
+
+test('two controllers survive the death of the one that leads: the other makes the ENI that new pods need', async t => {
+  const controllers = async (n: number) => {
+    await lab.kubectl([...system, 'scale', 'deployment', 'terway-controlplane', `--replicas=${n}`])
+    await until(`${n} controllers`, 60_000, async () => (await podsOf(lab, 'app=terway-controlplane')).length === n, 250)
+    await readyPods(lab, 'app=terway-controlplane', n)
+  }
+  const holder = async () => {
+    const { spec } = await get<{ readonly spec: { readonly holderIdentity?: string } }>(lab, ...system, 'lease', 'terway-controlplane')
+    return lab.nodes().find(({ name: node }) => spec.holderIdentity?.startsWith(`terway-ts_${node}_`))?.name
+  }
+  const { instanceId } = lab.node('node2').identity
+  const enis = async () => (await askCloud(lab)).filter(e => e.instanceId === instanceId && e.type === 'Secondary').map(e => e.id)
+  await controllers(2)
+  const leader = (await until('a leader', 60_000, holder)) ?? assert.fail('no leader')
+  const [pid = assert.fail(`no terway-controlplane on ${leader}`)] = processesOf(lab, '/usr/bin/terway-controlplane', leader)
+  process.kill(pid, 'SIGKILL')
+  const killed = performance.now()
+  const before = await enis()
+  // An ENI of this instance type has ten addresses.
+  const names = Array.from({ length: before.length * 10 + 1 - (leasesOf(lab, 'node2') ?? []).length }, (_, i) => `more-${i}`)
+  await Promise.all(names.map(pod => startPod(lab, pod, { node: 'node2' })))
+  t.diagnostic(`${names.length} pods ready ${Math.round(performance.now() - killed)} ms after the leader's death`)
+  assert.ok(
+    (await enis()).some(id => !before.includes(id)),
+    'a new ENI serves them',
+  )
+  const successor = await holder()
+  assert.ok(successor !== undefined && successor !== leader, `${leader} led, ${successor} does now`)
+  await deletePods(lab, ...names)
+  await controllers(1)
+  await agreed()
 })
 
 test('a node that reboots makes the networks of its pods anew, and nothing of before is left', async () => {
