@@ -5,7 +5,7 @@ import { until } from '../process.ts'
 import { type Demo, settings } from './demo.ts'
 import { seconds } from './report.ts'
 
-/** A Deployment spread over the nodes, a Service before it, and a pod on its node's own network. */
+/** A Deployment spread over the nodes and probed there, a Service before it, and a pod on its node's own network. */
 export async function startApplication({ lab, report, options }: Demo): Promise<void> {
   const begun = performance.now()
   await lab.kubectl(
@@ -39,6 +39,13 @@ const container = (name: string, port: number) => ({
   env: [{ name: 'PORT', value: String(port) }],
 })
 
+/**
+ * Asked by the kubelet from the node's own network: a pod is Ready once it has answered. A readiness probe would go on while a pod
+ * ends, and its failure then say nothing.
+ */
+const probe = { httpGet: { path: '/', port: settings.appPort }, timeoutSeconds: 5, failureThreshold: 30 }
+const probes = { startupProbe: { ...probe, periodSeconds: 1 }, livenessProbe: { ...probe, periodSeconds: 5 } }
+
 function deployment(replicas: number): object {
   return {
     apiVersion: 'apps/v1',
@@ -59,7 +66,7 @@ function deployment(replicas: number): object {
               labelSelector: { matchLabels: { app: 'web' } },
             },
           ],
-          containers: [container('open', settings.appPort), container('closed', settings.closedPort)],
+          containers: [{ ...container('open', settings.appPort), ...probes }, container('closed', settings.closedPort)],
         },
       },
     },
@@ -70,7 +77,7 @@ const service = {
   apiVersion: 'v1',
   kind: 'Service',
   metadata: { name: 'web', namespace: 'default' },
-  spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: settings.appPort }] },
+  spec: { ipFamilyPolicy: 'PreferDualStack', selector: { app: 'web' }, ports: [{ port: 80, targetPort: settings.appPort }] },
 }
 
 const onHost = {

@@ -22,6 +22,16 @@ test('only warnings that the scenario does not announce are trouble', () => {
   )
 })
 
+test("an application's pod that does not listen yet is announced; one that is probed in vain otherwise is not", () => {
+  const unhealthy = (message: string) => unannounced([{ type: 'Warning', reason: 'Unhealthy', message, involvedObject: about }]).length
+  for (const to of ['10.10.1.4:8080', '[fd00:10:10:1::4]:8080']) {
+    const get = `probe failed: Get "http://${to}/":`
+    assert.equal(unhealthy(`Startup ${get} dial tcp ${to}: connect: connection refused`), 0)
+    assert.equal(unhealthy(`Liveness ${get} dial tcp ${to}: connect: connection refused`), 1)
+    assert.equal(unhealthy(`Startup ${get} context deadline exceeded`), 1)
+  }
+})
+
 test('error lines are those of level error and fatal, and text that is not JSON', () => {
   const log = '{"level":"info","msg":"a"}\n{"level":"error","msg":"b"}\n\nTypeError: x is not a function\n{"level":"warn"}\n'
   assert.deepEqual(errorLines(log), ['{"level":"error","msg":"b"}', 'TypeError: x is not a function'])

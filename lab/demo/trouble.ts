@@ -22,7 +22,12 @@ const announced: readonly { readonly reason: string; readonly message: RegExp; r
   {
     reason: 'Unhealthy',
     message: /probe failed: .*(:9129\/healthz|:8080\/readyz|statuscode: 503)/,
-    why: "Terway's own pods before they are ready: the application has no probes",
+    why: "Terway's own pods before they are ready",
+  },
+  {
+    reason: 'Unhealthy',
+    message: /^Startup probe failed: Get "http:\/\/\S+:8080\/": dial tcp \S+: connect: connection refused$/,
+    why: 'a kubelet asks a pod of the application that does not listen yet',
   },
   { reason: 'NetworkNotReady', message: /cni plugin not initialized/, why: 'a kubelet before the CNI plugin is there' },
 ]
