@@ -26,6 +26,10 @@ const lines: readonly [KernelOp, string][] = [
     'ip -6 route replace default via fd00::1 dev eth0.5 table 1007 onlink',
   ],
   [
+    { op: 'route-append', ...host, table: 254, dst: parseCidr('fd00::1/128'), scope: 'link' },
+    'ip -6 route append fd00::1/128 dev eth0.5 scope link',
+  ],
+  [
     { op: 'route-del', ...host, table: 254, dst: parseCidr('10.0.0.1/32'), scope: 'link' },
     'ip route del 10.0.0.1/32 dev eth0.5 scope link',
   ],

@@ -39,9 +39,12 @@ export interface AddrOp extends At {
   readonly prefix: number
   readonly nodad?: boolean
 }
-/** A unicast route. `dst` 0.0.0.0/0 or ::/0 is the default route. `onlink`: the gateway is reachable although no route says so. */
+/**
+ * A unicast route. `dst` 0.0.0.0/0 or ::/0 is the default route. `onlink`: the gateway is reachable although no route says so.
+ * Appended, it stands beside other routes of the prefix; replacing takes the place of one of them, whatever its device.
+ */
 export interface RouteOp extends At {
-  readonly op: 'route-replace' | 'route-del'
+  readonly op: 'route-replace' | 'route-append' | 'route-del'
   readonly table: number
   readonly dst: Cidr
   readonly dev: IfName
@@ -106,6 +109,7 @@ function command(op: KernelOp): string {
       return words(`ip addr ${add ? 'add' : 'del'}`, `${op.address}/${op.prefix}`, `dev ${op.dev}`, add && op.nodad ? 'nodad' : '')
     }
     case 'route-replace':
+    case 'route-append':
     case 'route-del':
       return route(op)
     case 'rule-add':
@@ -128,7 +132,7 @@ function command(op: KernelOp): string {
 function route(op: RouteOp): string {
   const dst = prefixLength(op.dst) === 0 ? 'default' : op.dst
   return words(
-    `${familyOf(baseOf(op.dst)) === 6 ? 'ip -6' : 'ip'} route ${op.op === 'route-replace' ? 'replace' : 'del'} ${dst}`,
+    `${familyOf(baseOf(op.dst)) === 6 ? 'ip -6' : 'ip'} route ${op.op.replace('route-', '')} ${dst}`,
     pair('via', op.via),
     `dev ${op.dev}`,
     op.table === mainTable ? '' : `table ${op.table}`,

@@ -30,6 +30,7 @@ export const flag = {
   replace: 0x100,
   exclusive: 0x200,
   create: 0x400,
+  append: 0x800,
 } as const
 
 /** rtnetlink's message types (linux/rtnetlink.h). */

@@ -31,8 +31,17 @@ function rtmsg(family: Family, dstLength: number, table: number, protocol: numbe
 
 /** `ip route replace $dst [via $gw] dev $index table $table [scope link] [onlink]`, with protocol boot as iproute2 does. */
 export function replaceRoute(conn: NetlinkConn, r: Route): void {
-  const body = rtmsg(familyOfCidr(r.dst), prefixLength(r.dst), r.table, protocolBoot, scope[r.scope], unicast, r.onlink ? flagOnlink : 0)
-  conn.request(rtm.newRoute, flag.create | flag.replace, target(body, r))
+  conn.request(rtm.newRoute, flag.create | flag.replace, route(r))
+}
+
+/** `ip route append …`: behind those of the same prefix. Throws EEXIST when it is there. */
+export function appendRoute(conn: NetlinkConn, r: Route): void {
+  conn.request(rtm.newRoute, flag.create | flag.append, route(r))
+}
+
+function route(r: Route): Body {
+  const flags = r.onlink ? flagOnlink : 0
+  return target(rtmsg(familyOfCidr(r.dst), prefixLength(r.dst), r.table, protocolBoot, scope[r.scope], unicast, flags), r)
 }
 
 /** `ip route del …`. Throws ESRCH when it is not there. */

@@ -6,7 +6,7 @@ import { NetlinkError } from '#kernel/netlink/conn.ts'
 import { addVeth, deleteLink, setLink } from '#kernel/netlink/link.ts'
 import { replaceNeigh } from '#kernel/netlink/neigh.ts'
 import { replaceTbf } from '#kernel/netlink/qdisc.ts'
-import { deleteRoute, replaceRoute } from '#kernel/netlink/route.ts'
+import { appendRoute, deleteRoute, replaceRoute } from '#kernel/netlink/route.ts'
 import { addRule, deleteRule } from '#kernel/netlink/rule.ts'
 import { errnoOf } from '#kernel/netns.ts'
 import type { KernelOp } from '#kernel/op.ts'
@@ -18,6 +18,7 @@ const already: Partial<Record<KernelOp['op'], readonly string[]>> = {
   'link-del': ['ENODEV'],
   'addr-add': ['EEXIST'],
   'addr-del': ['EADDRNOTAVAIL', 'ENODEV'],
+  'route-append': ['EEXIST'],
   'route-del': ['ESRCH', 'ENODEV'],
   'rule-add': ['EEXIST'],
   'rule-del': ['ENOENT'],
@@ -58,6 +59,9 @@ function change(op: KernelOp, at: Namespace, namespaces: Namespaces): void {
       break
     case 'route-replace':
       replaceRoute(conn, { ...op, ifIndex: indexOf(at, op.dev) })
+      break
+    case 'route-append':
+      appendRoute(conn, { ...op, ifIndex: indexOf(at, op.dev) })
       break
     case 'route-del':
       deleteRoute(conn, { ...op, ifIndex: indexOf(at, op.dev) })
