@@ -37,6 +37,8 @@ export interface SysctlWant {
   readonly ns: Netns
   readonly key: string
   readonly value: string
+  /** Changed only from one of these values; any other stays. */
+  readonly instead?: readonly string[]
 }
 export interface RouteWant extends Dev {
   readonly table: number
@@ -44,6 +46,8 @@ export interface RouteWant extends Dev {
   readonly via?: Ip
   readonly scope: 'global' | 'link'
   readonly onlink?: boolean
+  /** Other devices have a route for the same prefix, which stays. */
+  readonly beside?: boolean
 }
 export interface RuleWant {
   readonly priority: number

@@ -21,8 +21,7 @@ const facts: EniFacts = {
   index: 7,
   mac: parseMac('00:16:3e:00:00:01'),
   hostIps: [parseIpv4('192.0.2.10'), parseIpv6('2001:db8:1::10')],
-  nodeDevs: [eth0],
-  primary: false,
+  uplink: eth0,
 }
 const v4 = { address: parseIpv4('10.0.1.5'), subnet: parseCidr('10.0.1.0/24'), gateway: parseIpv4('10.0.1.253') }
 const v6 = { address: parseIpv6('fd00:1::5'), subnet: parseCidr('fd00:1::/64'), gateway: parseIpv6('fd00:1::fd') }
@@ -127,15 +126,16 @@ test('IPv4: a /32 behind a gateway that nobody owns, two rules, and the table of
 test('IPv6: the same with fe80::1, usable at once on both ends', () => {
   assert.deepEqual(fromNothing(pod6), [
     `ip link add cali0 address ${macs.hostMac} mtu 1500 type veth peer name eth0 address ${macs.podMac} mtu 1500 netns /run/netns/pod5`,
-    'sysctl -w net.ipv6.conf.all.disable_ipv6=0',
-    'sysctl -w net.ipv6.conf.all.forwarding=1',
-    'sysctl -w net.ipv6.conf.default.disable_ipv6=0',
-    'sysctl -w net.ipv6.conf.default.forwarding=1',
-    'sysctl -w net.ipv6.conf.eth1.disable_ipv6=0',
-    'sysctl -w net.ipv6.conf.eth1.forwarding=1',
     'sysctl -w net.ipv6.conf.eth1.accept_ra=0',
-    'sysctl -w net.ipv6.conf.cali0.disable_ipv6=0',
+    'sysctl -w net.ipv6.conf.eth1.accept_dad=0',
+    'sysctl -w net.ipv6.conf.all.forwarding=1',
+    'sysctl -w net.ipv6.conf.all.disable_ipv6=0',
+    'sysctl -w net.ipv6.conf.default.forwarding=1',
+    'sysctl -w net.ipv6.conf.default.disable_ipv6=0',
+    'sysctl -w net.ipv6.conf.eth1.forwarding=1',
+    'sysctl -w net.ipv6.conf.eth1.disable_ipv6=0',
     'sysctl -w net.ipv6.conf.cali0.forwarding=1',
+    'sysctl -w net.ipv6.conf.cali0.disable_ipv6=0',
     'sysctl -w net.ipv6.conf.cali0.accept_ra=0',
     'sysctl -w net.ipv6.conf.cali0.accept_dad=0',
     'pod# sysctl -w net.ipv6.conf.all.disable_ipv6=0',
@@ -150,7 +150,7 @@ test('IPv6: the same with fe80::1, usable at once on both ends', () => {
     'ip link set cali0 up alias c5',
     'pod# ip link set eth0 up',
     `pod# ip -6 neigh replace fe80::1 lladdr ${macs.hostMac} dev eth0 nud permanent`,
-    'ip -6 route replace fd00:1::fd/128 dev eth1 scope link',
+    'ip -6 route append fd00:1::fd/128 dev eth1 scope link',
     'ip -6 route replace default via fd00:1::fd dev eth1 table 1007 onlink',
     'ip -6 route replace fd00:1::5/128 dev cali0 scope link',
     'pod# ip -6 route replace default via fe80::1 dev eth0 onlink',
@@ -277,20 +277,48 @@ test('a pod interface that is not ours is refused, not replaced', () => {
 })
 
 test('an ENI: MTU and both families; the node keeps addresses and MTU of its own interface', () => {
-  const host = state('host', { links: [{ ...eniLink, mtu: 1400, up: false }] })
+  const host = state('host', { links: [{ ...eniLink, mtu: 1400, up: false }], addrs: [globalAddr(7, parseIpv6('fd00:1::7'), 64)] })
   const lines = (f: EniFacts) => diff(planEni(base.eni, f, 1500), { host }).map(formatOp)
   assert.deepEqual(lines(facts), [
     'ip addr add 192.0.2.10/32 dev eth1',
     'ip addr add 2001:db8:1::10/128 dev eth1 nodad',
+    'ip addr del fd00:1::7/64 dev eth1',
     'ip link set eth1 up mtu 1500',
     'ip route replace default via 10.0.1.253 dev eth1 table 1007 onlink',
-    'ip -6 route replace fd00:1::fd/128 dev eth1 scope link',
+    'ip -6 route append fd00:1::fd/128 dev eth1 scope link',
     'ip -6 route replace default via fd00:1::fd dev eth1 table 1007 onlink',
   ])
-  assert.deepEqual(
-    lines({ ...facts, primary: true }).filter(line => /^ip (addr|link)/.test(line)),
-    ['ip link set eth1 up'],
-  )
+  const changed = (f: EniFacts) => lines(f).filter(line => /^ip (addr|link)/.test(line))
+  assert.deepEqual(changed({ ...facts, uplink: eth1 }), ['ip link set eth1 up'])
+  const { uplink: _, ...lost } = facts
+  assert.deepEqual(changed({ ...lost, hostIps: [] }), ['ip link set eth1 up mtu 1500'], 'perhaps its own interface')
+})
+
+test('routes of one gateway over several ENIs stand beside each other', () => {
+  const gateway = hostCidr(v6.gateway)
+  const way = (...routes: NsState['routes']) =>
+    diff(planEni(base.eni, facts, 1500), { host: state('host', { links: [eniLink], routes }) })
+      .map(formatOp)
+      .filter(line => line.includes(gateway))
+  assert.deepEqual(way(route(8, gateway), route(7, gateway)), [])
+  assert.deepEqual(way(route(8, gateway), route(7, gateway, 1007)), ['ip -6 route append fd00:1::fd/128 dev eth1 scope link'])
+})
+
+test('router advertisements: the uplink goes on taking them, if it did, before the node forwards; an ENI takes none', () => {
+  const lines = (uplink: IfName, acceptRa: string) => {
+    const sysctls = {
+      'net/ipv6/conf/all/forwarding': '0',
+      [`net/ipv6/conf/${uplink}/accept_ra`]: acceptRa,
+      'net/ipv6/conf/eth1/accept_dad': '1',
+    }
+    const ops = diff(planEni(base.eni, { ...facts, uplink }, 1500), { host: state('host', { links: [eniLink], sysctls }) })
+    return ops.map(formatOp).filter(line => line.startsWith('sysctl'))
+  }
+  const [keep, off, on] = ['eth0.accept_ra=2', 'eth1.accept_dad=0', 'all.forwarding=1'].map(line => `sysctl -w net.ipv6.conf.${line}`)
+  assert.deepEqual(lines(eth0, '1'), [keep, off, on])
+  for (const other of ['0', '2']) assert.deepEqual(lines(eth0, other), [off, on])
+  assert.deepEqual(lines(eth1, '1'), ['sysctl -w net.ipv6.conf.eth1.accept_ra=2', on], 'its own interface that is an ENI')
+  assert.deepEqual(lines(eth1, '0'), [on])
 })
 
 test('a withdrawal takes the rules and routes of the pod, and no rule of another shape', () => {

@@ -74,12 +74,12 @@ function vethOps({ veth }: Desired, pair: Pair | undefined): KernelOp[] {
  * A key that the kernel does not have, although its device exists, cannot be set and needs not be. A device that is still
  * to be made will inherit the namespace's default.
  */
-function sysctlOps({ ns, key, value }: SysctlWant, at: View): KernelOp[] {
+function sysctlOps({ ns, key, value, instead }: SysctlWant, at: View): KernelOp[] {
   const sysctls = at.state(ns)?.sysctls ?? {}
   const [net, ip, conf, dev = '', ...rest] = key.split('/')
-  const settled = at.isUnmade(ns, dev)
-    ? sysctls[[net, ip, conf, 'default', ...rest].join('/')] === value
-    : sysctls[key] === undefined || sysctls[key] === value
+  const unmade = at.isUnmade(ns, dev)
+  const present = sysctls[unmade ? [net, ip, conf, 'default', ...rest].join('/') : key]
+  const settled = present === undefined ? !unmade : present === value || instead?.includes(present) === false
   return settled ? [] : [{ op: 'sysctl-set', ns, key, value }]
 }
 
@@ -126,6 +126,7 @@ function neighOps({ ns, dev, ip, mac }: NeighWant, at: View): KernelOp[] {
 /** IPv6 routes have no scope in the kernel. */
 function routeOps(want: RouteWant, at: View): KernelOp[] {
   const { ns, dev, dst, table, via, scope } = want
+  const op = want.beside ? 'route-append' : 'route-replace'
   const link = at.link(want)
   const there =
     at
@@ -139,9 +140,7 @@ function routeOps(want: RouteWant, at: View): KernelOp[] {
           (familyOfCidr(dst) === 6 || r.scope === scope),
       ) ?? false
   if (link !== undefined && there) return []
-  return [
-    { op: 'route-replace', ns, dev, dst, table, scope, ...(via === undefined ? {} : { via }), ...(want.onlink ? { onlink: true } : {}) },
-  ]
+  return [{ op, ns, dev, dst, table, scope, ...(via === undefined ? {} : { via }), ...(want.onlink ? { onlink: true } : {}) }]
 }
 
 /** A rule for the same prefix that looks up another table is one of ours that is out of date. */

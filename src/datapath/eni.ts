@@ -4,7 +4,7 @@ import type { AddrWant, Desired, RouteWant, SysctlWant } from '#datapath/desired
 import { isHostIfName } from '#datapath/host-if-name.ts'
 import { default4, default6, tableOf } from '#datapath/ours.ts'
 import { mainTable } from '#kernel/op.ts'
-import type { NsQuery, NsState } from '#kernel/state.ts'
+import type { LinkState, NsQuery, NsState, RouteState } from '#kernel/state.ts'
 import { hostCidr } from '#net/cidr.ts'
 import { type Family, familyOf, type Ip } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
@@ -16,10 +16,8 @@ export interface EniFacts {
   readonly mac: Mac
   /** The node's own addresses, which the ENI carries too, so that it has a source for its own ARP and ND. */
   readonly hostIps: readonly Ip[]
-  /** The devices of the node's own default routes. */
-  readonly nodeDevs: readonly IfName[]
-  /** One of them is this very device: its addresses and its MTU belong to the node, not to us. */
-  readonly primary: boolean
+  /** The device through which the node itself talks. When it is `dev`, addresses, MTU and autoconfiguration belong to the node, not to us. */
+  readonly uplink?: IfName
 }
 
 /** Everything `findEni` needs. Costs a dump of all links and addresses: for discovery, not for each pod. */
@@ -38,38 +36,49 @@ export const eniQuery: NsQuery = {
 export function findEni(mac: Mac, host: NsState): EniFacts | undefined {
   const [link] = host.links.filter(l => l.mac === mac && !isHostIfName(l.name)).sort((a, b) => a.index - b.index)
   if (link === undefined) return undefined
-  const defaults = ([4, 6] as const).flatMap(family => hostDefault(family, host) ?? [])
-  return {
-    dev: link.name,
-    index: link.index,
-    mac,
-    hostIps: defaults.flatMap(d => d.ip ?? []),
-    nodeDevs: [...new Set(defaults.flatMap(d => host.links.find(l => l.index === d.ifIndex)?.name ?? []))],
-    primary: defaults.some(d => d.ifIndex === link.index),
-  }
+  const at = { dev: link.name, index: link.index, mac }
+  const uplink = findUplink(host)
+  if (uplink === undefined) return { ...at, hostIps: [] }
+  return { ...at, hostIps: ([4, 6] as const).flatMap(family => hostIp(family, uplink, host) ?? []), uplink: uplink.name }
 }
 
-/** The device of the default route of the main table, and the address the node speaks from. */
-function hostDefault(family: Family, host: NsState): { readonly ifIndex: number; readonly ip: Ip | undefined } | undefined {
-  const [route] = host.routes.filter(r => r.dst === (family === 4 ? default4 : default6)).sort((a, b) => a.priority - b.priority)
-  if (route === undefined) return undefined
-  const own = host.addrs.find(a => a.ifIndex === route.ifIndex && familyOf(a.address) === family && a.scope === 'global' && !a.secondary)
-  return { ifIndex: route.ifIndex, ip: route.prefSrc ?? own?.address }
+/**
+ * The device of the node's IPv4 default route. Only a node without one is judged by IPv6, whose default route may be on any
+ * device that once saw a router advertisement, on an ENI too.
+ */
+function findUplink(host: NsState): LinkState | undefined {
+  const [route] = [...defaultRoutes(4, host), ...defaultRoutes(6, host)]
+  return host.links.find(l => l.index === route?.ifIndex)
+}
+
+/** The address the node speaks from. */
+function hostIp(family: Family, uplink: LinkState, host: NsState): Ip | undefined {
+  const route = defaultRoutes(family, host).find(r => r.ifIndex === uplink.index)
+  const own = host.addrs.find(a => a.ifIndex === uplink.index && familyOf(a.address) === family && a.scope === 'global' && !a.secondary)
+  return route?.prefSrc ?? own?.address
+}
+
+/** The best first. */
+function defaultRoutes(family: Family, host: NsState): RouteState[] {
+  return host.routes.filter(r => r.dst === (family === 4 ? default4 : default6)).sort((a, b) => a.priority - b.priority)
 }
 
 /**
  * The wanted state of an ENI's device (Terway's wire contract): up, an MTU that fits the pod's, the node's own address as /32
- * or /128, and a default route through the vSwitch's gateway in the table of the device. A family without a gateway is left alone.
+ * or /128 and no other, and a default route through the vSwitch's gateway in the table of the device. A family without a gateway
+ * is left alone, and so are the addresses while the node's own device is not known: it may be this one.
  */
 export function planEni(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: EniFacts, minMtu: number): Desired {
   const at = { ns: 'host', dev: facts.dev } as const
   const families = ([4, 6] as const).filter(f => (f === 4 ? eni.gateway4 : eni.gateway6) !== undefined)
-  const managed = facts.primary ? [] : facts.hostIps.filter(ip => families.includes(familyOf(ip)))
+  const isUplink = facts.uplink === facts.dev
+  const managed = facts.uplink === undefined || isUplink ? [] : families
+  const ips = facts.hostIps.filter(ip => managed.includes(familyOf(ip)))
   return {
-    links: [facts.primary ? at : { ...at, minMtu }],
-    sysctls: families.flatMap(f => forwardingDevs(f, facts).flatMap(dev => forwardingSysctls(f, dev))),
-    addrs: managed.map((address): AddrWant => ({ ...at, address, prefix: width(address), nodad: familyOf(address) === 6, present: true })),
-    exclusive: managed.map(ip => ({ ...at, family: familyOf(ip) })),
+    links: [isUplink ? at : { ...at, minMtu }],
+    sysctls: families.flatMap(f => (f === 4 ? eniSysctls4(facts) : eniSysctls6(facts))),
+    addrs: ips.map((address): AddrWant => ({ ...at, address, prefix: width(address), nodad: familyOf(address) === 6, present: true })),
+    exclusive: managed.map(family => ({ ...at, family })),
     neighs: [],
     routes: eniRoutes(eni, facts),
     rules: [],
@@ -83,23 +92,46 @@ function eniRoutes(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: EniFact
   const routes: RouteWant[] = []
   if (eni.gateway4 !== undefined) routes.push({ ...at, table, dst: default4, via: eni.gateway4, scope: 'global', onlink: true })
   if (eni.gateway6 !== undefined) {
-    routes.push({ ...at, table: mainTable, dst: hostCidr(eni.gateway6), scope: 'link' })
+    // Every ENI of the vSwitch, and the node itself, has the same gateway and needs a way to it over its own device.
+    routes.push({ ...at, table: mainTable, dst: hostCidr(eni.gateway6), scope: 'link', beside: true })
     routes.push({ ...at, table, dst: default6, via: eni.gateway6, scope: 'global', onlink: true })
   }
   return routes
 }
 
-/** The node's own devices take part for IPv4: the kernel applies the stricter of `all` and the device (docs/adr/0003). */
-function forwardingDevs(family: Family, { dev, nodeDevs }: EniFacts): string[] {
-  return [...new Set(['all', 'default', dev, ...(family === 4 ? nodeDevs : [])])]
+/** The uplink takes part: the kernel applies the stricter filter of `all` and the device (docs/adr/0003). */
+function eniSysctls4({ dev, uplink }: EniFacts): SysctlWant[] {
+  const devs = new Set<string>(['all', 'default', dev, ...(uplink === undefined ? [] : [uplink])])
+  return [...devs].flatMap(d => forwardingSysctls(4, d))
+}
+
+/**
+ * In this order: once the node forwards, 1 means that advertisements are ignored, and at that moment the kernel drops the
+ * default routes learned from them; once IPv6 is on, a device detects duplicates.
+ */
+function eniSysctls6({ dev, uplink }: EniFacts): SysctlWant[] {
+  return [
+    ...(uplink === undefined ? [] : [{ ...hostSysctl(6, uplink, 'accept_ra', '2'), instead: ['1'] }]),
+    ...(dev === uplink ? [] : noAutoconf(dev)),
+    ...['all', 'default', dev].flatMap(d => forwardingSysctls(6, d)),
+  ]
 }
 
 /** What lets the host forward a pod's packets on one device. Reverse path filters would drop what policy routing sends another way. */
 export function forwardingSysctls(family: Family, dev: string): SysctlWant[] {
-  const want = (key: string, value: string): SysctlWant => ({ ns: 'host', key: `net/ipv${family}/conf/${dev}/${key}`, value })
-  if (family === 4) return [want('forwarding', '1'), want('rp_filter', '0')]
-  const routers = dev === 'all' || dev === 'default' ? [] : [want('accept_ra', '0')]
-  return [want('disable_ipv6', '0'), want('forwarding', '1'), ...routers]
+  return [hostSysctl(family, dev, 'forwarding', '1'), hostSysctl(family, dev, family === 4 ? 'rp_filter' : 'disable_ipv6', '0')]
+}
+
+/**
+ * A device of ours takes nothing from router advertisements, and its addresses are usable at once: the kernel asks for no
+ * neighbour on behalf of a forwarded packet while the device's link-local address waits for duplicate detection, some seconds.
+ */
+export function noAutoconf(dev: string): SysctlWant[] {
+  return [hostSysctl(6, dev, 'accept_ra', '0'), hostSysctl(6, dev, 'accept_dad', '0')]
+}
+
+function hostSysctl(family: Family, dev: string, key: string, value: string): SysctlWant {
+  return { ns: 'host', key: `net/ipv${family}/conf/${dev}/${key}`, value }
 }
 
 function width(ip: Ip): number {

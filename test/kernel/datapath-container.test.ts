@@ -59,7 +59,7 @@ test('the worker works as a bundle of its own', async () => {
     const [host] = await kernel.observe([{ ns: 'host', links: 'all', families: [4] }])
     assert.deepEqual(
       host?.links.map(l => l.name),
-      ['lo', 'eth0', 'eth1', 'eth2'],
+      ['lo', 'eth0', 'eth1', 'eth2', 'eth3'],
     )
     await kernel.close()
   } finally {

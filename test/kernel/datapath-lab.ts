@@ -16,15 +16,16 @@ import { parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
 
 /**
- * A node with two ENIs, out of network namespaces; the test process itself stays out of all of them.
+ * A node with three ENIs, out of network namespaces; the test process itself stays out of all of them.
  *
  *   gw0 ── eth0 ┐          ┌ cali… ── pod
  *   gw1 ── eth1 ┤   host   ├ cali… ── pod
- *   gw2 ── eth2 ┘          └ …
+ *   gw2 ── eth2 ┤          └ …
+ *   gw3 ── eth3 ┘
  *
- * eth0 is the node's own interface (192.0.2.10, default route). Each ENI's gateway owns 10.0.<n>.253 and fd00:<n>::fd, and
- * the same "internet" addresses, so that an answer tells which way a packet went. As in the cloud, the gateway knows by
- * itself which MAC has a pod's address.
+ * eth0 is the node's own interface (192.0.2.10, default route). The ENIs 1 and 3 are in vSwitch 1, ENI 2 in vSwitch 2. The
+ * gateway at the end of each wire owns 10.0.<vSwitch>.253 and fd00:<vSwitch>::fd, and the same "internet" addresses, so that
+ * an answer tells which way a packet went. As in the cloud, the gateway knows by itself which MAC has a pod's address.
  */
 export const internet4 = '198.51.100.1'
 export const internet6 = '2001:db8:ffff::1'
@@ -32,19 +33,25 @@ export const hostIp4 = '192.0.2.10'
 export const hostIp6 = '2001:db8:1::10'
 export const port = 7777
 
-const enis: Record<1 | 2, EniDevice> = { 1: eniDevice(1), 2: eniDevice(2) }
+type EniNumber = 1 | 2 | 3
+const vSwitchOf: Record<EniNumber, number> = { 1: 1, 2: 2, 3: 1 }
 
-function eniDevice(n: 1 | 2): EniDevice {
+function eniDevice(n: EniNumber): EniDevice {
   return {
     eniId: `eni-${n}`,
     mac: parseMac(`00:16:3e:00:00:0${n}`),
-    gateway4: parseIpv4(`10.0.${n}.253`),
-    gateway6: parseIpv6(`fd00:${n}::fd`),
+    gateway4: parseIpv4(`10.0.${vSwitchOf[n]}.253`),
+    gateway6: parseIpv6(`fd00:${vSwitchOf[n]}::fd`),
   }
 }
 
+export interface LabOptions {
+  /** Whether the node itself has an IPv6 address and default route; yes if absent. */
+  readonly hostV6?: boolean
+}
+
 export interface PodOptions {
-  readonly eni?: 1 | 2
+  readonly eni?: EniNumber
   readonly families?: readonly (4 | 6)[]
   readonly more?: Partial<SharedEniAttachment>
 }
@@ -64,13 +71,13 @@ export class DatapathLab {
   }
 
   /** `name` tells labs of one process apart. */
-  static async create(name: string): Promise<DatapathLab> {
+  static async create(name: string, { hostV6 = true }: LabOptions = {}): Promise<DatapathLab> {
     const prefix = `tdp${process.pid}${name}`
-    const namespaces = ['host', 'gw0', 'gw1', 'gw2'].map(n => `${prefix}-${n}`)
+    const namespaces = ['host', 'gw0', 'gw1', 'gw2', 'gw3'].map(n => `${prefix}-${n}`)
     const lines = (ns: string, text: string) => batch(`${prefix}-${ns}`, text)
     try {
       for (const ns of namespaces) ip('netns', 'add', ns)
-      for (const n of [0, 1, 2]) {
+      for (const n of [0, 1, 2, 3]) {
         // The far end of each wire is in the gateway's namespace; MACs of the cloud's vendor prefix.
         lines(
           'host',
@@ -78,10 +85,13 @@ export class DatapathLab {
         )
         lines(`gw${n}`, `link set lo up\nlink set wire up\naddr add ${internet4}/32 dev lo\naddr add ${internet6}/128 dev lo nodad`)
       }
-      lines('host', `link set lo up\nlink set eth0 up\naddr add ${hostIp4}/24 dev eth0\naddr add ${hostIp6}/64 dev eth0 nodad`)
-      lines('host', 'route add default via 192.0.2.1\n-6 route add default via 2001:db8:1::1')
+      lines('host', `link set lo up\nlink set eth0 up\naddr add ${hostIp4}/24 dev eth0\nroute add default via 192.0.2.1`)
+      if (hostV6) lines('host', `addr add ${hostIp6}/64 dev eth0 nodad\n-6 route add default via 2001:db8:1::1`)
       lines('gw0', 'addr add 192.0.2.1/24 dev wire\naddr add 2001:db8:1::1/64 dev wire nodad')
-      for (const n of [1, 2]) lines(`gw${n}`, `addr add 10.0.${n}.253/24 dev wire\naddr add fd00:${n}::fd/64 dev wire nodad`)
+      for (const n of [1, 2, 3] as const) {
+        const { gateway4, gateway6 } = eniDevice(n)
+        lines(`gw${n}`, `addr add ${gateway4}/24 dev wire\naddr add ${gateway6}/64 dev wire nodad`)
+      }
       return new DatapathLab(prefix, namespaces, await makeKernel({ hostNetns: netnsFile(`${prefix}-host`) }))
     } catch (e) {
       for (const ns of namespaces) removeNetns(ns)
@@ -95,12 +105,12 @@ export class DatapathLab {
     for (const ns of this.#namespaces) removeNetns(ns)
   }
 
-  eni(n: 1 | 2): EniDevice {
-    return enis[n]
+  eni(n: EniNumber): EniDevice {
+    return eniDevice(n)
   }
 
   /** The number of the ENI's routing table. */
-  tableOf(n: 1 | 2): number {
+  tableOf(n: EniNumber): number {
     const [link] = JSON.parse(this.run('host', `ip -j link show eth${n}`))
     return 1000 + link.ifindex
   }
@@ -113,10 +123,11 @@ export class DatapathLab {
     })
   }
 
-  /** A sandbox's namespace, and the attachment of pod number `n` (10.0.<eni>.<n>, fd00:<eni>::<n>). */
-  pod(n: number, { eni = 1, families = [4], more = {} }: PodOptions = {}): SharedEniAttachment {
+  /** A sandbox's namespace, and the attachment of pod number `n` (10.0.<vSwitch>.<n>, fd00:<vSwitch>::<n>). */
+  pod(n: number, { eni: number = 1, families = [4], more = {} }: PodOptions = {}): SharedEniAttachment {
     const ns = `pod${n}`
     this.addNetns(ns)
+    const [eni, vSwitch] = [eniDevice(number), vSwitchOf[number]]
     const attachment: SharedEniAttachment = {
       kind: 'shared-eni',
       containerId: `container-${n}`,
@@ -124,15 +135,16 @@ export class DatapathLab {
       ifName: parseIfName('eth0'),
       hostIfName: hostIfName('default', ns, 'eth0'),
       mtu: 1500,
-      eni: enis[eni],
+      eni,
       defaultRoute: true,
       extraRoutes: [],
       ...more,
     }
-    const v4 = { address: parseIpv4(`10.0.${eni}.${n}`), subnet: parseCidr(`10.0.${eni}.0/24`), gateway: parseIpv4(`10.0.${eni}.253`) }
-    const v6 = { address: parseIpv6(`fd00:${eni}::${n}`), subnet: parseCidr(`fd00:${eni}::/64`), gateway: parseIpv6(`fd00:${eni}::fd`) }
+    const [subnet4, subnet6] = [parseCidr(`10.0.${vSwitch}.0/24`), parseCidr(`fd00:${vSwitch}::/64`)]
+    const v4 = { address: parseIpv4(`10.0.${vSwitch}.${n}`), subnet: subnet4, gateway: parseIpv4(`10.0.${vSwitch}.253`) }
+    const v6 = { address: parseIpv6(`fd00:${vSwitch}::${n}`), subnet: subnet6, gateway: parseIpv6(`fd00:${vSwitch}::fd`) }
     for (const f of families) {
-      this.run(`gw${eni}`, `ip neigh replace ${f === 4 ? v4.address : v6.address} lladdr ${enis[eni].mac} dev wire nud permanent`)
+      this.run(`gw${number}`, `ip neigh replace ${f === 4 ? v4.address : v6.address} lladdr ${eni.mac} dev wire nud permanent`)
     }
     return { ...attachment, ...(families.includes(4) ? { v4 } : {}), ...(families.includes(6) ? { v6 } : {}) }
   }
@@ -184,6 +196,11 @@ export class Probe {
   /** Who answered and what address it saw: `gw1 10.0.1.5`; `timeout` when nobody did. */
   ask(host: string, timeoutMs = 3000): Promise<string> {
     return this.say({ cmd: 'ask', host, port, timeoutMs })
+  }
+
+  /** The same with questions of this many bytes. */
+  askAtLength(host: string, bytes: number): Promise<string> {
+    return this.say({ cmd: 'ask', host, port, bytes })
   }
 
   close(): void {

@@ -12,6 +12,7 @@ interface Command {
   readonly port: number
   readonly name?: string
   readonly timeoutMs?: number
+  readonly bytes?: number
 }
 
 /** Heartbeats of the one long connection: sent, echoed, and whether it ended. */
@@ -29,7 +30,7 @@ function serve(port: number, name: string): Promise<string> {
 }
 
 /** Asks every 20 ms until an answer comes or the time is over. */
-function ask(host: string, port: number, timeoutMs: number): Promise<string> {
+function ask(host: string, port: number, timeoutMs: number, bytes: number): Promise<string> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   return new Promise(resolve => {
     const finish = (answer: string) => {
@@ -38,7 +39,7 @@ function ask(host: string, port: number, timeoutMs: number): Promise<string> {
       socket.close()
       resolve(answer)
     }
-    const send = () => socket.send('?', port, host, () => undefined)
+    const send = () => socket.send('?'.repeat(bytes), port, host, () => undefined)
     const again = setInterval(send, 20)
     const end = setTimeout(finish, timeoutMs, 'timeout')
     socket.on('error', () => undefined)
@@ -74,7 +75,7 @@ async function run(c: Command): Promise<unknown> {
     case 'serve':
       return serve(c.port, c.name ?? '')
     case 'ask':
-      return ask(c.host ?? '', c.port, c.timeoutMs ?? 2000)
+      return ask(c.host ?? '', c.port, c.timeoutMs ?? 2000, c.bytes ?? 1)
     case 'beat':
       return beat(c.host ?? '', c.port)
     case 'beats':

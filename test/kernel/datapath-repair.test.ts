@@ -17,11 +17,12 @@ let lab: DatapathLab
 let a: SharedEniAttachment
 let pod: Probe
 let table: number
+let hostMac: string
 before(async () => {
   lab = await DatapathLab.create('r')
   table = lab.tableOf(1)
   a = lab.pod(21, { families: [4, 6], more: { egressBytesPerSecond: 12_500_000 } })
-  await lab.datapath.setup(a)
+  hostMac = (await lab.datapath.setup(a)).hostMac
   await lab.probe('gw1')
   pod = await lab.probe('pod21')
   assert.equal(await pod.say({ cmd: 'beat', host: '198.51.100.1', port }), 'ok')
@@ -44,7 +45,7 @@ async function alive(): Promise<void> {
   })
 }
 
-/** [what is broken, where, by which command, the repair]. `#` stands for the table of the ENI, `cali0` for the host end. */
+/** [what is broken, where, by which command, the repair]. `#` stands for the table of the ENI, `cali0` and `MAC` for the host end. */
 const matrix: readonly [what: string, ns: string, damage: string, repair: readonly string[]][] = [
   ['rule to the pod', 'host', 'ip rule del priority 512 to 10.0.1.21', ['ip rule add priority 512 to 10.0.1.21/32 lookup main']],
   ['rule from the pod', 'host', 'ip rule del priority 2048 from 10.0.1.21', ['ip rule add priority 2048 from 10.0.1.21/32 lookup #']],
@@ -74,9 +75,21 @@ const matrix: readonly [what: string, ns: string, damage: string, repair: readon
       'ip addr add 2001:db8:1::10/128 dev eth1 nodad',
       'ip link set eth1 up',
       'ip route replace default via 10.0.1.253 dev eth1 table # onlink',
-      'ip -6 route replace fd00:1::fd/128 dev eth1 scope link',
+      'ip -6 route append fd00:1::fd/128 dev eth1 scope link',
       'ip -6 route replace default via fd00:1::fd dev eth1 table # onlink',
     ],
+  ],
+  [
+    'gateway route of the ENI',
+    'host',
+    'ip -6 route del fd00:1::fd/128 dev eth1',
+    ['ip -6 route append fd00:1::fd/128 dev eth1 scope link'],
+  ],
+  [
+    'autoconfiguration of the ENI',
+    'host',
+    'sysctl -w net.ipv6.conf.eth1.accept_ra=1 net.ipv6.conf.eth1.accept_dad=1',
+    ['sysctl -w net.ipv6.conf.eth1.accept_ra=0', 'sysctl -w net.ipv6.conf.eth1.accept_dad=0'],
   ],
   [
     'host end down',
@@ -100,6 +113,24 @@ const matrix: readonly [what: string, ns: string, damage: string, repair: readon
   ['pod address', 'pod21', 'ip addr add 10.0.1.99/32 dev eth0', ['pod# ip addr del 10.0.1.99/32 dev eth0']],
   ['pod route', 'pod21', 'ip route del default', ['pod# ip route replace default via 169.254.1.1 dev eth0 onlink']],
   [
+    'IPv6 pod address',
+    'pod21',
+    'ip addr del fd00:1::21/128 dev eth0; ip addr add fd00:1::99/128 dev eth0 nodad',
+    ['pod# ip addr add fd00:1::21/128 dev eth0 nodad', 'pod# ip addr del fd00:1::99/128 dev eth0'],
+  ],
+  ['IPv6 pod route', 'pod21', 'ip -6 route del default', ['pod# ip -6 route replace default via fe80::1 dev eth0 onlink']],
+  [
+    'IPv6 of the pod',
+    'pod21',
+    'sysctl -w net.ipv6.conf.eth0.disable_ipv6=1',
+    [
+      'pod# sysctl -w net.ipv6.conf.eth0.disable_ipv6=0',
+      'pod# ip addr add fd00:1::21/128 dev eth0 nodad',
+      'pod# ip -6 neigh replace fe80::1 lladdr MAC dev eth0 nud permanent',
+      'pod# ip -6 route replace default via fe80::1 dev eth0 onlink',
+    ],
+  ],
+  [
     'pod queue',
     'pod21',
     'tc qdisc del dev eth0 root',
@@ -113,7 +144,9 @@ for (const [what, ns, damage, repair] of matrix) {
     await alive()
     assert.deepEqual(await lab.datapath.diff(a), [])
     for (const command of local(damage).split('; ')) lab.run(ns, command)
-    const wanted = repair.map(line => (line.startsWith('pod# ') ? `nsenter --net=${a.netns} ${line.slice(5)}` : local(line)))
+    const wanted = repair.map(line =>
+      line.startsWith('pod# ') ? `nsenter --net=${a.netns} ${line.slice(5).replace('MAC', hostMac)}` : local(line),
+    )
     assert.deepEqual((await lab.datapath.diff(a)).map(formatOp), wanted, 'CHECK says what is broken')
     assert.deepEqual(await lab.datapath.differing([a]), [a])
     assert.deepEqual((await lab.datapath.setup(a)).ops.map(formatOp), wanted)

@@ -10,7 +10,7 @@ import {
   type SysctlWant,
   type TbfWant,
 } from '#datapath/desired.ts'
-import { type EniFacts, forwardingSysctls, planEni } from '#datapath/eni.ts'
+import { type EniFacts, forwardingSysctls, noAutoconf, planEni } from '#datapath/eni.ts'
 import { default4, default6, fromPodPriority, linkIp4, linkIp6, tableOf, toPodPriority } from '#datapath/ours.ts'
 import { mainTable } from '#kernel/op.ts'
 import { familyOfCidr, hostCidr } from '#net/cidr.ts'
@@ -49,7 +49,7 @@ export function plan(a: SharedEniAttachment, facts: VethRouteFacts): Desired {
       { ...host, mtu: a.mtu, alias: a.containerId },
       { ...pod, mtu: a.mtu },
     ],
-    sysctls: sides.flatMap(s => [...forwardingSysctls(s.family, a.hostIfName), ...noDelay(s.family, a)]),
+    sysctls: sides.flatMap(s => [...forwardingSysctls(s.family, a.hostIfName), ...(s.family === 6 ? ipv6Sysctls(a) : [])]),
     addrs: sides.flatMap((s): AddrWant[] => [
       { ...host, address: s.linkIp, prefix: s.prefix, nodad: s.family === 6, present: hasExtraRoutes(s.family) },
       { ...pod, address: s.address, prefix: s.prefix, nodad: s.family === 6, present: true },
@@ -106,11 +106,10 @@ function podRoutes(a: SharedEniAttachment, s: Side): RouteWant[] {
 }
 
 /** IPv6 usable in the pod, without router advertisements, and at once on both ends: nobody else is on the veth, so duplicates cannot be. */
-function noDelay(family: Family, a: SharedEniAttachment): SysctlWant[] {
-  if (family === 4) return []
+function ipv6Sysctls(a: SharedEniAttachment): SysctlWant[] {
   const pod = (dev: string, key: string, value: string): SysctlWant => ({ ns: a.netns, key: `net/ipv6/conf/${dev}/${key}`, value })
   return [
-    { ns: 'host', key: `net/ipv6/conf/${a.hostIfName}/accept_dad`, value: '0' },
+    ...noAutoconf(a.hostIfName),
     ...['all', 'default', 'lo', a.ifName].map(dev => pod(dev, 'disable_ipv6', '0')),
     pod(a.ifName, 'accept_ra', '0'),
     pod(a.ifName, 'accept_dad', '0'),
