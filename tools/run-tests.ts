@@ -72,7 +72,10 @@ function excerpt(text: string): string {
 
 function print(layers: readonly LayerResult[]): void {
   for (const { layer, results } of layers) {
-    for (const { outcome, name, text } of results) if (outcome === 'skipped') console.log(`skipped: ${layer}: ${name}: ${text}`)
+    for (const { outcome, name, text } of results) {
+      if (outcome === 'note') console.log(`note: ${layer}: ${name}: ${text}`)
+      if (outcome === 'skipped') console.log(`skipped: ${layer}: ${name}: ${text}`)
+    }
   }
   for (const { layer, results } of layers) {
     for (const { outcome, name, place, text } of results) {

@@ -42,7 +42,6 @@ export class Reaper {
     }
     crashPoint('end-dying')
     await this.#withdraw(lease)
-    crashPoint('end-withdrawn')
     this.kick()
   }
 
@@ -76,6 +75,7 @@ export class Reaper {
   async #withdraw(lease: Lease): Promise<boolean> {
     try {
       await this.#deps.datapath.withdraw(lease.attachment)
+      crashPoint('withdrawn')
       this.#withdrawn.add(lease.containerId)
       return true
     } catch (err) {

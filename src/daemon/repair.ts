@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Context } from '#daemon/context.ts'
+import { crashPoint } from '#daemon/crash-point.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
@@ -112,6 +113,7 @@ export class Repair {
     if (host.netns(lease.attachment.netns) !== 'live') return []
     try {
       const { ops } = await datapath.setup(lease.attachment)
+      crashPoint('repaired')
       if (ops.length > 0) this.#tell(lease, ops)
       return ops
     } catch (e) {

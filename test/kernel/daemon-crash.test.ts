@@ -12,49 +12,76 @@ import { until } from '../support/until.ts'
 
 const skip = process.getuid?.() !== 0 && 'needs root'
 const source = join(import.meta.dirname, '../../src/daemon')
+const files = globSync('**/*.ts', { cwd: source })
+  .filter(file => !file.endsWith('.test.ts') && file !== 'crash-point.ts')
+  .map(file => ({ file, lines: readFileSync(join(source, file), 'utf8').split('\n') }))
 
 /** Every crash point that the daemon's code names. */
-const points = globSync('**/*.ts', { cwd: source })
-  .filter(file => !file.endsWith('.test.ts') && !file.endsWith('crash-point.ts'))
-  .flatMap(file => [...readFileSync(join(source, file), 'utf8').matchAll(/crashPoint\('([^']+)'\)/g)].map(m => m[1] ?? ''))
+const points = files.flatMap(({ lines }) => lines.flatMap(line => /crashPoint\('([^']+)'\)/.exec(line)?.[1] ?? []))
+/** A step whose order crash safety depends on: a commit to the ledger, a change of the kernel. */
+const step = /\bbook\.commit\(|\bdatapath\.(setup|withdraw|reap|removeLeftovers)\(/i
+/** Lines after a step within which its crash point must be. */
+const reach = 6
 
-test('crash points are found, and each name is used once', () => {
-  assert.ok(points.length >= 11, points.join())
+test('every commit and every kernel step has a crash point after it, and each name is used once', () => {
+  const bare = files.flatMap(({ file, lines }) =>
+    lines.flatMap((line, i) => {
+      const covered = lines.slice(i, i + 1 + reach).some(l => l.includes('crashPoint('))
+      return step.test(line) && !covered ? [`${file}:${i + 1}: ${line.trim()}`] : []
+    }),
+  )
+  assert.deepEqual(bare, [])
+  assert.equal(files.flatMap(({ lines }) => lines.filter(line => step.test(line))).length >= 11, true, 'steps are found')
   assert.equal(new Set(points).size, points.length)
 })
 
 /**
- * One life of a node: two pods come, the first goes, an idle address is asked back, and a third pod gets a second
- * sandbox. terwayd is killed at the point; a new one is started, and the runtime does what runtimes do: whatever was not
- * answered with success is asked again. In the end everything must be as if nothing had happened.
+ * One life of a node. A pod has its network when the ledger is lost, with a device that nobody wants beside it; then terwayd
+ * is started with the point armed. Two pods come, somebody changes a rule, the first goes, an idle address is asked back, and
+ * a third pod gets a second sandbox before the first one's DEL. terwayd is killed at the point; a new one is started, and the
+ * runtime does what runtimes do: whatever was not answered with success is asked again. In the end everything must be as if
+ * nothing had happened.
  */
 describe('killed at each point, the node converges', { skip, concurrency: false }, () => {
+  let killed = 0
   for (const point of points) {
     test(point, { timeout: 60_000 }, async () => {
-      await using node = new NetnsNode(['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5'])
-      for (const name of ['a', 'b', 'c']) node.cluster.pod(name)
+      await using node = new NetnsNode(Array.from({ length: 7 }, (_, i) => `10.0.0.${i + 1}`))
+      for (const name of ['a', 'b', 'c', 'old']) node.cluster.pod(name)
+      await node.started()
+      const first = ipOf(await node.add('old'))
+      await node.kill()
+      node.loseLedger()
+      node.ip('link', 'add', 'cali0123456789a', 'type', 'veth', 'peer', 'name', 'stray')
+
       const child = await node.start({ crashAt: point })
       const dead = () => child.exitCode !== null || child.signalCode !== null
       const answers = new Map<string, CniReply>()
       const steps: readonly [string, () => Promise<CniReply>][] = [
+        ['ADD old again', () => node.add('old')],
         ['ADD a', () => node.add('a')],
         ['ADD b', () => node.add('b')],
         ['ADD c', () => node.add('c', 'c-c1')],
         ['DEL a', () => node.del('c-a')],
-        ['DEL c', () => node.del('c-c1')],
         ['ADD c again', () => node.add('c', 'c-c2')],
+        ['DEL c', () => node.del('c-c1')],
       ]
       const run = async () => {
-        for (const [name, step] of steps) {
+        for (const [name, call] of steps) {
           if (answers.get(name)?.exit === 0) continue
-          const reply = await step()
+          const reply = await call()
           answers.set(name, reply)
-          if (name === 'ADD b') node.cluster.address('10.0.0.5', { status: 'Deleting', releaseNonce: 'n1' })
           if (reply.exit !== 0) return
+          if (name !== 'ADD b') continue
+          node.ip('rule', 'del', 'priority', '2048', 'from', ipOf(reply))
+          node.cluster.address('10.0.0.7', { status: 'Deleting', releaseNonce: 'n1' })
         }
       }
-      await run()
-      await until(dead, 10_000, `terwayd to die at ${point}`)
+      const untilDead = async () => {
+        if (!dead()) await run()
+        return dead()
+      }
+      await until(untilDead, 20_000, `terwayd to die at ${point}`)
       assert.equal(child.signalCode, 'SIGKILL')
 
       await node.started()
@@ -66,25 +93,34 @@ describe('killed at each point, the node converges', { skip, concurrency: false 
         20_000,
         'every call to succeed in the end',
       )
+      const addressOf = (name: string) => ipOf(answers.get(name) ?? { exit: 1, body: undefined })
       const expected = new Map([
-        ['b', ipOf(answers.get('ADD b') ?? { exit: 1, body: undefined })],
-        ['c', ipOf(answers.get('ADD c again') ?? { exit: 1, body: undefined })],
+        ['old', addressOf('ADD old again')],
+        ['b', addressOf('ADD b')],
+        ['c', addressOf('ADD c again')],
       ])
-      assert.equal(new Set(expected.values()).size, 2)
+      assert.equal(expected.get('old'), first)
+      assert.equal(new Set(expected.values()).size, 3)
       const ours = () => node.state().filter(l => /\d+\.\d+\.\d+\.\d+/.test(l))
       const addresses = () => new Set(ours().flatMap(l => /(10\.0\.0\.\d+)/.exec(l)?.[1] ?? []))
-      await until(() => [...addresses()].sort().join() === [...expected.values()].sort().join(), 5_000, 'the kernel to have the two pods')
-      await until(() => node.state().filter(l => l.startsWith('cali')).length === 2, 5_000, 'two host devices')
-      for (const ip of expected.values()) assert.ok(node.reaches(ip), ip)
+      await until(() => [...addresses()].sort().join() === [...expected.values()].sort().join(), 5_000, 'the kernel to have the three pods')
+      await until(() => node.state().filter(l => l.startsWith('cali')).length === 3, 5_000, 'three host devices')
+      for (const ip of expected.values()) await until(() => node.reaches(ip), 10_000, `${ip} to answer`)
 
       const status = () => node.model.read(nodeRuntimes, nodeName)?.status
-      await until(() => status()?.releases?.['10.0.0.5']?.answer === 'acked', 5_000, 'the mark to be answered')
-      assert.equal(status()?.releases?.['10.0.0.5']?.nonce, 'n1')
+      await until(() => status()?.releases?.['10.0.0.7']?.answer === 'acked', 5_000, 'the mark to be answered')
+      assert.equal(status()?.releases?.['10.0.0.7']?.nonce, 'n1')
       for (const [pod, ip] of expected)
         await until(() => status()?.pods?.[`uid-${pod}`]?.ipv4 === ip, 5_000, `${pod} to be reported with ${ip}`)
       assert.equal(status()?.pods?.['uid-c']?.containerID, 'c-c2')
       const gone = status()?.pods?.['uid-a']
       assert.ok(gone === undefined || gone.status.deleted !== undefined)
+      killed++
     })
   }
+
+  test('all of them', t => {
+    t.diagnostic(`${killed} of ${points.length} crash points killed, each replayed to convergence`)
+    assert.equal(killed, points.length)
+  })
 })

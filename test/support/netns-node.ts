@@ -137,6 +137,11 @@ export class NetnsNode implements AsyncDisposable {
     return `/run/netns/${ns}`
   }
 
+  /** What a disk that fails does to the ledger. Only while no terwayd runs. */
+  loseLedger(): void {
+    for (const suffix of ['', '-wal', '-shm']) rmSync(this.ledgerPath + suffix, { force: true })
+  }
+
   removeSandbox(containerId: string): void {
     const ns = `${this.name}-${containerId}`
     if (this.#pods.delete(ns)) ip('netns', 'del', ns)

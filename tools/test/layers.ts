@@ -20,7 +20,7 @@ const traits: Readonly<Record<string, { needsRoot?: boolean; parallel?: number; 
   unit: {},
   scenario: {},
   packet: { needsRoot: true },
-  kernel: { needsRoot: true },
+  kernel: { needsRoot: true, fileSeconds: 300 },
   simulation: { fileSeconds: 900 },
   conformance: { fileSeconds: 300 },
   cluster: { needsRoot: true, parallel: 1, fileSeconds: 1800 },

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** How one test ended. */
+/** How one test ended, or something that it wants to be shown (`note`). */
 export interface Result {
-  outcome: 'passed' | 'failed' | 'skipped'
+  outcome: 'passed' | 'failed' | 'skipped' | 'note'
   /** With the names of the tests and suites around it: "suite > test". */
   name: string
   /** Where the test is written: "path:line". */
   place: string
-  /** Why it failed or was skipped; empty when it passed. */
+  /** Why it failed or was skipped, or the note; empty when it passed. */
   text: string
 }
 

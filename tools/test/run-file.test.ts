@@ -38,6 +38,23 @@ test('tests are counted one by one: neither suites nor the parents of a failed s
   assert.doesNotMatch(failure?.text ?? '', /node:internal/)
 })
 
+test('what a test wants to be shown is a note after it; the counts of node:test are none', async () => {
+  const { results, short } = await run('notes.mjs', [
+    "test('top', t => t.diagnostic('3 of 3'))",
+    "describe('suite', () => { test('inner', t => t.diagnostic('1 of 1')) })",
+  ])
+  assert.deepEqual(short, [
+    ['passed', 'top', '3'],
+    ['note', 'top', '3'],
+    ['passed', 'suite > inner', '4'],
+    ['note', 'suite > inner', '4'],
+  ])
+  assert.deepEqual(
+    results.map(({ text }) => text),
+    ['', '3 of 3', '', '1 of 1'],
+  )
+})
+
 test('a file that crashes, also after its tests, fails with what it printed', async () => {
   const crash = await run('crash.mjs', ["throw new Error('at once')"])
   assert.deepEqual(crash.short, [['failed', 'crash.mjs', '1']])
