@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { conf } from '../support/cni-client.ts'
 import { ipOf } from '../support/daemon-world.ts'
 import { NetnsNode } from '../support/netns-node.ts'
 import { until } from '../support/until.ts'
@@ -21,7 +22,7 @@ test('a damaged ledger: running pods keep their addresses, and the damaged file 
   // The report must be out: the container's id is known from nowhere else.
   await until(() => JSON.stringify(node.model.all(nodeRuntimes)).includes('c-web'))
   await node.kill()
-  for (const suffix of ['-wal', '-shm']) rmSync(node.ledgerPath + suffix, { force: true })
+  node.loseLedger()
   writeFileSync(node.ledgerPath, 'this is no database any more'.repeat(500))
 
   await node.started()
@@ -35,6 +36,28 @@ test('a damaged ledger: running pods keep their addresses, and the damaged file 
   assert.deepEqual((await node.add('web')).body, reply.body, "the container's ADD still returns its first lease")
   assert.equal((await node.del('c-web')).exit, 0)
   await until(() => !node.state().some(l => l.includes(`${address} `)))
+})
+
+test('a ledger that is lost before the report: the sandbox is found by its device, and is checked, repaired and taken down as before', {
+  skip,
+}, async () => {
+  await using node = new NetnsNode(addresses(2), { reportInterval: 60_000, netnsDir: '/run/netns' })
+  await node.started()
+  const empty = node.state()
+  node.cluster.pod('web')
+  const reply = await node.add('web')
+  const before = node.state()
+  await node.kill()
+  node.loseLedger()
+
+  await node.started()
+  assert.deepEqual(node.state(), before)
+  const check = { command: 'CHECK', containerId: 'c-web', netns: node.sandbox('c-web'), config: { ...conf, prevResult: reply.body } }
+  assert.deepEqual(await node.call(check), { exit: 0, body: undefined })
+  node.ip('rule', 'del', 'priority', '2048', 'from', ipOf(reply))
+  await until(() => node.state().join() === before.join(), 10_000, 'the rule to be put back')
+  assert.equal((await node.del('c-web')).exit, 0)
+  await until(() => node.state().join() === empty.join(), 10_000, 'its device to go')
 })
 
 test('another boot: leases of the old one are void', { skip }, async () => {
