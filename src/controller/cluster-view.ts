@@ -15,8 +15,6 @@ export interface ClusterView {
   podsOn(node: string): readonly Pod[]
   /** Every name that is a Kubernetes node or a Node CR. */
   names(): readonly string[]
-  crs(): readonly NodeCr[]
-  nodes(): readonly Node[]
   stop(): void
 }
 
@@ -46,8 +44,6 @@ export function watchCluster(kube: Kube, changed: (node: string) => void, compla
     runtime: name => runtimes.get(name),
     podsOn: node => podIndex.on(node),
     names: () => [...new Set([...k8sNodes.keys(), ...crs.keys()])],
-    crs: () => [...crs.values()],
-    nodes: () => [...k8sNodes.values()],
     stop: () => {
       for (const w of watches) w.stop()
     },

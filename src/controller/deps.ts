@@ -15,7 +15,7 @@ export interface ControllerObserver {
   adjusted(node: string): void
   synced(node: string): void
   attached(result: 'success' | 'failure', eniType: string, ms: number): void
-  attaching(count: number): void
+  attaching(node: string, count: number): void
 }
 
 export const noObserver: ControllerObserver = {

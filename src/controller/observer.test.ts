@@ -16,7 +16,9 @@ test("every one of the controller's metrics is fed", async () => {
   observer.reconciled('round', 'node-1', 5)
   observer.adjusted('node-1')
   observer.synced('node-1')
-  observer.attaching(2)
+  observer.attaching('node-1', 5)
+  observer.attaching('node-2', 1)
+  observer.attaching('node-1', 1)
   observer.attached('success', 'Secondary', 1_500)
   const text = await m.registry.metrics()
   for (const line of [

@@ -2,6 +2,7 @@
 import type { CloudObserver } from '#cloud/execute.ts'
 import { controllers } from '#controller/config.ts'
 import type { ControllerObserver } from '#controller/deps.ts'
+import { sum } from '#ipam/pool.ts'
 import type { Logger } from '#lib/log.ts'
 import type { ControllerMetrics } from '#lib/metrics.ts'
 
@@ -28,11 +29,16 @@ export function showControllers(metrics: ControllerMetrics, workers: number): vo
 }
 
 export function controllerObserver(metrics: ControllerMetrics): ControllerObserver {
+  const attaching = new Map<string, number>()
   return {
     reconciled: (method, node, ms) => metrics.nodeReconcileLatency.observe({ method, node }, ms),
     adjusted: node => metrics.gcCount.inc({ node }),
     synced: node => metrics.syncOpenApiCount.inc({ node }),
     attached: (result, eniType, ms) => metrics.eniAttachDuration.observe({ result, eni_type: eniType }, ms / 1000),
-    attaching: count => metrics.eniTaskQueueSize.set({ status: 'attaching' }, count),
+    attaching: (node, count) => {
+      if (count === 0) attaching.delete(node)
+      else attaching.set(node, count)
+      metrics.eniTaskQueueSize.set({ status: 'attaching' }, sum([...attaching.values()]))
+    },
   }
 }

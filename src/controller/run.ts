@@ -86,7 +86,8 @@ export function runController(
       unserved.delete(name)
       return {}
     }
-    leavingSince.delete(name)
+    // While it was away its ENIs may have been taken.
+    if (leavingSince.delete(name)) r.sync()
     const identity = identityOf(node, options.nodeLabelWhiteList)
     if (!identity.served) {
       if (unserved.get(name) !== identity.reason) deps.log.info({ node: name }, `node ${name} is not served: ${identity.reason}`)

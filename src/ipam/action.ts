@@ -12,8 +12,8 @@ export type CloudAction =
   | { readonly do: 'settle'; readonly eniId: string }
   /** Record: ask the daemon to give addresses back; `whole`: the ENI with all of them. */
   | { readonly do: 'mark-release'; readonly eniId: string; readonly addresses: readonly string[]; readonly whole: boolean }
-  /** Record: the daemon refused; a refusal on an ENI under removal cancels the removal. */
-  | { readonly do: 'unmark'; readonly eniId: string; readonly addresses: readonly string[]; readonly keepEni: boolean }
+  /** Record: the daemon refused; a refusal on an ENI under removal cancels the removal. One that is not attached has to be again. */
+  | { readonly do: 'unmark'; readonly eniId: string; readonly addresses: readonly string[]; readonly attached: boolean }
   /** Record: forget addresses that are ours no more, or a primary address that was barred for a removal that did not happen. */
   | { readonly do: 'forget-addresses'; readonly eniId: string; readonly addresses: readonly string[] }
   /** Record: the ENI does not exist any more. */
@@ -57,6 +57,8 @@ export interface PlanInput {
   readonly demand: Demand
   /** Usable vSwitches of the node's zone in order of preference, with free counts; blocked ones have 0. */
   readonly vSwitches: readonly Pick<VSwitch, 'id' | 'availableIpCount' | 'cidr6'>[]
+  /** Others that the node has ENIs in: no further ENI is created there, but those that are there still grow. */
+  readonly formerVSwitches: readonly Pick<VSwitch, 'id' | 'availableIpCount'>[]
 }
 
 export interface Plan {

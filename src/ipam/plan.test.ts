@@ -52,8 +52,12 @@ function poolWith(enis: readonly PoolEni[], extra: Partial<Pool> = {}): Pool {
   return { binding: 'local', stack: 'ipv4', enis, intents: [], capacity4: 10, capacity6: 10, maxEnis: 3, trunks: 0, ...extra }
 }
 
-const run = (pool: Pool, demand: Partial<Demand> = {}, vSwitches = [vsw('vsw-a', 100), vsw('vsw-b', 50)]) =>
-  plan({ pool, demand: { ...quiet, ...demand }, vSwitches })
+const run = (
+  pool: Pool,
+  demand: Partial<Demand> = {},
+  vSwitches = [vsw('vsw-a', 100), vsw('vsw-b', 50)],
+  formerVSwitches: typeof vSwitches = [],
+) => plan({ pool, demand: { ...quiet, ...demand }, vSwitches, formerVSwitches })
 
 test('existing ENIs are filled in calls of ten before a new one is created with all its addresses', () => {
   const p = run(poolWith([eni('eni-1', 'hhhhh')]), { waiting: 8 })
@@ -133,7 +137,7 @@ test('surplus: a whole ENI when the minimum stays, else single addresses but nev
 
 test('an acked address is unassigned, a refused one comes back, a marked one waits', () => {
   assert.deepEqual(run(poolWith([eni('eni-1', 'hamr')])).actions, [
-    { do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-3'], keepEni: true },
+    { do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-3'], attached: true },
     { do: 'unassign', eniId: 'eni-1', ipv4: ['eni-1-1'], ipv6: [] },
   ])
 })
@@ -146,7 +150,7 @@ test('an ENI leaves step by step, only when every address is acknowledged; one r
   assert.deepEqual(leaving('aaa', 'Deleting'), [{ do: 'delete-eni', eniId: 'eni-1' }])
   assert.deepEqual(leaving('aaa', 'Available'), [{ do: 'delete-eni', eniId: 'eni-1' }])
   assert.deepEqual(leaving('aaa', 'absent'), [{ do: 'forget-eni', eniId: 'eni-1' }])
-  assert.deepEqual(leaving('ara', 'InUse'), [{ do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-1'], keepEni: true }])
+  assert.deepEqual(leaving('ara', 'InUse'), [{ do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-1'], attached: true }])
   assert.deepEqual(leaving('aiu', 'InUse'), [{ do: 'mark-release', eniId: 'eni-1', addresses: ['eni-1-1', 'eni-1-2'], whole: true }])
 })
 
@@ -195,7 +199,7 @@ test('property: 3000 random pools against a naive count', () => {
     const { pool, free } = randomPool(r)
     const min = Math.floor(r() * 6)
     const demand: Demand = { ...quiet, waiting: Math.floor(r() * 12), min, max: min + Math.floor(r() * 6), adjust: true }
-    const { actions, later, unmet } = plan({ pool, demand, vSwitches: [...free].map(([id, n]) => vsw(id, n)) })
+    const { actions, later, unmet } = plan({ pool, demand, vSwitches: [...free].map(([id, n]) => vsw(id, n)), formerVSwitches: [] })
     const wanted = Math.max(0, demand.waiting + demand.min - idle(pool) - underway(pool))
     const at = `seed ${seed}: ${JSON.stringify({ actions, demand })}`
     // Everything wanted that can be had, and nothing more. (ENIs that spill to a second vSwitch may have room left: at most one more slot is used.)
@@ -250,7 +254,7 @@ test('property: the three stacks never plan more than an ENI holds', () => {
     const e = eni('eni-1', '', { addresses })
     const pool = poolWith([e], { stack, capacity4: 6, capacity6: 6, maxEnis: 1 })
     const demand = { ...quiet, waiting: Math.floor(r() * 8) }
-    const { actions, unmet } = plan({ pool, demand, vSwitches: [vsw('vsw-a', 100, true)] })
+    const { actions, unmet } = plan({ pool, demand, vSwitches: [vsw('vsw-a', 100, true)], formerVSwitches: [] })
     const has = (family: 4 | 6) => addresses.filter(a => a.family === family).length
     const add4 = sum(actions.map(a => (a.do === 'assign' ? a.ipv4 : 0)))
     const add6 = sum(actions.map(a => (a.do === 'assign' ? a.ipv6 : 0)))
@@ -260,4 +264,32 @@ test('property: the three stacks never plan more than an ENI holds', () => {
     assert.ok(after >= demand.waiting - unmet, `seed ${seed}: ${stack} ${JSON.stringify(actions)}`)
     assert.ok(podsOf(stack, e, 'idle') >= demand.waiting || unmet > 0 || actions.length > 0, `seed ${seed}`)
   }
+})
+
+test('an ENI in a vSwitch that is listed no more still grows; a further one is created in a listed one', () => {
+  const p = run(poolWith([eni('eni-1', 'hhhhhhhh')]), { waiting: 4 }, [vsw('vsw-b', 50)], [vsw('vsw-a', 100)])
+  assert.deepEqual(
+    p.actions.map(a => (a.do === 'assign' || a.do === 'create-eni' ? [a.do, a.vSwitchId, a.ipv4] : a.do)),
+    [
+      ['assign', 'vsw-a', 2],
+      ['create-eni', 'vsw-b', 2],
+    ],
+  )
+})
+
+test('an ENI that is lost on its way in is not waited for, and asked back like any other', () => {
+  const lost = eni('eni-1', 'xx', { status: 'Attaching', seen: 'absent', lost: true })
+  const p = run(poolWith([lost]), { waiting: 1 })
+  assert.deepEqual(
+    p.actions.map(a => a.do),
+    ['create-eni', 'mark-release'],
+  )
+  assert.equal(p.later, 0)
+  const shrinking = run(poolWith([lost, eni('eni-2', 'iiii')]), { max: 1 }).actions
+  assert.ok(shrinking.some(a => a.do === 'mark-release' && a.eniId === 'eni-2'))
+})
+
+test("somebody else's ENI whose attachment came to nothing is not attached", () => {
+  const foreign = eni('eni-1', 'ii', { status: 'Attaching', seen: 'Available', plain: false })
+  assert.deepEqual(run(poolWith([foreign])).actions, [{ do: 'forget-eni', eniId: 'eni-1' }])
 })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Priority } from '#cloud/throttle.ts'
 import type { CloudAction, Plan, PlanInput } from '#ipam/action.ts'
-import { type Pool, type PoolEni, podsOf, podsServed, serves, sum } from '#ipam/pool.ts'
+import { isComing, type Pool, type PoolEni, podsOf, podsServed, serves, sum } from '#ipam/pool.ts'
 import { surplusMarks } from '#ipam/surplus.ts'
 
 /** Addresses in one assign or unassign call. */
@@ -20,7 +20,7 @@ export function plan(input: PlanInput): Plan {
 
 /** Pods' worth of addresses that are on their way: intents, ENIs not yet attached, addresses that the daemon is about to unbar. */
 export function underway(pool: Pool): number {
-  const attaching = pool.enis.filter(e => (e.status === 'Available' || e.status === 'Attaching') && e.plain && !e.stuck)
+  const attaching = pool.enis.filter(isComing)
   return (
     sum(pool.intents.map(i => podsServed(pool.stack, i.ipv4Count, i.ipv6Count))) +
     sum(attaching.map(e => podsOf(pool.stack, e, 'idle', 'barred'))) +
@@ -35,18 +35,20 @@ export function idle(pool: Pool): number {
 /** ENIs between creation and use. */
 function transitions(pool: Pool): readonly CloudAction[] {
   return pool.enis.flatMap((e): readonly CloudAction[] => {
-    if (e.status !== 'Available' && e.status !== 'Attaching') return []
+    if ((e.status !== 'Available' && e.status !== 'Attaching') || e.lost) return []
     if (e.seen === 'InUse') return [{ do: 'settle', eniId: e.id }]
-    return e.seen === 'Available' ? [{ do: 'attach', eniId: e.id, priority: 'pod' }] : []
+    if (e.seen !== 'Available') return []
+    // One that is not for pods was on its way by somebody else's will when it was taken in: whether it goes on is not ours to say.
+    return [e.plain ? { do: 'attach', eniId: e.id, priority: 'pod' } : { do: 'forget-eni', eniId: e.id }]
   })
 }
 
 /** Rule 4 of docs/addresses.md: demand is counted once. Existing ENIs are filled before new ones are created. */
-function grow({ pool, demand, vSwitches }: PlanInput): Plan {
+function grow({ pool, demand, vSwitches, formerVSwitches }: PlanInput): Plan {
   const coming = idle(pool) + underway(pool)
   const wanted = Math.max(0, demand.waiting + demand.min - coming, demand.warmUpRemaining - underway(pool))
   const urgent = Math.max(0, demand.waiting - coming)
-  const free = new Map(vSwitches.map(v => [v.id, v.availableIpCount]))
+  const free = new Map([...formerVSwitches, ...vSwitches].map(v => [v.id, v.availableIpCount]))
   const actions: CloudAction[] = []
   let left = wanted
   const take = (n: number): Priority => {
@@ -75,7 +77,7 @@ function grow({ pool, demand, vSwitches }: PlanInput): Plan {
  * slot that is missing later: pods that arrive one by one while the first ENI is attached would use up all of them.
  */
 function roomComing(pool: Pool, free: ReadonlyMap<string, number>): number {
-  const attaching = pool.enis.filter(e => (e.status === 'Available' || e.status === 'Attaching') && e.plain && !e.stuck)
+  const attaching = pool.enis.filter(isComing)
   const perEni = podsServed(pool.stack, pool.capacity4, pool.capacity6)
   const creating = pool.intents.filter(i => i.kind === 'create-eni')
   return (
@@ -152,7 +154,9 @@ function create(
 function noSlot(pool: Pool): string {
   const others = pool.enis.filter(e => !e.plain).map(e => e.id)
   const taken = others.length === 0 ? '' : `; ${others.join(', ')} serve no pods and take slots: detach them, or use a larger instance type`
-  return `all ${pool.maxEnis} ENIs of the instance are in use and full${taken}`
+  const stuck = pool.enis.filter(e => e.stuck && !e.lost).map(e => e.id)
+  const coming = stuck.length === 0 ? '' : `; ${stuck.join(', ')} cannot be attached, their conditions say why`
+  return `all ${pool.maxEnis} ENIs of the instance are in use and full${taken}${coming}`
 }
 
 /** What the daemon's answers allow, and what is left of earlier removals. */
@@ -161,14 +165,14 @@ function releases(pool: Pool): readonly CloudAction[] {
 }
 
 function singles(pool: Pool, e: PoolEni): readonly CloudAction[] {
-  if (e.status !== 'InUse') return []
   if (e.lost) return lost(pool, e)
+  if (e.status !== 'InUse') return []
   if (e.addresses.length === 0 && e.plain) return [{ do: 'mark-release', eniId: e.id, addresses: [], whole: true }]
   const actions: CloudAction[] = []
   const ips = (state: string, primary?: boolean) =>
     e.addresses.filter(a => a.state === state && (primary === undefined || a.primary === primary))
   const refused = ips('refused').map(a => a.ip)
-  if (refused.length > 0) actions.push({ do: 'unmark', eniId: e.id, addresses: refused, keepEni: true })
+  if (refused.length > 0) actions.push({ do: 'unmark', eniId: e.id, addresses: refused, attached: true })
   const ask = [...ips('invalid'), ...(pool.binding === 'local' ? ips('unasked') : [])].map(a => a.ip)
   if (ask.length > 0) actions.push({ do: 'mark-release', eniId: e.id, addresses: ask, whole: false })
   // A primary address never leaves without its ENI: forgotten, it is found again and offered anew (rule 3).
@@ -192,7 +196,10 @@ function lost(pool: Pool, e: PoolEni): readonly CloudAction[] {
 /** One refusal cancels; an ENI leaves the instance only when every address was acknowledged with its present mark. */
 function removal(pool: Pool, e: PoolEni): readonly CloudAction[] {
   const refused = e.addresses.filter(a => a.state === 'refused' || a.state === 'held')
-  if (refused.length > 0) return [{ do: 'unmark', eniId: e.id, addresses: refused.map(a => a.ip), keepEni: true }]
+  if (refused.length > 0) {
+    const stay = refused.map(a => a.ip)
+    return [{ do: 'unmark', eniId: e.id, addresses: stay, attached: e.seen !== 'Available' }]
+  }
   const ask = e.addresses.filter(a => pool.binding === 'local' && ['unasked', 'idle', 'barred', 'invalid'].includes(a.state)).map(a => a.ip)
   if (ask.length > 0) return [{ do: 'mark-release', eniId: e.id, addresses: ask, whole: true }]
   if (e.addresses.some(a => a.state === 'marked')) return []

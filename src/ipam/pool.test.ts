@@ -69,10 +69,11 @@ test('a daemon that answers no marks is not waited for: what nobody has goes, wh
   assert.equal(stateOf(facts('central', marked, live(ip))), 'refused', 'a lease that our daemon made before it was replaced')
 
   const quiet = { waiting: 0, min: 0, max: 0, warmUpRemaining: 0, adjust: false, reclaimExtra: 0 }
-  const next = (address: NicIp) => plan({ pool: poolOf(facts('central', address)), demand: quiet, vSwitches: [] }).actions
+  const next = (address: NicIp) =>
+    plan({ pool: poolOf(facts('central', address)), demand: quiet, vSwitches: [], formerVSwitches: [] }).actions
   assert.deepEqual(next({ ...valid, status: 'Invalid' }), [{ do: 'mark-release', eniId: 'eni-1', addresses: [ip], whole: false }])
   assert.deepEqual(next(marked), [{ do: 'unassign', eniId: 'eni-1', ipv4: [ip], ipv6: [] }])
   assert.deepEqual(next({ ...marked, podID: 'default/a', podUID: 'u1' }), [
-    { do: 'unmark', eniId: 'eni-1', addresses: [ip], keepEni: true },
+    { do: 'unmark', eniId: 'eni-1', addresses: [ip], attached: true },
   ])
 })

@@ -29,9 +29,9 @@ export interface PoolEni {
   /** What the cloud said in this round; `absent` = asked for and not there; undefined = not asked. */
   readonly seen: EniStatus | 'absent' | undefined
   readonly trunk: boolean
-  /** It exists in the record only: the cloud knows it no more. */
+  /** It exists in the record only: the cloud knows it no more, or has it on another instance. */
   readonly lost: boolean
-  /** The cloud attaches it for so long that nobody counts on it any more. */
+  /** Its attachment takes so long, or is refused for so long, that nobody counts on it any more. */
   readonly stuck: boolean
   /** Plain pods may use it: not unschedulable, not high-performance. */
   readonly plain: boolean
@@ -96,7 +96,7 @@ function eniOf(nic: Nic, facts: PoolFacts, heldIps: ReadonlySet<string>): PoolEn
     seen: facts.seen.get(nic.id),
     trunk: nic.networkInterfaceType === 'Trunk',
     lost: isLost(nic),
-    stuck: facts.seen.get(nic.id) === 'Attaching' && facts.late?.has(nic.id) === true,
+    stuck: facts.late?.has(nic.id) === true,
     plain: nic.unschedulable !== true && nic.networkInterfaceTrafficMode !== 'HighPerformance',
     vSwitchId: nic.vSwitchID ?? '',
     addresses: [...Object.values(nic.ipv4 ?? {}).map(address(4)), ...Object.values(nic.ipv6 ?? {}).map(address(6))],
@@ -113,14 +113,29 @@ function stateOf(a: NicIp, facts: PoolFacts, heldIps: ReadonlySet<string>): Addr
     // Terway's daemon answers no marks. It binds nothing itself either: what nobody has may go, what somebody has stays.
     if (facts.binding === 'central') return heldIps.has(a.ip) || (a.podID ?? '') !== '' ? 'refused' : 'unasked'
     if (a.releaseNonce === undefined) return 'unasked'
-    const answer = facts.runtime?.status?.releases?.[a.ip]
-    return answer?.nonce === a.releaseNonce ? answer.answer : 'marked'
+    return answerTo(a, facts.runtime) ?? 'marked'
   }
   if (heldIps.has(a.ip)) return 'held'
   if (a.podUID !== undefined && a.podUID !== '' && boundInCr(a.podUID, facts)) return 'held'
   if (facts.binding === 'central' && a.podID !== undefined && a.podID !== '') return 'held'
   if (a.status === 'Invalid') return 'invalid'
   return facts.binding === 'local' && facts.runtime?.status?.releases?.[a.ip]?.answer === 'acked' ? 'barred' : 'idle'
+}
+
+/** The daemon's answer to the address's present mark. */
+function answerTo(a: NicIp, runtime: NodeRuntime | undefined): 'acked' | 'refused' | undefined {
+  const given = runtime?.status?.releases?.[a.ip]
+  return given !== undefined && given.nonce === a.releaseNonce ? given.answer : undefined
+}
+
+/** Who binds, and what the daemon has reported. */
+export type Agreed = Pick<PoolFacts, 'binding' | 'runtime'>
+
+/** Whether the ENI's removal waits for the daemon, so that nothing in the cloud can bring it forward. One refusal is enough to go on. */
+export function awaitsAnswer(nic: Nic, { binding, runtime }: Agreed): boolean {
+  const marks = Object.values({ ...nic.ipv4, ...nic.ipv6 }).filter(a => a.status === 'Deleting' && a.releaseNonce !== undefined)
+  const answers = marks.map(a => answerTo(a, runtime))
+  return binding === 'local' && answers.includes(undefined) && !answers.includes('refused')
 }
 
 /**
@@ -149,6 +164,11 @@ export function isLive(pod: RuntimePod): boolean {
   const at = (state: string) => Date.parse(pod.status[state]?.lastUpdateTime ?? '')
   const deleted = at('deleted')
   return Number.isNaN(deleted) || at('initial') > deleted
+}
+
+/** It will serve as soon as it is attached, and that is still to be expected. */
+export function isComing(eni: PoolEni): boolean {
+  return (eni.status === 'Available' || eni.status === 'Attaching') && eni.plain && !eni.stuck && !eni.lost
 }
 
 /** InUse in our record: its idle addresses may be leased. An ENI under removal, lost, or on its way, serves nobody. */

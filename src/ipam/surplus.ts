@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CloudAction, PlanInput } from '#ipam/action.ts'
-import { type Pool, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
+import { isComing, type Pool, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
 
 /**
  * Rule 5 of docs/addresses.md: only what exceeds the pool's maximum is given back, never so much that fewer than the minimum
@@ -35,7 +35,7 @@ export function surplusMarks({ pool, demand }: PlanInput): readonly CloudAction[
 
 /** Addresses are on their way: an intent is open, or an ENI is not attached yet. */
 export function isGrowing(pool: Pool): boolean {
-  return pool.intents.length > 0 || pool.enis.some(e => (e.status === 'Available' || e.status === 'Attaching') && !e.stuck)
+  return pool.intents.length > 0 || pool.enis.some(isComing)
 }
 
 /** A trunk stays while the node lives: its members need it. */

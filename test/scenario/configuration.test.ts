@@ -28,9 +28,10 @@ test('an empty list of vSwitches in the Node CR', async () => {
   const cr = w.cr('node-1')
   assert.ok(cr?.spec.eni)
   w.api.put(nodeCrs, { ...cr, spec: { ...cr.spec, eni: { ...cr.spec.eni, vSwitchOptions: [] } } })
-  node.add('pod-1', 'pod-2', 'pod-3', 'pod-4')
+  // More than the ENI that is there can take.
+  node.add(...Array.from({ length: 12 }, (_, i) => `pod-${i}`))
   await w.until('the controller tells it', () => w.warnings('node-1').some(m => /vSwitchOptions of Node CR node-1 is empty/.test(m)))
-  assert.ok(w.conditions('node-1').some(m => /vSwitchOptions of Node CR node-1 is empty/.test(m)))
+  await w.until('the ENI says it', () => w.conditions('node-1').some(m => /vSwitchOptions of Node CR node-1 is empty/.test(m)))
 
   await node.start()
   await w.atRest()
@@ -72,4 +73,29 @@ test('a security group that does not exist', async () => {
   w.configure({})
   await w.atRest()
   assert.ok(w.clock.now() - since < 30_000, 'a changed configuration does not wait for the end of the pause')
+})
+
+test('vswitches become others: the ENIs that are there still grow, further ones are created in the new vSwitch', async () => {
+  await using w = await World.make()
+  w.configure({ vswitches: { [zone]: ['vsw-a'] } })
+  const node = await w.oneNode()
+  node.add('pod-1')
+  await w.atRest()
+  w.configure({ vswitches: { [zone]: ['vsw-b'] } })
+  await w.until('the Node CR has it', () => w.cr('node-1')?.spec.eni?.vSwitchOptions?.join() === 'vsw-b')
+  node.add(...Array.from({ length: 7 }, (_, i) => `more-${i}`))
+  await w.atRest()
+  assert.deepEqual(
+    w.enis().map(e => e.vSwitchId),
+    ['vsw-a'],
+  )
+  node.add(...Array.from({ length: 7 }, (_, i) => `beyond-${i}`))
+  await w.atRest()
+  assert.deepEqual(
+    w
+      .enis()
+      .map(e => e.vSwitchId)
+      .sort(),
+    ['vsw-a', 'vsw-b'],
+  )
 })

@@ -95,7 +95,8 @@ function reclaimExtra(node: NodeCr, pool: Pool, waiting: number, now: number): n
   const modified = Date.parse(node.status?.lastModifiedTime ?? '')
   if (Number.isNaN(modified) || now < modified + parseDuration(reclaim.after)) return 0
   const next = Date.parse(node.status?.nextIdleIPReclaimTime ?? '')
-  if (!Number.isNaN(next) && now < next) return 0
+  // Later than any that could have been set now: the clock was ahead then.
+  if (!Number.isNaN(next) && now < next && next <= Date.parse(nextReclaim(node, now, 1))) return 0
   const spare = idle(pool) - waiting - Math.max(node.spec.pool?.minPoolSize ?? 0, 0)
   return Math.max(0, Math.min(reclaim.batchSize ?? reclaimDefaults.batchSize, spare))
 }

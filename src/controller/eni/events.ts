@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Arrival } from '#controller/eni/moves.ts'
 import type { Outcome } from '#controller/eni/record.ts'
 import { nicsOf, putNic, withCondition } from '#controller/eni/status.ts'
 import type { Plan } from '#ipam/action.ts'
@@ -74,15 +75,29 @@ export function nonsenseEvent(node: string, nic: Nic, ip: string): EventText {
   }
 }
 
+/** What the cloud shows to be done. */
+export function arrivalEvent({ eniId, action }: Arrival): EventText {
+  const done = { AttachENI: 'attached', DetachENI: 'detached', DeleteENI: 'deleted' }[action]
+  return { type: 'Normal', reason: `${action}Succeed`, action, message: `ENI ${eniId} is ${done}` }
+}
+
 export function lostEvent(nic: Nic): EventText {
+  return trouble(nic, 'have lost their network: delete them, and their owners replace them')
+}
+
+export function detachedEvent(nic: Nic): EventText {
+  return trouble(nic, 'have no network until it is attached again')
+}
+
+/** What has happened to the ENI stands in its condition. */
+function trouble(nic: Nic, fate: string): EventText {
   const pods = Object.values({ ...nic.ipv4, ...nic.ipv6 }).flatMap(a => (a.podID === undefined || a.podID === '' ? [] : [a.podID]))
-  const users =
-    pods.length === 0 ? '' : `; pods ${[...new Set(pods)].join(', ')} have lost their network: delete them, and their owners replace them`
+  const users = pods.length === 0 ? '' : `; pods ${[...new Set(pods)].join(', ')} ${fate}`
   return {
     type: 'Warning',
     reason: 'ResourceInvalid',
     action: 'SyncOpenAPI',
-    message: `ENI ${nic.id} does not exist in the cloud any more${users}`,
+    message: `${nic.conditions?.OperationErr?.message}${users}`,
   }
 }
 

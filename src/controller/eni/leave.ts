@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isCloudError } from '#cloud/errors.ts'
+import { CloudError } from '#cloud/errors.ts'
 import type { Eni } from '#cloud/port.ts'
-import { moveInterval, resolve, type Work } from '#controller/eni/perform.ts'
+import { isUnderway, moveInterval, resolve, type Work } from '#controller/eni/perform.ts'
 import { fold } from '#controller/eni/record.ts'
 import type { NodeRounds, RoundContext } from '#controller/eni/round.ts'
 import { dropNic, nicsOf } from '#controller/eni/status.ts'
@@ -34,9 +34,13 @@ export async function leaveRound(c: RoundContext, rounds: NodeRounds, node: Node
   const exists = await cloud.instanceExists(instanceId)
   const attached = exists ? await cloud.describeEnis({ instanceId }) : []
   const known = nicsOf(settled).map(n => n.id)
+  // ENIs that served pods are ours also when Terway's controller, which does not tag the cluster, made them.
+  const served = new Set(nicsOf(settled).flatMap(n => (n.unschedulable === true ? [] : [n.id])))
   const others = await cloud.describeEnis({ ids: known.filter(id => !attached.some(e => e.id === id)) })
   const present = [...attached, ...others]
-  const ours = present.filter(e => isOwn(e.tags, c.options.clusterId) && (e.type === 'Secondary' || e.type === 'Trunk'))
+  const ours = present.filter(
+    e => (isOwn(e.tags, c.options.clusterId) || served.has(e.id)) && (e.type === 'Secondary' || e.type === 'Trunk'),
+  )
   await rounds.record.verify()
   for (const eni of ours) await step(work, eni, instanceId)
   const gone = known.filter(
@@ -48,6 +52,7 @@ export async function leaveRound(c: RoundContext, rounds: NodeRounds, node: Node
   const unsettled = Object.keys(left.intents ?? {}).length > 0
   if (ours.length > 0 || unsettled || nicsOf(left).length > 0) return { again: poll }
   c.assertLeader()
+  deps.observer.attaching(node.metadata.name, 0)
   await dropNodeCr(deps, rounds.record, rounds.record.copy ?? node)
   deps.log.info({ node: node.metadata.name, instanceId, exists }, 'node has left: its ENIs are deleted and its Node CR is released')
   return {}
@@ -75,6 +80,6 @@ async function step(work: Work, eni: Eni, instanceId: string): Promise<void> {
     else if ((eni.status === 'Available' || eni.status === 'Deleting') && due('delete')) await cloud.deleteEni(eni.id)
   } catch (e) {
     // Moving at the moment, or asked for twice because Describe lags: the next round sees it.
-    if (!isCloudError(e, 'conflict')) throw e
+    if (!(e instanceof CloudError) || !isUnderway(e)) throw e
   }
 }

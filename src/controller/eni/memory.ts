@@ -13,6 +13,11 @@ export interface Windows {
 
 export const defaultWindows: Windows = { lag: 30_000, late: 60_000 }
 
+/** After each refusal in a row the next try is put off twice as long, up to this many times. */
+const doublings = 4
+/** A try that is older puts off nothing any more. Milliseconds. */
+const forgotten = 3_600_000
+
 export class Memory {
   readonly #started: number
   readonly #windows: Windows
@@ -20,7 +25,7 @@ export class Memory {
   readonly #removed = new Map<string, number>()
   readonly #doubt = new Map<string, number>()
   readonly #born = new Set<string>()
-  readonly #tried = new Map<string, number>()
+  readonly #tried = new Map<string, { readonly at: number; readonly refusals: number }>()
 
   constructor(started: number, windows: Windows) {
     this.#started = started
@@ -34,6 +39,16 @@ export class Memory {
 
   removed(key: string, now: number): void {
     this.#removed.set(key, now)
+  }
+
+  /** The ENI was seen attached at `now`. */
+  attached(eniId: string, now: number): void {
+    this.#added.set(`${eniId}/attached`, now)
+  }
+
+  /** Whether a Describe begun at `begun` that shows the ENI unattached is later than what showed it attached. */
+  detachmentProven(eniId: string, begun: number): boolean {
+    return this.absenceProven(`${eniId}/attached`, begun)
   }
 
   /** Whether a Describe begun at `begun` proves that the key does not exist / does exist. */
@@ -61,18 +76,25 @@ export class Memory {
     return since === undefined || now >= since + this.#windows.late
   }
 
-  /** True at most once per `interval` and key. */
+  /** True at most once per `interval` and key; less often after refusals. */
   mayTry(key: string, now: number, interval: number): boolean {
     const last = this.#tried.get(key)
-    if (last !== undefined && now < last + interval) return false
-    this.#tried.set(key, now)
+    if (last !== undefined && now < last.at + interval * 2 ** Math.min(last.refusals, doublings)) return false
+    this.#tried.set(key, { at: now, refusals: last?.refusals ?? 0 })
     return true
+  }
+
+  /** How the last try went: a refusal will be repeated, a call without an answer need not be. */
+  tried(key: string, refused: boolean): void {
+    const last = this.#tried.get(key)
+    if (last !== undefined) this.#tried.set(key, { ...last, refusals: refused ? last.refusals + 1 : 0 })
   }
 
   /** Forgets what no longer matters: old times, and births whose key is not in use. */
   prune(now: number, inUse: (key: string) => boolean): void {
     for (const key of this.#born) if (!inUse(key)) this.#born.delete(key)
     const old = now - 2 * (this.#windows.lag + this.#windows.late)
-    for (const map of [this.#added, this.#removed, this.#doubt, this.#tried]) for (const [key, at] of map) if (at < old) map.delete(key)
+    for (const map of [this.#added, this.#removed, this.#doubt]) for (const [key, at] of map) if (at < old) map.delete(key)
+    for (const [key, { at }] of this.#tried) if (at < now - forgotten) this.#tried.delete(key)
   }
 }

@@ -2,10 +2,11 @@
 import type { Eni, EniStatus, VSwitch } from '#cloud/port.ts'
 import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import type { Memory } from '#controller/eni/memory.ts'
+import { isMoving, isRemoved } from '#controller/eni/moves.ts'
 import { nicsOf } from '#controller/eni/status.ts'
-import { mergeDescribed } from '#controller/eni/sync.ts'
+import { isElsewhere, lose, mergeDescribed } from '#controller/eni/sync.ts'
 import type { VSwitchCache } from '#controller/vswitch/cache.ts'
-import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
+import type { Nic, NodeCr, NodeStatus } from '#kube/crd/node.ts'
 
 /** What the cloud said in this round. */
 export interface Looked {
@@ -23,26 +24,25 @@ export interface LookContext {
   readonly vSwitches: VSwitchCache
 }
 
-const moving = new Set(['Available', 'Attaching', 'Detaching', 'Deleting'])
-
-/** Asks about ENIs on their way; when a comparison is due, about every ENI of the instance, and merges what it finds. */
-export async function look(c: LookContext, node: NodeCr, memory: Memory, sync: boolean): Promise<Looked> {
+/** Asks about ENIs on their way that are due; when a comparison is, about every ENI of the instance, and merges what it finds. */
+export async function look(c: LookContext, node: NodeCr, isDue: (nic: Nic) => boolean, memory: Memory, sync: boolean): Promise<Looked> {
   const start = c.deps.clock.now()
   const status = node.status ?? {}
   const merged = sync ? await compare(c, node, memory) : status
-  const ids = nicsOf(merged)
-    .filter(nic => moving.has(nic.status))
-    .map(nic => nic.id)
+  const moving = nicsOf(merged).filter(nic => isMoving(nic) && isDue(nic))
+  const ids = moving.map(nic => nic.id)
   const begun = c.deps.clock.now()
   const enis = await c.deps.cloudFor('pod', node.metadata.name).describeEnis({ ids })
-  const found = new Map(enis.map(e => [e.id, e.status]))
+  const found = new Map(enis.map(e => [e.id, e]))
   const seen = new Map<string, EniStatus | 'absent'>()
   for (const id of ids) {
-    const eniStatus = found.get(id)
-    if (eniStatus !== undefined) seen.set(id, eniStatus)
+    const eni = found.get(id)
+    if (eni !== undefined && !isElsewhere(eni, node.spec)) seen.set(id, eni.status)
     else if (memory.absenceProven(id, begun)) seen.set(id, 'absent')
   }
-  return { status: merged, seen, synced: sync, begun: start }
+  const at = new Date(c.deps.clock.wall()).toISOString()
+  const lost = moving.filter(nic => !isRemoved(nic) && seen.get(nic.id) === 'absent')
+  return { status: lost.reduce((s, nic) => lose(s, nic, found.get(nic.id), at), merged), seen, synced: sync, begun: start }
 }
 
 async function compare(c: LookContext, node: NodeCr, memory: Memory): Promise<NodeStatus> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CloudError, isCloudError, isOf } from '#cloud/errors.ts'
 import type { CloudFor } from '#cloud/execute.ts'
-import type { Cloud, Eni } from '#cloud/port.ts'
+import type { Cloud, Eni, VSwitch } from '#cloud/port.ts'
 import type { Memory } from '#controller/eni/memory.ts'
 import type { Outcome } from '#controller/eni/record.ts'
 import { eniDescription, intentTag, ownTags, tagsFor } from '#controller/tags.ts'
@@ -54,24 +54,30 @@ async function inOrder(work: Work, steps: readonly Step[]): Promise<readonly Out
 }
 
 function stepOf(work: Work, a: CloudAction): Step | undefined {
-  const now = work.clock.now()
   switch (a.do) {
     case 'attach':
-      return work.memory.mayTry(`attach/${a.eniId}`, now, moveInterval) ? () => attach(work, a.eniId) : undefined
+      return nowAndThen(work, `attach/${a.eniId}`, () => attach(work, a.eniId))
     case 'detach':
-      return work.memory.mayTry(`detach/${a.eniId}`, now, moveInterval)
-        ? () => move(work, a.eniId, 'DetachENI', c => c.detachEni({ eniId: a.eniId, instanceId: instanceOf(work) }))
-        : undefined
+      return nowAndThen(work, `detach/${a.eniId}`, () =>
+        move(work, a.eniId, 'DetachENI', c => c.detachEni({ eniId: a.eniId, instanceId: instanceOf(work) })),
+      )
     case 'delete-eni':
-      return work.memory.mayTry(`delete/${a.eniId}`, now, moveInterval)
-        ? () => move(work, a.eniId, 'DeleteENI', c => c.deleteEni(a.eniId))
-        : undefined
+      return nowAndThen(work, `delete/${a.eniId}`, () => move(work, a.eniId, 'DeleteENI', c => c.deleteEni(a.eniId)))
     case 'unassign':
-      return work.memory.mayTry(`unassign/${a.eniId}/${[...a.ipv4, ...a.ipv6].join()}`, now, moveInterval)
-        ? () => unassign(work, a)
-        : undefined
+      return nowAndThen(work, `unassign/${a.eniId}/${[...a.ipv4, ...a.ipv6].join()}`, () => unassign(work, a))
     default:
       return undefined
+  }
+}
+
+/** The step, unless it is too soon for it: after refusals it waits longer and longer. */
+function nowAndThen(work: Work, key: string, step: Step): Step | undefined {
+  if (!work.memory.mayTry(key, work.clock.now(), moveInterval)) return undefined
+  return async () => {
+    const outcome = await step()
+    const refused = (outcome.was === 'failed' || outcome.was === 'unattachable') && !isOf(outcome.error, 'retry', 'throttled')
+    work.memory.tried(key, refused)
+    return outcome
   }
 }
 
@@ -109,8 +115,17 @@ async function create(work: Work, intent: Intent): Promise<Outcome> {
   work.memory.added(eni.id, now)
   for (const ip of [...eni.ipv4, ...eni.ipv6]) work.memory.added(`${eni.id}/${ip}`, now)
   work.vSwitches.used(intent.vSwitchID, eni.ipv4.length)
-  const [vSwitch] = await work.vSwitches.get([eni.vSwitchId])
-  return { was: 'created', intent, eni, vSwitch }
+  return { was: 'created', intent, eni, vSwitch: await vSwitchOf(work, eni) }
+}
+
+/** The ENI exists: whatever this call says, it is no failure of the creation. Undefined when it failed; the next comparison asks again. */
+async function vSwitchOf(work: Work, eni: Eni): Promise<VSwitch | undefined> {
+  try {
+    return (await work.vSwitches.get([eni.vSwitchId]))[0]
+  } catch (error) {
+    if (!(error instanceof CloudError)) throw error
+    return undefined
+  }
 }
 
 /** The configuration may have changed since the first call: then the token is refused, and the ENI is found by its tag. */
@@ -147,6 +162,11 @@ function noteAdded(work: Work, eniId: string, ips: readonly string[]): void {
   for (const ip of ips) work.memory.added(`${eniId}/${ip}`, work.clock.now())
 }
 
+/** It is on its way, or where it should be, already: the next look at it tells. Any other conflict is a refusal that people must see. */
+export function isUnderway(error: CloudError): boolean {
+  return error.code === 'InvalidOperation.InvalidEniState'
+}
+
 const instanceGone: ReadonlySet<string> = new Set(['InvalidEcsId.NotFound', 'InvalidInstanceId.NotFound'])
 
 async function attach(work: Work, eniId: string): Promise<Outcome> {
@@ -155,8 +175,7 @@ async function attach(work: Work, eniId: string): Promise<Outcome> {
     return { was: 'moving', eniId, action: 'AttachENI' }
   } catch (error) {
     if (!(error instanceof CloudError)) throw error
-    // Already attached or attaching: the next look at it tells.
-    if (isOf(error, 'conflict')) return { was: 'moving', eniId, action: 'AttachENI' }
+    if (isUnderway(error)) return { was: 'moving', eniId, action: 'AttachENI' }
     if (isOf(error, 'quota') || instanceGone.has(error.code)) return { was: 'unattachable', eniId, error }
     return { was: 'failed', eniId, action: 'AttachENI', error }
   }
@@ -169,7 +188,7 @@ async function move(work: Work, eniId: string, action: string, call: (cloud: Clo
     return { was: 'moving', eniId, action }
   } catch (error) {
     if (!(error instanceof CloudError)) throw error
-    return isOf(error, 'conflict') ? { was: 'moving', eniId, action } : { was: 'failed', eniId, action, error }
+    return isUnderway(error) ? { was: 'moving', eniId, action } : { was: 'failed', eniId, action, error }
   }
 }
 

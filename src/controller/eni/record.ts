@@ -2,7 +2,18 @@
 
 import type { CloudError } from '#cloud/errors.ts'
 import type { Eni, VSwitch } from '#cloud/port.ts'
-import { addAddresses, dropIntent, dropNic, editAddresses, editNic, nicOf, putIntent, putNic, withStatus } from '#controller/eni/status.ts'
+import {
+  addAddresses,
+  dropIntent,
+  dropNic,
+  editAddresses,
+  editNic,
+  isBound,
+  nicOf,
+  putIntent,
+  putNic,
+  withStatus,
+} from '#controller/eni/status.ts'
 import type { CloudAction } from '#ipam/action.ts'
 import type { Intent, NodeSpec, NodeStatus } from '#kube/crd/node.ts'
 
@@ -44,7 +55,7 @@ function recordOne(s: NodeStatus, a: CloudAction, stamp: Stamp): NodeStatus {
           x => refused.has(x.ip),
           x => withStatus(x, 'Valid'),
         ),
-        ...(a.keepEni ? { status: 'InUse' } : {}),
+        status: a.attached ? 'InUse' : 'Available',
       }))
     }
     case 'forget-addresses': {
@@ -89,7 +100,7 @@ export type Outcome =
   | { readonly was: 'refused'; readonly intent: Intent; readonly error: CloudError }
   | { readonly was: 'pending'; readonly intent: Intent; readonly error: CloudError }
   | { readonly was: 'unassigned'; readonly eniId: string; readonly addresses: readonly string[] }
-  /** The ENI cannot be attached: it has to go again. */
+  /** The ENI cannot be attached: it has to go again, unless pods have its addresses. */
   | { readonly was: 'unattachable'; readonly eniId: string; readonly error: CloudError }
   /** attach, detach, delete done or still going on: the next round sees how far it is. */
   | { readonly was: 'moving'; readonly eniId: string; readonly action: string }
@@ -122,7 +133,8 @@ function foldOne(s: NodeStatus, o: Outcome, spec: NodeSpec): NodeStatus {
       )
     }
     case 'unattachable':
-      return editNic(s, o.eniId, nic => ({ ...nic, status: 'Deleting' }))
+      // One with pods on it was detached by somebody: it is not given up before they are gone.
+      return editNic(s, o.eniId, nic => (isBound(nic) ? nic : { ...nic, status: 'Deleting' }))
     case 'pending':
     case 'moving':
     case 'failed':

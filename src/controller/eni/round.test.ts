@@ -107,8 +107,6 @@ class Stage {
       runtime: () => this.runtime,
       podsOn: () => this.pods,
       names: () => ['n'],
-      crs: () => [],
-      nodes: () => [this.#node],
       stop: () => undefined,
     }
     const options = { ...defaultControllerOptions, clusterId: 'c', vpcId: 'vpc' }

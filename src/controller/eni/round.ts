@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isOf } from '#cloud/errors.ts'
-import type { VSwitch } from '#cloud/port.ts'
 import type { ClusterView } from '#controller/cluster-view.ts'
 import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import { bindCentrally } from '#controller/eni/bind.ts'
 import { bindable, countWarmUp, demandOf, needsAddress, nextReclaim, obtained, startWarmUp, waitingPods } from '#controller/eni/demand.ts'
-import { aboutNode, eventOf, explain, lostEvent, nonsenseEvent, noteErrors, shortageOf, stuckEvent } from '#controller/eni/events.ts'
+import {
+  aboutNode,
+  arrivalEvent,
+  detachedEvent,
+  eventOf,
+  explain,
+  lostEvent,
+  nonsenseEvent,
+  noteErrors,
+  shortageOf,
+  stuckEvent,
+} from '#controller/eni/events.ts'
 import { Memory } from '#controller/eni/memory.ts'
 import { mirror } from '#controller/eni/mirror.ts'
+import { type Arrival, attachLimit, isMoving, Moves } from '#controller/eni/moves.ts'
 import { NodeRecord } from '#controller/eni/node-record.ts'
 import { look } from '#controller/eni/observe.ts'
 import { perform } from '#controller/eni/perform.ts'
@@ -19,22 +30,19 @@ import { exhaustion, NodeCondition } from '#controller/node/condition.ts'
 import type { Round } from '#controller/queue.ts'
 import type { VSwitchCache } from '#controller/vswitch/cache.ts'
 import { selectVSwitches, vSwitchFaults } from '#controller/vswitch/select.ts'
-import type { CloudAction, Plan } from '#ipam/action.ts'
-import { type Binding, isLost, type Pool } from '#ipam/pool.ts'
+import type { CloudAction, Plan, PlanInput } from '#ipam/action.ts'
+import { type Agreed, awaitsAnswer, type Binding, isLost, type Pool } from '#ipam/pool.ts'
 import { localBindingAnnotation, localBindingVersion } from '#ipam/release.ts'
 import { isGrowing } from '#ipam/surplus.ts'
-import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
+import type { Nic, NodeCr, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
 import { parseDuration } from '#lib/duration.ts'
 import { diffMerge } from '#lib/merge-patch.ts'
 
 /** The mirror of bindings alone is worth one write a second and node. */
 const mirrorInterval = 1_000
-/** Between two looks at ENIs that are being attached, or removed. */
-const attachPoll = 1_000
-const removePoll = 3_000
-/** After this time in Attaching, as in Terway, an ENI is not counted on any more. */
-const attachLimit = 120_000
+/** Before an unassign without a verdict is looked at again. */
+const unassignPoll = 3_000
 /** Before an intent without verdict is asked for again, and before demand that could not be met is looked at again. */
 const retryIntent = 2_000
 const retryUnmet = 10_000
@@ -51,13 +59,26 @@ export interface RoundContext {
   readonly assertLeader: () => void
 }
 
+interface VSwitches extends Pick<PlanInput, 'vSwitches' | 'formerVSwitches'> {
+  readonly faults: readonly string[]
+}
+
+/** What a round came to, as far as the time of the next one depends on it. */
+interface Done {
+  readonly plan: Plan
+  readonly outcomes: readonly Outcome[]
+  readonly mirrorIn: number | undefined
+  readonly putOff: boolean
+  readonly agreed: Agreed
+}
+
 /** One node's rounds: observe, decide, record, call, record. Never two at once (the queue sees to that). */
 export class NodeRounds {
   readonly name: string
   readonly record: NodeRecord
   readonly memory: Memory
   readonly #c: RoundContext
-  readonly #attachingSince = new Map<string, number>()
+  readonly #moves = new Moves()
   readonly #barredSince = new Map<string, number>()
   readonly #toldStuck = new Set<string>()
   #writtenAt = Number.NEGATIVE_INFINITY
@@ -86,22 +107,26 @@ export class NodeRounds {
     const binding = await this.#binding(node)
     const runtime = view.runtime(this.name)
     const pods = view.podsOn(this.name)
-    const looked = await look(this.#c, node, this.memory, this.#syncDue(node, pods.some(needsAddress)))
+    const agreed = { binding, runtime }
+    const isDue = (nic: Nic) => !awaitsAnswer(nic, agreed) && this.#moves.isDue(nic, deps.clock.now())
+    const looked = await look(this.#c, node, isDue, this.memory, this.#syncDue(node, pods.some(needsAddress)))
     if (looked.synced && looked.begun >= this.#syncAt) this.#syncAt = Number.POSITIVE_INFINITY
-    const { vSwitches, faults } = await this.#vSwitches(node)
+    const { vSwitches, formerVSwitches, faults } = await this.#vSwitches(node, looked.status)
     const started = startWarmUp(looked.status, node.spec.pool?.warmUpSize)
     const stack = deps.decisions.poolOf({ node, runtime, binding, podUids: new Set(), seen: looked.seen }).stack
     const bound = binding === 'central' ? bindCentrally(started, pods.filter(needsAddress).map(bindable), runtime, stack) : started
     const observed: NodeCr = { ...node, status: bound }
     const podUids = new Set(pods.flatMap(p => p.metadata.uid ?? []))
-    const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen: looked.seen, late: this.#late(bound) })
-    this.#tellOfEnis(node, bound, pool)
+    const arrivals = this.#moves.follow(nicsOf(bound), looked.seen, deps.clock.now())
+    const late = this.#moves.late(deps.clock.now())
+    const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen: looked.seen, late })
+    this.#tellOfEnis(node, bound, pool, arrivals)
     this.#log(answerLines(this.#poolBefore, pool))
     this.#poolBefore = pool
     this.#adjustAt ??= deps.clock.now() + this.#adjustPeriod(node)
     const adjust = deps.clock.now() >= this.#adjustAt
     const demand = demandOf(observed, pool, waitingPods(pods, bound, runtime), { adjust, now: deps.clock.wall() })
-    const decided = deps.decisions.plan({ pool, demand, vSwitches })
+    const decided = deps.decisions.plan({ pool, demand, vSwitches, formerVSwitches })
     const reasons = [...decided.reasons, ...faults]
     const plan = this.#withoutPausedGrowth({ ...decided, reasons, actions: [...decided.actions, ...this.#unbar(pool)] }, node)
     this.#tell(reasons.join('; '), shortageOf(plan))
@@ -116,8 +141,9 @@ export class NodeRounds {
     this.#log(callLines(outcomes))
     await this.#fold(outcomes, pool)
     this.#c.assertLeader()
-    await this.#condition.tell(view.node(this.name), exhaustion({ pool, vSwitches }))
-    return { again: this.#again(plan, outcomes, mirrorIn, putOff) }
+    await this.#condition.tell(view.node(this.name), exhaustion({ pool, vSwitches, formerVSwitches }))
+    this.#forget()
+    return { again: this.#again({ plan, outcomes, mirrorIn, putOff, agreed }) }
   }
 
   /** Compares with the cloud soon. */
@@ -127,8 +153,11 @@ export class NodeRounds {
 
   /** Follows the daemon's announcement. Bindings of the controller end before the answer is written, so the daemon sees all of them. */
   async #binding(node: NodeCr): Promise<Binding> {
-    const announced = this.#c.view.runtime(this.name)?.metadata.annotations?.[localBindingAnnotation] === localBindingVersion
+    const runtime = this.#c.view.runtime(this.name)
     const answered = node.metadata.annotations?.[localBindingAnnotation] === localBindingVersion
+    // Without a report nothing new is known of the daemon. It may be cut off from the API server, and bind: what was agreed holds.
+    if (runtime === undefined) return answered ? 'local' : 'central'
+    const announced = runtime.metadata.annotations?.[localBindingAnnotation] === localBindingVersion
     if (announced !== answered) {
       this.#c.assertLeader()
       await this.record.patchMetadata({ annotations: { [localBindingAnnotation]: announced ? localBindingVersion : null } })
@@ -139,40 +168,38 @@ export class NodeRounds {
   #syncDue(node: NodeCr, needed: boolean): boolean {
     const { clock } = this.#c.deps
     const next = Date.parse(node.status?.nextSyncOpenAPITime ?? '')
-    if (Number.isNaN(next) || clock.wall() >= next || clock.now() >= this.#syncAt) return true
+    // Later than any that could have been set now: the clock was ahead then.
+    const nonsense = next > clock.wall() + 2 * this.#c.options.syncPeriod
+    if (Number.isNaN(next) || nonsense || clock.wall() >= next || clock.now() >= this.#syncAt) return true
     const empty = Object.keys(node.status?.networkInterfaces ?? {}).length + Object.keys(node.status?.intents ?? {}).length === 0
     return needed && empty && this.memory.mayTry('sync/empty', clock.now(), this.#c.options.windows.lag)
   }
 
-  async #vSwitches(node: NodeCr): Promise<{ readonly vSwitches: readonly VSwitch[]; readonly faults: readonly string[] }> {
+  async #vSwitches(node: NodeCr, status: NodeStatus): Promise<VSwitches> {
     const { clock } = this.#c.deps
     const ids = node.spec.eni?.vSwitchOptions ?? []
-    const known = await this.#c.vSwitches.get(ids)
+    const used = nicsOf(status).flatMap(n => (n.unschedulable === true || n.vSwitchID === undefined ? [] : [n.vSwitchID]))
+    const known = await this.#c.vSwitches.get([...new Set([...ids, ...used])])
     const policy = node.spec.eni?.vSwitchSelectPolicy ?? 'random'
     const zone = node.spec.nodeMetadata?.zoneID ?? ''
     return {
       vSwitches: selectVSwitches(ids, known, zone, policy, () => clock.random()),
+      formerVSwitches: known.filter(v => !ids.includes(v.id)),
       faults: vSwitchFaults(this.name, ids, known, zone),
     }
   }
 
-  /** ENIs that have been on their way for too long, as far as this process has seen. */
-  #late(status: NodeStatus): ReadonlySet<string> {
-    const now = this.#c.deps.clock.now()
-    const moving = nicsOf(status).filter(n => n.status === 'Attaching')
-    for (const { id } of moving) if (!this.#attachingSince.has(id)) this.#attachingSince.set(id, now)
-    return new Set(moving.flatMap(({ id }) => (now - (this.#attachingSince.get(id) ?? now) >= attachLimit ? [id] : [])))
-  }
-
-  /** Events about ENIs that are lost or stuck, once each. */
-  #tellOfEnis(before: NodeCr, status: NodeStatus, pool: Pool): void {
+  /** Events about ENIs that have arrived, are lost or stuck, once each. */
+  #tellOfEnis(before: NodeCr, status: NodeStatus, pool: Pool, arrivals: readonly Arrival[]): void {
     const { deps, view } = this.#c
     const about = aboutNode(view.node(this.name), this.name)
+    for (const a of arrivals) deps.kube.event({ about, ...arrivalEvent(a) })
     for (const nic of nicsOf(status)) {
       const old = before.status?.networkInterfaces?.[nic.id]
       const nonsense = Object.values({ ...old?.ipv4, ...old?.ipv6 }).filter(a => !isAddress(a) && nic.ipv4?.[a.ip] === undefined)
       for (const { ip } of nonsense) deps.kube.event({ about, ...nonsenseEvent(this.name, nic, ip) })
       if (isLost(nic) && old !== undefined && !isLost(old)) deps.kube.event({ about, ...lostEvent(nic) })
+      else if (nic.status === 'Available' && old?.status === 'InUse') deps.kube.event({ about, ...detachedEvent(nic) })
     }
     for (const { id, stuck } of pool.enis) {
       if (!stuck) this.#toldStuck.delete(id)
@@ -242,9 +269,9 @@ export class NodeRounds {
     const at = new Date(clock.wall()).toISOString()
     for (const a of plan.actions) {
       if (a.do === 'mark-release') for (const ip of a.addresses) this.memory.born(`${a.eniId}/${ip}`)
-      if (a.do === 'attach' && !this.#attachingSince.has(a.eniId)) this.#attachingSince.set(a.eniId, clock.now())
       if (a.do === 'settle') {
         this.#growFailures = 0
+        this.memory.attached(a.eniId, clock.now())
         this.#attached(a.eniId, 'success')
       }
       if (a.do === 'forget-addresses') this.#syncSoon(a.addresses.map(ip => `${a.eniId}/${ip}`))
@@ -266,10 +293,17 @@ export class NodeRounds {
   }
 
   #attached(eniId: string, result: 'success' | 'failure'): void {
-    const since = this.#attachingSince.get(eniId)
-    this.#attachingSince.delete(eniId)
+    const since = this.#moves.since(eniId)
     if (since !== undefined) this.#c.deps.observer.attached(result, 'Secondary', this.#c.deps.clock.now() - since)
-    this.#c.deps.observer.attaching(this.#attachingSince.size)
+  }
+
+  /** What the memory need not hold any more. */
+  #forget(): void {
+    const { networkInterfaces = {}, intents = {} } = this.record.copy?.status ?? {}
+    const addresses = Object.values(networkInterfaces).flatMap(n => Object.keys({ ...n.ipv4, ...n.ipv6 }).map(ip => `${n.id}/${ip}`))
+    const inUse = new Set([...Object.keys(intents), ...addresses])
+    this.memory.prune(this.#c.deps.clock.now(), key => inUse.has(key))
+    this.#c.deps.observer.attaching(this.name, this.#moves.attachments)
   }
 
   /** Writes what must be recorded before the calls. A change of the mirror alone may wait: answers how long. */
@@ -331,6 +365,9 @@ export class NodeRounds {
     // A created ENI that cannot be attached is no progress.
     if (o.was === 'assigned' && o.error === undefined) this.#growFailures = 0
     if (o.was === 'unattachable') this.#attached(o.eniId, 'failure')
+    if (o.was === 'moving' && o.action === 'AttachENI') this.#moves.attaching(o.eniId, deps.clock.now())
+    // The daemon needs its CIDR.
+    if (o.was === 'created' && o.vSwitch === undefined) this.sync()
     const error = 'error' in o ? o.error : undefined
     if (error === undefined) return
     deps.log.warn({ node: this.name, outcome: o.was, code: error.code, class: error.class, requestId: error.requestId }, error.message)
@@ -343,10 +380,9 @@ export class NodeRounds {
   }
 
   /** Milliseconds until the node must be looked at again without an event. */
-  #again(plan: Plan, outcomes: readonly Outcome[], mirrorIn: number | undefined, putOff: boolean): number {
+  #again({ plan, outcomes, mirrorIn, putOff, agreed }: Done): number {
     const { clock } = this.#c.deps
     const status = this.record.copy?.status ?? {}
-    const nics = Object.values(status.networkInterfaces ?? {})
     const adjustIn = putOff ? retryIntent : (this.#adjustAt ?? 0) - clock.now()
     const times = [adjustIn, Date.parse(status.nextSyncOpenAPITime ?? '') - clock.wall()]
     if (mirrorIn !== undefined) times.push(mirrorIn)
@@ -354,8 +390,8 @@ export class NodeRounds {
     if (outcomes.some(o => o.was === 'created' || o.was === 'assigned' || o.was === 'unassigned')) times.push(0)
     // A vSwitch that is empty is known to be now: another one may do.
     if (outcomes.some(o => 'error' in o && isOf(o.error, 'no-addresses'))) times.push(0)
-    if (nics.some(n => n.status === 'Available' || n.status === 'Attaching')) times.push(attachPoll)
-    if (nics.some(n => n.status === 'Deleting' || n.status === 'Detaching') || plan.actions.some(isRelease)) times.push(removePoll)
+    for (const nic of nicsOf(status)) if (isMoving(nic) && !awaitsAnswer(nic, agreed)) times.push(this.#moves.pollIn(nic, clock.now()))
+    if (plan.actions.some(a => a.do === 'unassign')) times.push(unassignPoll)
     if (Object.keys(status.intents ?? {}).length > 0) times.push(retryIntent)
     if (plan.unmet > 0) times.push(retryUnmet)
     if (this.#growAt > clock.now()) times.push(this.#growAt - clock.now())

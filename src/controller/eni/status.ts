@@ -40,6 +40,11 @@ export function editAddresses(nic: Nic, which: (a: NicIp) => boolean, edit: (a: 
   }
 }
 
+/** Whether a pod has one of its addresses, as far as it is recorded. */
+export function isBound(nic: Nic): boolean {
+  return Object.values({ ...nic.ipv4, ...nic.ipv6 }).some(a => a.podUID !== undefined && a.podUID !== '')
+}
+
 export function withStatus(a: NicIp, status: NicIp['status'], nonce?: string): NicIp {
   const { releaseNonce: _, ...rest } = a
   return { ...rest, status, ...(nonce === undefined ? {} : { releaseNonce: nonce }) }

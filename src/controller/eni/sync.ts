@@ -2,7 +2,7 @@
 
 import type { Eni, VSwitch } from '#cloud/port.ts'
 import type { Memory } from '#controller/eni/memory.ts'
-import { addAddresses, dropNic, editAddresses, nicOf, nicsOf, putNic, withCondition, withStatus } from '#controller/eni/status.ts'
+import { addAddresses, dropNic, editAddresses, isBound, nicOf, nicsOf, putNic, withCondition, withStatus } from '#controller/eni/status.ts'
 import { intentTag } from '#controller/tags.ts'
 import type { Nic, NicIp, NodeSpec, NodeStatus } from '#kube/crd/node.ts'
 import { tryParseIp } from '#net/ip.ts'
@@ -18,7 +18,7 @@ export interface Described {
 /**
  * Compares the record with the cloud. What the cloud has and the record lacks is taken in as Valid; an address that vanished
  * becomes Invalid (the daemon gives it to nobody any more, and it is asked back when its pod has gone); one that came back
- * becomes Valid again. A Describe may lag, so whatever was touched shortly before it began is left alone.
+ * becomes Valid again. An ENI that somebody has detached is attached again. A Describe may lag, so whatever was touched shortly before it began is left alone.
  */
 export function mergeDescribed(status: NodeStatus, spec: NodeSpec, cloud: Described, memory: Memory, at: string): NodeStatus {
   const pending = new Set(Object.values(status.intents ?? {}).map(i => i.eniID))
@@ -26,14 +26,28 @@ export function mergeDescribed(status: NodeStatus, spec: NodeSpec, cloud: Descri
   let next = status
   for (const nic of nicsOf(status)) {
     const eni = found.get(nic.id)
-    if (eni !== undefined) next = putNic(next, mergeOne(nic, eni, pending.has(nic.id), cloud, memory, at))
-    else if (memory.absenceProven(nic.id, cloud.begun)) next = isUnused(nic) ? dropNic(next, nic.id) : putNic(next, vanished(nic, at))
+    if (eni === undefined || isElsewhere(eni, spec)) {
+      if (memory.absenceProven(nic.id, cloud.begun)) next = lose(next, nic, eni, at)
+      continue
+    }
+    const detached = nic.status === 'InUse' && eni.status !== 'InUse' && memory.detachmentProven(nic.id, cloud.begun)
+    const merged = mergeOne(nic, eni, pending.has(nic.id), cloud, memory)
+    if (!detached) next = putNic(next, withCondition(merged, 'OperationErr', undefined, at))
+    else if (isUnused(nic)) next = dropNic(next, nic.id)
+    else
+      next = putNic(next, withCondition({ ...merged, status: 'Available' }, 'OperationErr', `ENI ${nic.id} was detached by somebody`, at))
   }
   for (const eni of cloud.enis) {
     if (status.networkInterfaces?.[eni.id] !== undefined || !adoptable(eni, status)) continue
     if (memory.presenceProven(eni.id, cloud.begun)) next = putNic(next, nicOf(eni, cloud.vSwitches.get(eni.vSwitchId), spec))
   }
   return next
+}
+
+/** Attached to an instance that is not the node's: as good as gone. */
+export function isElsewhere(eni: Eni, spec: NodeSpec): boolean {
+  const ours = spec.nodeMetadata?.instanceID
+  return eni.instanceId !== undefined && ours !== undefined && eni.instanceId !== ours
 }
 
 /** An ENI on its way to being recorded by its intent is left to it. Primary ENIs, members and migrated Lingjun primaries are not ours. */
@@ -44,7 +58,7 @@ function adoptable(eni: Eni, status: NodeStatus): boolean {
   return !eni.tags.some(t => t.key === intentTag && status.intents?.[t.value] !== undefined)
 }
 
-function mergeOne(nic: Nic, eni: Eni, pending: boolean, cloud: Described, memory: Memory, at: string): Nic {
+function mergeOne(nic: Nic, eni: Eni, pending: boolean, cloud: Described, memory: Memory): Nic {
   const remote = new Set<string>([...eni.ipv4, ...eni.ipv6])
   const known = new Set([...Object.keys(nic.ipv4 ?? {}), ...Object.keys(nic.ipv6 ?? {})])
   const key = (ip: string) => `${nic.id}/${ip}`
@@ -60,7 +74,7 @@ function mergeOne(nic: Nic, eni: Eni, pending: boolean, cloud: Described, memory
   )
   const vSwitch = cloud.vSwitches.get(nic.vSwitchID ?? '')
   const merged = addAddresses(checked, eni.ipv4.filter(isNew), eni.ipv6.filter(isNew), eni.primaryIp)
-  const completed: Nic = {
+  return {
     ...merged,
     macAddress: nic.macAddress ?? eni.mac,
     vSwitchID: nic.vSwitchID ?? eni.vSwitchId,
@@ -68,7 +82,6 @@ function mergeOne(nic: Nic, eni: Eni, pending: boolean, cloud: Described, memory
     ...(nic.ipv4CIDR === undefined && vSwitch !== undefined ? { ipv4CIDR: vSwitch.cidr4 } : {}),
     ...(nic.ipv6CIDR === undefined && vSwitch?.cidr6 !== undefined ? { ipv6CIDR: vSwitch.cidr6 } : {}),
   }
-  return withCondition(completed, 'OperationErr', undefined, at)
 }
 
 /** What is no address at all nobody can hold or give back: it only leaves the record. */
@@ -78,16 +91,18 @@ export function isAddress(a: NicIp): boolean {
 
 /** No pod was ever put on it, so nobody has to be asked. */
 function isUnused(nic: Nic): boolean {
-  return nic.unschedulable === true && Object.values({ ...nic.ipv4, ...nic.ipv6 }).every(a => a.podUID === undefined || a.podUID === '')
+  return nic.unschedulable === true && !isBound(nic)
 }
 
-/** Its addresses can serve nobody. The ENI leaves the record when they are given back. */
-function vanished(nic: Nic, at: string): Nic {
-  if (nic.status === 'Deleting') return nic
+/** The cloud has it no more, or elsewhere: its addresses can serve nobody. The ENI leaves the record when they are given back. */
+export function lose(s: NodeStatus, nic: Nic, eni: Eni | undefined, at: string): NodeStatus {
+  if (isUnused(nic)) return dropNic(s, nic.id)
+  if (nic.status === 'Deleting') return s
   const invalid = editAddresses(
     nic,
     a => a.status === 'Valid',
     a => withStatus(a, 'Invalid'),
   )
-  return withCondition(invalid, 'OperationErr', `ENI ${nic.id} does not exist in the cloud any more`, at)
+  const where = eni?.instanceId === undefined ? 'does not exist in the cloud any more' : `is attached to instance ${eni.instanceId}`
+  return putNic(s, withCondition(invalid, 'OperationErr', `ENI ${nic.id} ${where}`, at))
 }

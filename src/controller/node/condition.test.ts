@@ -31,7 +31,7 @@ const pool = (enis: readonly PoolEni[], extra: Partial<Pool> = {}): Pool => ({
   trunks: 0,
   ...extra,
 })
-const lack = (p: Pool, free = 9, id = 'vsw-a') => exhaustion({ pool: p, vSwitches: [{ id, availableIpCount: free }] })
+const lack = (p: Pool, free = 9, id = 'vsw-a') => exhaustion({ pool: p, vSwitches: [{ id, availableIpCount: free }], formerVSwitches: [] })
 
 test('a further pod gets an address while one is idle or on its way, or an ENI has room in a vSwitch with addresses', () => {
   assert.equal(lack(pool([eni(3, 'idle')]), 0), undefined)

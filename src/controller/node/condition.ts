@@ -24,9 +24,9 @@ export const heartbeat = 300_000
 const retry = 60_000
 
 /** Why a further pod would get no address; undefined when it would: one is idle or on its way, or an ENI, present or new, has room for one. */
-export function exhaustion({ pool, vSwitches }: Pick<PlanInput, 'pool' | 'vSwitches'>): string | undefined {
+export function exhaustion(facts: Omit<PlanInput, 'demand'>): string | undefined {
   const demand = { waiting: 1, min: 0, max: 0, warmUpRemaining: 0, adjust: false, reclaimExtra: 0 }
-  const { unmet, reasons } = plan({ pool, demand, vSwitches })
+  const { unmet, reasons } = plan({ ...facts, demand })
   return unmet > 0 ? reasons.join('; ') : undefined
 }
 
