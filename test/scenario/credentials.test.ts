@@ -4,7 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { instanceRole } from '#cloud/credentials.ts'
+import { makeMetadata } from '#cloud/metadata.ts'
 import { secretKey } from '#controller/secret-key.ts'
+import { listenMetadata } from '#sim/metadata.ts'
 import { goodKey, World } from './world.ts'
 
 const cases = [
@@ -69,6 +72,27 @@ test('a corrected Secret works without a restart', async () => {
   } finally {
     rmSync(dir, { recursive: true })
   }
+})
+
+test("calls signed with the temporary key of the instance's role, which is renewed", async () => {
+  const role = { name: 'controlplane', allow: ['*'] }
+  const machine = { name: 'controlplane', type: 'ecs.lab.medium', vSwitch: 'vsw-nodes', securityGroups: ['sg-1'], role: role.name }
+  await using w = await World.make({ roles: [role], instances: [machine] })
+  const [instance] = w.simulator.instances()
+  assert.ok(instance)
+  const { port } = await listenMetadata(w.simulator, { host: '127.0.0.1', port: 0, loopbackAs: instance.instanceId })
+  w.credentials = instanceRole(makeMetadata(w.clock, `127.0.0.1:${port}`, w.wire.as('metadata')), w.clock)
+  const node = await w.oneNode()
+  node.add('pod-1', 'pod-2')
+  await w.atRest()
+  const tokens = () => new Set(w.wire.sent.flatMap(s => (s.by === 'metadata' ? [] : [s.params.get('SecurityToken') ?? 'none'])))
+  assert.equal(tokens().size, 1)
+  assert.ok(!tokens().has('none'))
+  // Longer than any one key is valid.
+  await w.clock.advance(8 * 3_600_000)
+  node.add('pod-3', 'pod-4', 'pod-5')
+  await w.atRest()
+  assert.ok(tokens().size > 1)
 })
 
 test('the permission is withdrawn while the cluster works', async () => {

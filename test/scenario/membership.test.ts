@@ -29,6 +29,27 @@ test('the Kubernetes node is deleted while its instance lives: its ENIs are take
   assert.ok(w.log.some(line => line.includes('node has left')))
 })
 
+test("ENIs that Terway's controller made, without the tag of the cluster, leave with their node; foreign ones stay", async () => {
+  await using w = await World.make()
+  const node = await w.oneNode()
+  const made = async (tags: Readonly<Record<string, string>>) => {
+    const request = { VSwitchId: 'vsw-a', SecurityGroupId: 'sg-1', ...tags }
+    const { NetworkInterfaceId: id } = (await w.simulator.call('CreateNetworkInterface', request)) as { NetworkInterfaceId: string }
+    await w.clock.advance(1_000)
+    await w.simulator.call('AttachNetworkInterface', { NetworkInterfaceId: id, InstanceId: node.instanceId })
+    await w.until('it is recorded', () => w.nics('node-1').some(n => n.id === id && n.status === 'InUse'))
+    return id
+  }
+  const theirs = await made({ 'Tag.1.Key': 'creator', 'Tag.1.Value': 'terway' })
+  const foreign = await made({})
+  node.add('pod-1')
+  await w.until('the pod is served', () => node.served)
+  await leave(w, node)
+  await w.until('the Node CR is gone', () => w.cr('node-1') === undefined, 300_000)
+  assert.equal(w.simulator.store.state.get('eni', theirs), undefined)
+  assert.equal(w.simulator.store.state.get('eni', foreign)?.status, 'InUse')
+})
+
 test('the Kubernetes node is deleted, and the detachment of its ENI gets stuck: asking again gets it going', async () => {
   await using w = await World.make()
   const node = await w.oneNode()

@@ -60,7 +60,7 @@ class Stage {
   readonly lines: string[] = []
   readonly enis = new Map<string, Eni>()
   pods: readonly Pod[] = []
-  runtime: NodeRuntime = {
+  runtime: NodeRuntime | undefined = {
     apiVersion: 'network.alibabacloud.com/v1beta1',
     kind: 'NodeRuntime',
     metadata: { name: 'n', annotations },
@@ -138,6 +138,7 @@ class Stage {
           : [[a.ip, { nonce: a.releaseNonce, answer: 'acked' as const, lastUpdateTime: '2026-01-01T00:00:00Z' }]],
       ),
     )
+    assert.ok(this.runtime)
     this.runtime = { ...this.runtime, status: { releases } }
   }
 
@@ -226,4 +227,47 @@ test('a vSwitch that turns out empty is left for another one at once; the condit
   await s.round(40_020)
   assert.deepEqual(s.calls, ['create in vsw-a', 'create in vsw-b'])
   assert.equal(s.sufficient(), 'False')
+})
+
+const pod: Pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', namespace: 'd', uid: 'u' }, spec: { nodeName: 'n' } }
+const report = (announces: boolean): NodeRuntime => ({
+  apiVersion: 'network.alibabacloud.com/v1beta1',
+  kind: 'NodeRuntime',
+  metadata: { name: 'n', ...(announces ? { annotations } : {}) },
+  spec: {},
+})
+
+test('who binds follows the announcement, and stays as agreed while there is no report', async () => {
+  const s = new Stage(['vsw-a'], nic('eni-1', 'InUse', 2))
+  s.move('eni-1', 'InUse', 2)
+  s.pods = [pod]
+  const bound = () => Object.values(s.cr.status?.networkInterfaces?.['eni-1']?.ipv4 ?? {}).map(a => a.podID)
+  const answered = () => s.cr.metadata.annotations?.[localBindingAnnotation]
+
+  s.runtime = undefined
+  await s.round(40_000)
+  assert.deepEqual([answered(), bound()], [localBindingVersion, [undefined, undefined]], 'agreed before: the daemon binds')
+
+  s.runtime = report(false)
+  await s.round(41_000)
+  assert.deepEqual([answered(), bound()], [undefined, ['d/p', undefined]], "Terway's daemon: the controller binds")
+  s.runtime = undefined
+  await s.round(42_000)
+  assert.deepEqual([answered(), bound()], [undefined, ['d/p', undefined]])
+
+  // The daemon that takes over must see the binding until it has reported the pod itself.
+  s.runtime = report(true)
+  await s.round(43_000)
+  assert.deepEqual([answered(), bound()], [localBindingVersion, ['d/p', undefined]])
+  const [first] = ipsOf('eni-1', 1)
+  s.runtime = {
+    ...s.runtime,
+    status: { pods: { u: { podID: 'd/p', ipv4: first ?? '', status: { initial: { lastUpdateTime: '2026-01-01T00:00:50Z' } } } } },
+  }
+  await s.round(50_000)
+  assert.deepEqual(bound(), ['d/p', undefined])
+  s.pods = []
+  s.runtime = { ...s.runtime, status: { pods: { u: { podID: 'd/p', status: { deleted: { lastUpdateTime: '2026-01-01T00:00:55Z' } } } } } }
+  await s.round(60_000)
+  assert.deepEqual(bound(), [undefined, undefined])
 })
