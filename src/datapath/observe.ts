@@ -47,7 +47,7 @@ function podQuery({ a, desired }: Target): NsQuery {
     ns: a.netns,
     links: [a.ifName],
     addrs: true,
-    neighs: true,
+    neighs: desired.neighs.map(n => n.ip),
     tbfs: true,
     routes: { tables: [mainTable], dst: desired.routes.filter(r => r.ns !== 'host').map(r => r.dst) },
     sysctls: desired.sysctls.filter(s => s.ns !== 'host').map(s => s.key),

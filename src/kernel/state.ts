@@ -70,8 +70,8 @@ export interface NsQuery {
   readonly links: readonly IfName[] | 'all'
   /** Addresses of the devices found. */
   readonly addrs?: boolean
-  /** Permanent and learned neighbours of the devices found. */
-  readonly neighs?: boolean
+  /** What the devices found know of these neighbours, permanent or learned. */
+  readonly neighs?: readonly Ip[]
   /** Root token buckets of the devices found. */
   readonly tbfs?: boolean
   /** Routes of these tables; with `dst`, only those for exactly these prefixes. Both families unless `families` says otherwise. */

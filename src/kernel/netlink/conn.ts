@@ -36,14 +36,18 @@ const answerTimeoutSeconds = 5n
 const dumpTries = 10
 
 /**
+ * What was received last; the kernel fills at most 32 KiB per datagram of a dump. One for all connections of the thread, since a
+ * message is taken apart before the next is asked for: a look at many pods makes as many connections.
+ */
+const received = Buffer.allocUnsafeSlow(65536)
+
+/**
  * A blocking rtnetlink socket in the namespace the thread was in when it was made; it stays usable from every namespace.
  * One request at a time: the kernel performs it inside send(), the answer is then already waiting.
  */
 export class NetlinkConn {
   readonly portId: number
   readonly #fd: number
-  /** 64 KiB: the kernel fills at most 32 KiB per datagram of a dump. */
-  readonly #buffer = Buffer.allocUnsafeSlow(65536)
   #sequence = 0
 
   /** With `groups`, a socket that only listens (see `drain`). */
@@ -119,9 +123,9 @@ export class NetlinkConn {
   drain(each: (m: Message) => void): boolean {
     try {
       for (;;) {
-        const length = receive(this.#fd, this.#buffer, msgDontWait)
+        const length = receive(this.#fd, received, msgDontWait)
         if (length === undefined) return true
-        for (const m of messages(this.#buffer, length)) each(m)
+        for (const m of messages(received, length)) each(m)
       }
     } catch (e) {
       if (e instanceof SystemCallError && e.errno === 'ENOBUFS') return false
@@ -147,13 +151,13 @@ export class NetlinkConn {
   *#receive(sequence: number): Generator<Message> {
     let length: number | undefined
     try {
-      length = receive(this.#fd, this.#buffer, 0)
+      length = receive(this.#fd, received, 0)
     } catch (e) {
       if (e instanceof SystemCallError && e.errno === 'EINTR') return
       if (e instanceof SystemCallError) throw new NetlinkError(e.errno, 'no answer from the kernel')
       throw e
     }
-    for (const m of messages(this.#buffer, length ?? 0)) if (m.header.sequence === sequence && m.header.portId === this.portId) yield m
+    for (const m of messages(received, length ?? 0)) if (m.header.sequence === sequence && m.header.portId === this.portId) yield m
   }
 }
 

@@ -74,12 +74,19 @@ export function deleteGroup(conn: NetlinkConn, group: number): void {
   conn.request(rtm.delLink, 0, ifinfo(new Body(), 0).attrU32(ifla.group, group))
 }
 
-/** Undefined when there is no such device. */
-export function getLink(conn: NetlinkConn, which: { readonly name: IfName } | { readonly index: number }): LinkState | undefined {
+type Which = { readonly name: IfName } | { readonly index: number }
+
+/** `ip link show`. Undefined when there is no such device. */
+export function getLink(conn: NetlinkConn, which: Which): LinkState | undefined {
+  return askLink(conn, which, parseLink)
+}
+
+/** What `parse` takes from the description of a device; undefined when there is no such device. */
+export function askLink<T>(conn: NetlinkConn, which: Which, parse: (m: Message) => T): T | undefined {
   const body = ifinfo(new Body(), 'index' in which ? which.index : 0).attrU32(ifla.extMask, skipStats)
   if ('name' in which) body.attrString(ifla.ifName, which.name)
   try {
-    return conn.get(rtm.getLink, body, parseLink)
+    return conn.get(rtm.getLink, body, parse)
   } catch (e) {
     if (e instanceof NetlinkError && e.errno === 'ENODEV') return undefined
     throw e

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Attrs, Body } from '#kernel/netlink/attr.ts'
-import type { Message, NetlinkConn } from '#kernel/netlink/conn.ts'
+import { type Message, type NetlinkConn, NetlinkError } from '#kernel/netlink/conn.ts'
 import { addressFamily, flag, rtm } from '#kernel/netlink/header.ts'
 import type { NeighState } from '#kernel/state.ts'
 import { type Family, familyOf, fromBytes, type Ip, toBytes } from '#net/ip.ts'
 import { type Mac, macFromBytes, macToBytes } from '#net/mac.ts'
 
-const nda = { dst: 1, lladdr: 2, ifIndex: 8 } as const
+const nda = { dst: 1, lladdr: 2 } as const
 const statePermanent = 0x80
 
 /** struct ndmsg */
@@ -25,12 +25,14 @@ export function replaceNeigh(conn: NetlinkConn, index: number, ip: Ip, mac: Mac)
   conn.request(rtm.newNeigh, flag.create | flag.replace, body)
 }
 
-/** `ip neigh show dev $index` of one family. */
-export function listNeighs(conn: NetlinkConn, family: Family, index: number): NeighState[] {
-  return conn.dump(rtm.getNeigh, ndmsg(family, 0, 0).attrU32(nda.ifIndex, index), m => {
-    const neigh = parseNeigh(m)
-    return neigh?.ifIndex === index ? neigh : undefined
-  })
+/** `ip neigh get $ip dev $index`. Undefined when it is not known. A dump would pass by the neighbours of all namespaces. */
+export function getNeigh(conn: NetlinkConn, index: number, ip: Ip): NeighState | undefined {
+  try {
+    return conn.get(rtm.getNeigh, ndmsg(familyOf(ip), index, 0).attr(nda.dst, toBytes(ip)), parseNeigh)
+  } catch (e) {
+    if (e instanceof NetlinkError && e.errno === 'ENOENT') return undefined
+    throw e
+  }
 }
 
 export function parseNeigh({ data, start, end }: Message): NeighState | undefined {

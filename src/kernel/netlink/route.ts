@@ -2,7 +2,7 @@
 import { Attrs, Body } from '#kernel/netlink/attr.ts'
 import { type Message, type NetlinkConn, NetlinkError } from '#kernel/netlink/conn.ts'
 import { addressFamily, flag, rtm } from '#kernel/netlink/header.ts'
-import { PrefixFilter } from '#kernel/netlink/prefix-filter.ts'
+import type { PrefixFilter } from '#kernel/netlink/prefix-filter.ts'
 import type { RouteState } from '#kernel/state.ts'
 import { baseOf, type Cidr, familyOfCidr, prefixLength } from '#net/cidr.ts'
 import { type Family, fromBytes, type Ip, toBytes } from '#net/ip.ts'
@@ -55,10 +55,9 @@ function target(body: Body, r: Route): Body {
   return body.attrU32(rta.oif, r.ifIndex).attrU32(rta.table, r.table)
 }
 
-/** `ip route show table $table` of one family; with `dst` only routes for exactly these prefixes. A table without routes may not exist at all. */
-export function listRoutes(conn: NetlinkConn, family: Family, table: number, dst?: readonly Cidr[]): RouteState[] {
+/** `ip route show table $table` of one family; with `wanted` only routes for exactly these prefixes. A table without routes may not exist at all. */
+export function listRoutes(conn: NetlinkConn, family: Family, table: number, wanted?: PrefixFilter): RouteState[] {
   const body = rtmsg(family, 0, table, 0, 0, 0, 0).attrU32(rta.table, table)
-  const wanted = dst === undefined ? undefined : new PrefixFilter(dst)
   try {
     return conn.dump(rtm.getRoute, body, m => {
       const route = parseRoute(m, wanted)

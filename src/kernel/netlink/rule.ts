@@ -2,7 +2,7 @@
 import { Attrs, Body } from '#kernel/netlink/attr.ts'
 import type { Message, NetlinkConn } from '#kernel/netlink/conn.ts'
 import { addressFamily, flag, rtm } from '#kernel/netlink/header.ts'
-import { PrefixFilter } from '#kernel/netlink/prefix-filter.ts'
+import type { PrefixFilter } from '#kernel/netlink/prefix-filter.ts'
 import type { RuleState } from '#kernel/state.ts'
 import { baseOf, type Cidr, familyOfCidr, prefixLength } from '#net/cidr.ts'
 import { type Family, fromBytes, toBytes } from '#net/ip.ts'
@@ -42,10 +42,9 @@ export function deleteRule(conn: NetlinkConn, r: Rule): void {
   conn.request(rtm.delRule, 0, rule(r))
 }
 
-/** `ip rule show` of one family, plain rules of these priorities only; with `prefixes` only rules from or to one of them. */
-export function listRules(conn: NetlinkConn, family: Family, priorities: readonly number[], prefixes?: readonly Cidr[]): RuleState[] {
+/** `ip rule show` of one family, plain rules of these priorities only; with `wanted` only rules from or to one of these prefixes. */
+export function listRules(conn: NetlinkConn, family: Family, priorities: readonly number[], wanted?: PrefixFilter): RuleState[] {
   const body = fibRule(family === 4 ? addressFamily.inet : addressFamily.inet6, 0, 0, 0, 0)
-  const wanted = prefixes === undefined ? undefined : new PrefixFilter(prefixes)
   return conn.dump(rtm.getRule, body, m => parseRule(m, priorities, wanted))
 }
 

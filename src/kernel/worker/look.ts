@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Netns } from '#kernel/names.ts'
 import { listAddrs } from '#kernel/netlink/addr.ts'
-import { getLink, listLinks } from '#kernel/netlink/link.ts'
-import { listNeighs } from '#kernel/netlink/neigh.ts'
+import type { Message } from '#kernel/netlink/conn.ts'
+import { askLink, listLinks, parseLink } from '#kernel/netlink/link.ts'
+import { confValue, type LinkConf, parseLinkConf } from '#kernel/netlink/link-conf.ts'
+import { getNeigh } from '#kernel/netlink/neigh.ts'
 import { getNsid } from '#kernel/netlink/nsid.ts'
+import { PrefixFilter } from '#kernel/netlink/prefix-filter.ts'
 import { getTbf } from '#kernel/netlink/qdisc.ts'
 import { listRoutes } from '#kernel/netlink/route.ts'
 import { listRules } from '#kernel/netlink/rule.ts'
 import { KernelError } from '#kernel/port.ts'
 import type { LinkState, NsQuery, NsState, Observed } from '#kernel/state.ts'
 import type { Namespace, Namespaces } from '#kernel/worker/namespaces.ts'
+import type { Cidr } from '#net/cidr.ts'
 
 /** Answers one query; undefined when its namespace does not exist. */
 export function look(query: NsQuery, namespaces: Namespaces): Observed {
@@ -21,21 +25,42 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     throw e
   }
   const { conn } = at
-  const links = query.links === 'all' ? listLinks(conn) : query.links.flatMap(name => getLink(conn, { name }) ?? [])
+  const named = query.links === 'all' ? [] : query.links.flatMap(name => askLink(conn, { name }, parseNamed) ?? [])
+  const links = query.links === 'all' ? listLinks(conn) : named.map(n => n.link)
   // One dump for all devices, or one per device: the kernel filters by device itself.
   const devices = query.links === 'all' ? [0] : links.map(l => l.index)
-  const { addrs = false, neighs = false, tbfs = false, routes, rules } = query
+  const { addrs = false, neighs = [], tbfs = false, routes, rules } = query
+  const [dst, prefixes] = [filter(routes?.dst), filter(rules?.prefixes)]
   return {
     ns: query.ns,
     links,
     addrs: addrs ? query.families.flatMap(f => devices.flatMap(d => listAddrs(conn, f, d))) : [],
-    neighs: neighs ? query.families.flatMap(f => links.flatMap(l => listNeighs(conn, f, l.index))) : [],
+    neighs: neighs.flatMap(ip => links.flatMap(l => getNeigh(conn, l.index, ip) ?? [])),
     tbfs: tbfs ? links.filter(isTbf).flatMap(l => getTbf(conn, l.index) ?? []) : [],
-    routes: routes === undefined ? [] : query.families.flatMap(f => routes.tables.flatMap(t => listRoutes(conn, f, t, routes.dst))),
-    rules: rules === undefined ? [] : query.families.flatMap(f => listRules(conn, f, rules.priorities, rules.prefixes)),
-    sysctls: at.readSysctls(query.sysctls ?? []),
+    routes: routes === undefined ? [] : query.families.flatMap(f => routes.tables.flatMap(t => listRoutes(conn, f, t, dst))),
+    rules: rules === undefined ? [] : query.families.flatMap(f => listRules(conn, f, rules.priorities, prefixes)),
+    sysctls: readSysctls(at, query.sysctls ?? [], new Map(named.map(n => [n.link.name, n.conf]))),
     nsids: numbersOf(at, query.nsids ?? [], namespaces),
   } satisfies NsState
+}
+
+function parseNamed(m: Message): { readonly link: LinkState; readonly conf: LinkConf } {
+  return { link: parseLink(m), conf: parseLinkConf(m) }
+}
+
+/** What the devices just seen did not tell is read from files. */
+function readSysctls(at: Namespace, keys: readonly string[], confs: ReadonlyMap<string, LinkConf>): Record<string, string> {
+  const told: Record<string, string> = {}
+  const files = keys.filter(key => {
+    const value = confValue(confs, key)
+    if (value !== undefined) told[key] = value
+    return value === undefined
+  })
+  return { ...told, ...at.readSysctls(files) }
+}
+
+function filter(prefixes: readonly Cidr[] | undefined): PrefixFilter | undefined {
+  return prefixes === undefined ? undefined : new PrefixFilter(prefixes)
 }
 
 function isTbf(link: LinkState): boolean {
