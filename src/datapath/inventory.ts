@@ -2,7 +2,7 @@
 import type { Attachment, IfName, NetnsPath } from '#datapath/attachment.ts'
 import { isHostIfName } from '#datapath/host-if-name.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
-import { fromPodPriority, hostOf, ourRule, ruleOperands, toPodPriority } from '#datapath/ours.ts'
+import { fromPodPriority, hostOf, linkIp6, ourRule, ruleOperands, toPodPriority } from '#datapath/ours.ts'
 import type { Inventory } from '#datapath/port.ts'
 import { type KernelOp, mainTable } from '#kernel/op.ts'
 import type { NsQuery, NsState } from '#kernel/state.ts'
@@ -32,7 +32,8 @@ export function takeInventory(host: NsState): Inventory {
     rules: host.rules.flatMap(r => ourRule(r) ?? []),
     routes: host.routes.flatMap(r => {
       const [ip, dev] = [hostOf(r.dst), hostLinks.find(l => l.index === r.ifIndex)?.name]
-      return ip === undefined || dev === undefined || r.via !== undefined ? [] : [{ ip, dev }]
+      // The kernel makes a route for the address of the host end itself; it goes with the device.
+      return ip === undefined || ip === linkIp6 || dev === undefined || r.via !== undefined ? [] : [{ ip, dev }]
     }),
   }
 }

@@ -11,6 +11,7 @@ import { makeKernel } from '#kernel/kernel.ts'
 import { parseNetnsPath } from '#kernel/names.ts'
 import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
+import { parseCidr } from '#net/cidr.ts'
 import { parseIpv4 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
 import { DatapathLab, netnsFile } from './datapath-lab.ts'
@@ -161,6 +162,14 @@ test('leftovers are what no live attachment accounts for; a live pod is never am
   await lab.datapath.removeLeftovers(await lab.datapath.inventory())
   assert.deepEqual(await lab.datapath.diff(live), [], 'set up by this very process')
   await remove(lab.datapath, live)
+})
+
+test('the route that the kernel makes for the gateway address of a host end belongs to its pod', async () => {
+  const a = lab.pod(64, { families: [6], more: { extraRoutes: [parseCidr('2001:db8:5::/48')] } })
+  await lab.datapath.setup(a)
+  assert.match(lab.run('host', 'ip -6 route show fe80::1'), new RegExp(`dev ${a.hostIfName} proto kernel`))
+  assert.deepEqual(leftovers(await lab.datapath.inventory(), [a]), { hostLinks: [], rules: [], routes: [] })
+  await remove(lab.datapath, a)
 })
 
 test('a namespace that is gone is said to be gone; withdrawing and reaping work without it', async () => {
