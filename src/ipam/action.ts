@@ -12,8 +12,11 @@ export type CloudAction =
   | { readonly do: 'settle'; readonly eniId: string }
   /** Record: ask the daemon to give addresses back; `whole`: the ENI with all of them. */
   | { readonly do: 'mark-release'; readonly eniId: string; readonly addresses: readonly string[]; readonly whole: boolean }
-  /** Record: the daemon refused; a refusal on an ENI under removal cancels the removal. One that is not attached has to be again. */
-  | { readonly do: 'unmark'; readonly eniId: string; readonly addresses: readonly string[]; readonly attached: boolean }
+  /**
+   * Record: the daemon refused. A refusal on an ENI under removal cancels the removal, and one that is not attached has to be
+   * again; but of one that is `lost` there is nothing to keep: it is asked for again when its pods have gone.
+   */
+  | { readonly do: 'unmark'; readonly eniId: string; readonly addresses: readonly string[]; readonly eni: 'InUse' | 'Available' | 'lost' }
   /** Record: forget addresses that are ours no more, or a primary address that was barred for a removal that did not happen. */
   | { readonly do: 'forget-addresses'; readonly eniId: string; readonly addresses: readonly string[] }
   /** Record: the ENI does not exist any more. */

@@ -137,7 +137,7 @@ test('surplus: a whole ENI when the minimum stays, else single addresses but nev
 
 test('an acked address is unassigned, a refused one comes back, a marked one waits', () => {
   assert.deepEqual(run(poolWith([eni('eni-1', 'hamr')])).actions, [
-    { do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-3'], attached: true },
+    { do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-3'], eni: 'InUse' },
     { do: 'unassign', eniId: 'eni-1', ipv4: ['eni-1-1'], ipv6: [] },
   ])
 })
@@ -150,7 +150,7 @@ test('an ENI leaves step by step, only when every address is acknowledged; one r
   assert.deepEqual(leaving('aaa', 'Deleting'), [{ do: 'delete-eni', eniId: 'eni-1' }])
   assert.deepEqual(leaving('aaa', 'Available'), [{ do: 'delete-eni', eniId: 'eni-1' }])
   assert.deepEqual(leaving('aaa', 'absent'), [{ do: 'forget-eni', eniId: 'eni-1' }])
-  assert.deepEqual(leaving('ara', 'InUse'), [{ do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-1'], attached: true }])
+  assert.deepEqual(leaving('ara', 'InUse'), [{ do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-1'], eni: 'InUse' }])
   assert.deepEqual(leaving('aiu', 'InUse'), [{ do: 'mark-release', eniId: 'eni-1', addresses: ['eni-1-1', 'eni-1-2'], whole: true }])
 })
 
@@ -292,4 +292,16 @@ test('an ENI that is lost on its way in is not waited for, and asked back like a
 test("somebody else's ENI whose attachment came to nothing is not attached", () => {
   const foreign = eni('eni-1', 'ii', { status: 'Attaching', seen: 'Available', plain: false })
   assert.deepEqual(run(poolWith([foreign])).actions, [{ do: 'forget-eni', eniId: 'eni-1' }])
+})
+
+test('a refusal keeps an ENI that exists; one that is gone is asked for again when its pods have left', () => {
+  const removed = (states: string, seen: PoolEni['seen']) => run(poolWith([eni('eni-1', states, { status: 'Deleting', seen })])).actions
+  const unmark = { do: 'unmark', eniId: 'eni-1', addresses: ['eni-1-1'] }
+  assert.deepEqual(removed('ara', 'InUse'), [{ ...unmark, eni: 'InUse' }])
+  assert.deepEqual(removed('ara', 'Available'), [{ ...unmark, eni: 'Available' }])
+  assert.deepEqual(removed('ara', 'absent'), [{ ...unmark, eni: 'lost' }])
+  assert.deepEqual(removed('ara', undefined), [], 'not known yet')
+  assert.deepEqual(removed('aha', 'absent'), [], 'its pod is waited for')
+  assert.deepEqual(removed('axa', 'absent'), [{ do: 'mark-release', eniId: 'eni-1', addresses: ['eni-1-1'], whole: true }])
+  assert.deepEqual(removed('aaa', 'absent'), [{ do: 'forget-eni', eniId: 'eni-1' }])
 })

@@ -172,7 +172,7 @@ function singles(pool: Pool, e: PoolEni): readonly CloudAction[] {
   const ips = (state: string, primary?: boolean) =>
     e.addresses.filter(a => a.state === state && (primary === undefined || a.primary === primary))
   const refused = ips('refused').map(a => a.ip)
-  if (refused.length > 0) actions.push({ do: 'unmark', eniId: e.id, addresses: refused, attached: true })
+  if (refused.length > 0) actions.push({ do: 'unmark', eniId: e.id, addresses: refused, eni: 'InUse' })
   const ask = [...ips('invalid'), ...(pool.binding === 'local' ? ips('unasked') : [])].map(a => a.ip)
   if (ask.length > 0) actions.push({ do: 'mark-release', eniId: e.id, addresses: ask, whole: false })
   // A primary address never leaves without its ENI: forgotten, it is found again and offered anew (rule 3).
@@ -195,11 +195,7 @@ function lost(pool: Pool, e: PoolEni): readonly CloudAction[] {
 
 /** One refusal cancels; an ENI leaves the instance only when every address was acknowledged with its present mark. */
 function removal(pool: Pool, e: PoolEni): readonly CloudAction[] {
-  const refused = e.addresses.filter(a => a.state === 'refused' || a.state === 'held')
-  if (refused.length > 0) {
-    const stay = refused.map(a => a.ip)
-    return [{ do: 'unmark', eniId: e.id, addresses: stay, attached: e.seen !== 'Available' }]
-  }
+  if (e.addresses.some(a => a.state === 'refused' || a.state === 'held')) return cancel(e)
   const ask = e.addresses.filter(a => pool.binding === 'local' && ['unasked', 'idle', 'barred', 'invalid'].includes(a.state)).map(a => a.ip)
   if (ask.length > 0) return [{ do: 'mark-release', eniId: e.id, addresses: ask, whole: true }]
   if (e.addresses.some(a => a.state === 'marked')) return []
@@ -207,6 +203,16 @@ function removal(pool: Pool, e: PoolEni): readonly CloudAction[] {
   if (e.seen === 'InUse' || e.seen === 'Detaching') return [{ do: 'detach', eniId: e.id }]
   if (e.seen === 'Available' || e.seen === 'Deleting') return [{ do: 'delete-eni', eniId: e.id }]
   return e.seen === 'absent' ? [{ do: 'forget-eni', eniId: e.id }] : []
+}
+
+/** Where the ENI is now decides what becomes of it. */
+function cancel(e: PoolEni): readonly CloudAction[] {
+  const of = (...states: readonly string[]) => e.addresses.filter(a => states.includes(a.state)).map(a => a.ip)
+  if (e.seen === undefined) return []
+  if (e.seen !== 'absent')
+    return [{ do: 'unmark', eniId: e.id, addresses: of('refused', 'held'), eni: e.seen === 'Available' ? 'Available' : 'InUse' }]
+  const refused = of('refused')
+  return refused.length === 0 ? [] : [{ do: 'unmark', eniId: e.id, addresses: refused, eni: 'lost' }]
 }
 
 /** Splits into calls of at most `batch` addresses per family. */

@@ -73,7 +73,5 @@ test('a daemon that answers no marks is not waited for: what nobody has goes, wh
     plan({ pool: poolOf(facts('central', address)), demand: quiet, vSwitches: [], formerVSwitches: [] }).actions
   assert.deepEqual(next({ ...valid, status: 'Invalid' }), [{ do: 'mark-release', eniId: 'eni-1', addresses: [ip], whole: false }])
   assert.deepEqual(next(marked), [{ do: 'unassign', eniId: 'eni-1', ipv4: [ip], ipv6: [] }])
-  assert.deepEqual(next({ ...marked, podID: 'default/a', podUID: 'u1' }), [
-    { do: 'unmark', eniId: 'eni-1', addresses: [ip], attached: true },
-  ])
+  assert.deepEqual(next({ ...marked, podID: 'default/a', podUID: 'u1' }), [{ do: 'unmark', eniId: 'eni-1', addresses: [ip], eni: 'InUse' }])
 })

@@ -95,7 +95,7 @@ function eniOf(nic: Nic, facts: PoolFacts, heldIps: ReadonlySet<string>): PoolEn
     status: nic.status,
     seen: facts.seen.get(nic.id),
     trunk: nic.networkInterfaceType === 'Trunk',
-    lost: isLost(nic),
+    lost: isLost(nic) || facts.seen.get(nic.id) === 'absent',
     stuck: facts.late?.has(nic.id) === true,
     plain: nic.unschedulable !== true && nic.networkInterfaceTrafficMode !== 'HighPerformance',
     vSwitchId: nic.vSwitchID ?? '',

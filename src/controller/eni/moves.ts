@@ -46,6 +46,12 @@ export class Moves {
     })
   }
 
+  /** What is gone stays gone between two looks. */
+  withAbsent(seen: ReadonlyMap<string, EniStatus | 'absent'>): ReadonlyMap<string, EniStatus | 'absent'> {
+    const absent = [...this.#moves].flatMap(([id, m]): readonly [string, 'absent'][] => (m.seen === 'absent' ? [[id, 'absent']] : []))
+    return new Map([...absent, ...seen])
+  }
+
   /** The cloud has taken the call: the time that it waited for its budget does not count. */
   attaching(id: string, now: number): void {
     const old = this.#moves.get(id)

@@ -53,9 +53,9 @@ function recordOne(s: NodeStatus, a: CloudAction, stamp: Stamp): NodeStatus {
         ...editAddresses(
           nic,
           x => refused.has(x.ip),
-          x => withStatus(x, 'Valid'),
+          x => withStatus(x, a.eni === 'lost' ? 'Invalid' : 'Valid'),
         ),
-        status: a.attached ? 'InUse' : 'Available',
+        ...(a.eni === 'lost' ? {} : { status: a.eni }),
       }))
     }
     case 'forget-addresses': {

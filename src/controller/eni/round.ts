@@ -119,7 +119,8 @@ export class NodeRounds {
     const podUids = new Set(pods.flatMap(p => p.metadata.uid ?? []))
     const arrivals = this.#moves.follow(nicsOf(bound), looked.seen, deps.clock.now())
     const late = this.#moves.late(deps.clock.now())
-    const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen: looked.seen, late })
+    const seen = this.#moves.withAbsent(looked.seen)
+    const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen, late })
     this.#tellOfEnis(node, bound, pool, arrivals)
     this.#log(answerLines(this.#poolBefore, pool))
     this.#poolBefore = pool
