@@ -305,3 +305,13 @@ test('a refusal keeps an ENI that exists; one that is gone is asked for again wh
   assert.deepEqual(removed('axa', 'absent'), [{ do: 'mark-release', eniId: 'eni-1', addresses: ['eni-1-1'], whole: true }])
   assert.deepEqual(removed('aaa', 'absent'), [{ do: 'forget-eni', eniId: 'eni-1' }])
 })
+
+test('nothing is unassigned from an ENI while addresses are assigned to it', () => {
+  const giving = eni('eni-1', 'hhaa')
+  const open = { token: 't', kind: 'assign-ips', eniID: 'eni-1', vSwitchID: 'vsw-a', ipv4Count: 1, ipv6Count: 0, since: '' } as const
+  const kinds = (pool: Pool, demand: Partial<Demand>) => run(pool, demand).actions.map(a => a.do)
+  assert.deepEqual(kinds(poolWith([giving]), {}), ['unassign'])
+  assert.deepEqual(kinds(poolWith([giving]), { waiting: 1 }), ['assign'])
+  assert.deepEqual(kinds(poolWith([giving], { intents: [open] }), {}), [])
+  assert.deepEqual(kinds(poolWith([giving], { intents: [{ ...open, eniID: 'eni-2' }] }), {}), ['unassign'])
+})

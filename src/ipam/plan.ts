@@ -11,11 +11,20 @@ export function plan(input: PlanInput): Plan {
   const growth = grow(input)
   const marks = growth.actions.length === 0 && growth.unmet === 0 && growth.later === 0 ? surplusMarks(input) : []
   return {
-    actions: [...transitions(input.pool), ...growth.actions, ...releases(input.pool), ...marks],
+    actions: [...transitions(input.pool), ...growth.actions, ...releases(input.pool).filter(notWhile(input.pool, growth)), ...marks],
     later: growth.later,
     unmet: growth.unmet,
     reasons: growth.reasons,
   }
+}
+
+/**
+ * Nothing is unassigned from an ENI while an assign call is open there: that call may give an address again that an earlier
+ * unassign without a verdict has taken, and its answer, repeated for its token, would name the address also when it has gone.
+ */
+function notWhile(pool: Pool, growth: Plan): (a: CloudAction) => boolean {
+  const open = new Set([...pool.intents.map(i => i.eniID), ...growth.actions.map(a => (a.do === 'assign' ? a.eniId : undefined))])
+  return a => a.do !== 'unassign' || !open.has(a.eniId)
 }
 
 /** Pods' worth of addresses that are on their way: intents, ENIs not yet attached, addresses that the daemon is about to unbar. */
