@@ -32,8 +32,9 @@ export function contextOf(names: Names, apiPort: number): Context {
   }
 }
 
-export function machineOf(names: Names, node: string): Machine {
-  return { name: node, dir: nodeDir(names, node), netns: netnsOf(names, node), hierarchies: hierarchies() }
+function machineOf(names: Names, bin: string, node: string): Machine {
+  const programs = [join(import.meta.dirname, '..'), bin]
+  return { name: node, dir: nodeDir(names, node), netns: netnsOf(names, node), hierarchies: hierarchies(), programs }
 }
 
 export function servicesOf(
@@ -47,7 +48,7 @@ export function servicesOf(
     names,
     pki: { dir: names.pki },
     bin,
-    machine: machineOf(names, node),
+    machine: machineOf(names, bin, node),
     identity,
     proxy,
     pauseImage,

@@ -11,6 +11,7 @@ const machine: Machine = {
     { mount: '/sys/fs/cgroup/cpu', version: 1, options: 'cpu' },
     { mount: '/sys/fs/cgroup/unified', version: 2, options: '' },
   ],
+  programs: ['/tmp/checkout'],
 }
 
 test('a node starts in its own network namespace and dies with its first process', () => {
@@ -29,6 +30,7 @@ test('nothing is written before the root is the overlay, and the machine itself 
   assert.ok(at('pivot_root') < at('umount -l /.machine') && at('umount -l /.machine') < at('echo ready'))
   for (const mount of ['mount -t sysfs', 'mount -t bpf', 'mount -t tmpfs -o mode=755 tmpfs run', 'mount --bind run/lab/boot-id'])
     assert.ok(at(mount) > 0, mount)
+  assert.ok(at('mount -t tmpfs tmpfs tmp') < at('mount --bind /tmp/checkout ./tmp/checkout'), 'programs are seen below /tmp too')
   assert.ok(lines.includes('mount -t cgroup -o cpu cgroup sys/fs/cgroup/cpu'))
   assert.ok(lines.includes('mount -t cgroup2 cgroup2 sys/fs/cgroup/unified'))
 })

@@ -9,6 +9,8 @@ export interface Machine {
   readonly dir: string
   readonly netns: string
   readonly hierarchies: readonly Hierarchy[]
+  /** Directories that the node's programs come from. Read-only there, and visible also from below /tmp or from a file system of their own. */
+  readonly programs: readonly string[]
 }
 
 /** Directories that live on the node's disk directly: the root is an overlay, and an overlay cannot be the upper layer of containerd's. */
@@ -64,6 +66,7 @@ mount -t tmpfs tmpfs dev/shm
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs tmpfs tmp
 mount -t bpf bpf sys/fs/bpf
+${machine.programs.map(dir => `mkdir -p .${dir}\nmount --bind ${dir} .${dir}\nmount -o remount,bind,ro .${dir}`).join('\n')}
 ${cgroupMounts(machine.hierarchies)}
 ${DISK.map(([disk, path]) => `mkdir -p ${path}\nmount --bind ${machine.dir}/disk/${disk} ${path}`).join('\n')}
 mkdir run/netns run/lab
