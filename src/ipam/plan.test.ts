@@ -315,3 +315,16 @@ test('nothing is unassigned from an ENI while addresses are assigned to it', () 
   assert.deepEqual(kinds(poolWith([giving], { intents: [open] }), {}), [])
   assert.deepEqual(kinds(poolWith([giving], { intents: [{ ...open, eniID: 'eni-2' }] }), {}), ['unassign'])
 })
+
+test('an instance without a free slot says what else is in the way', () => {
+  const full = eni('eni-1', 'hhhhhhhhhh')
+  const reasons = (...others: readonly PoolEni[]) =>
+    run(poolWith([full, ...others], { maxEnis: 1 + others.length }), { waiting: 1 }, [vsw('vsw-a', 100), vsw('vsw-b', 0)]).reasons
+  assert.deepEqual(reasons(), ['all 1 ENIs of the instance are in use and full'])
+  assert.deepEqual(reasons(eni('eni-2', 'h', { vSwitchId: 'vsw-b' })), [
+    'all 2 ENIs of the instance are in use, and vSwitch vsw-b of eni-2 has no free address',
+  ])
+  assert.deepEqual(reasons(eni('eni-2', 'i', { status: 'Attaching', seen: 'Available', stuck: true })), [
+    'all 2 ENIs of the instance are in use and full; eni-2 cannot be attached: see its condition OperationErr',
+  ])
+})

@@ -142,7 +142,7 @@ function create(
   if (perEni === 0) return { enis, reasons: [`the instance type has no ${pool.stack} addresses on secondary ENIs`] }
   let left = wanted
   while (left > 0) {
-    if (slots <= 0) return { enis, reasons: [noSlot(pool)] }
+    if (slots <= 0) return { enis, reasons: [noSlot(pool, free)] }
     const v = vSwitches.find(v => (free.get(v.id) ?? 0) > 0 && (pool.stack === 'ipv4' || v.cidr6 !== undefined))
     if (v === undefined) {
       const named = vSwitches.map(v => v.id).join(', ')
@@ -160,12 +160,18 @@ function create(
   return { enis, reasons: [] }
 }
 
-function noSlot(pool: Pool): string {
+function noSlot(pool: Pool, free: ReadonlyMap<string, number>): string {
   const others = pool.enis.filter(e => !e.plain).map(e => e.id)
   const taken = others.length === 0 ? '' : `; ${others.join(', ')} serve no pods and take slots: detach them, or use a larger instance type`
   const stuck = pool.enis.filter(e => e.stuck && !e.lost).map(e => e.id)
-  const coming = stuck.length === 0 ? '' : `; ${stuck.join(', ')} cannot be attached, their conditions say why`
-  return `all ${pool.maxEnis} ENIs of the instance are in use and full${taken}${coming}`
+  const coming =
+    stuck.length === 0
+      ? ''
+      : `; ${stuck.join(', ')} cannot be attached: see ${stuck.length === 1 ? 'its condition' : 'their conditions'} OperationErr`
+  const dry = pool.enis.filter(e => serves(e) && roomOn(pool, e, Number.POSITIVE_INFINITY) > 0 && (free.get(e.vSwitchId) ?? 0) <= 0)
+  const what =
+    dry.length === 0 ? 'in use and full' : `in use, and ${dry.map(e => `vSwitch ${e.vSwitchId} of ${e.id}`).join(', ')} has no free address`
+  return `all ${pool.maxEnis} ENIs of the instance are ${what}${taken}${coming}`
 }
 
 /** What the daemon's answers allow, and what is left of earlier removals. */
