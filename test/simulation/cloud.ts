@@ -22,11 +22,13 @@ export interface Weather {
   /** No answer, and the call takes effect up to `lateBy` milliseconds later. */
   readonly late: number
   readonly lateBy: number
+  /** Until shortly before a late call that takes addresses all vSwitches are full, so that the same call made again is refused. */
+  readonly scarce: number
   /** Milliseconds that a call takes at most. */
   readonly slow: number
 }
 
-export const calm: Weather = { throttled: 0, failedBefore: 0, failedAfter: 0, replyLost: 0, late: 0, lateBy: 0, slow: 200 }
+export const calm: Weather = { throttled: 0, failedBefore: 0, failedAfter: 0, replyLost: 0, late: 0, lateBy: 0, scarce: 0, slow: 200 }
 export const rough: Weather = {
   throttled: 0.03,
   failedBefore: 0.03,
@@ -34,8 +36,11 @@ export const rough: Weather = {
   replyLost: 0.03,
   late: 0.02,
   lateBy: 30_000,
+  scarce: 0,
   slow: 3_000,
 }
+
+const takesAddresses: ReadonlySet<string> = new Set(['CreateNetworkInterface', 'AssignPrivateIpAddresses'])
 
 /** The simulated cloud of the sim/ folder in virtual time, behind the real client: only HTTP and signatures are left out. */
 export class SimCloud {
@@ -61,7 +66,7 @@ export class SimCloud {
   }
 
   async #call(action: string, params: Record<string, string>): Promise<unknown> {
-    const { throttled, failedBefore, failedAfter, replyLost, late, lateBy, slow } = this.weather
+    const { throttled, failedBefore, failedAfter, replyLost, late, lateBy, scarce, slow } = this.weather
     const world = this.#world
     this.calls++
     await world.sleep(1 + world.int(slow))
@@ -73,7 +78,9 @@ export class SimCloud {
     if (struck === 0) throw new CloudError(action, 'Throttling.User', 'injected', { httpStatus: 400 })
     if (struck === 1) throw new CloudError(action, 'InternalError', 'injected', { httpStatus: 500 })
     if (struck === 4) {
-      world.after(world.int(lateBy), () => {
+      const by = world.int(lateBy)
+      if (takesAddresses.has(action) && world.chance(scarce)) this.#exhaust(by - 1)
+      world.after(by, () => {
         this.#perform(action, params).catch(() => undefined)
       })
       await world.sleep(20_000)
@@ -84,6 +91,13 @@ export class SimCloud {
     if (struck === 2) throw new CloudError(action, 'InternalError', 'injected', { httpStatus: 500 })
     if (struck === 3) throw new CloudError(action, 'NetworkError', 'injected')
     return reply
+  }
+
+  #exhaust(ms: number): void {
+    for (const id of vSwitches) {
+      this.simulator.exhaustVSwitch(id)
+      this.#world.after(ms, () => this.simulator.exhaustVSwitch(id, false))
+    }
   }
 
   async #perform(action: string, params: Record<string, string>): Promise<unknown> {

@@ -18,8 +18,8 @@ export interface Surroundings {
   readonly describeLag?: number
   /** Daemons lose the API server, and sandboxes are replaced, this many times as often. */
   readonly isolation?: number
-  /** Third parties detach and delete ENIs this many times as often. */
-  readonly theft?: number
+  /** Third parties delete ENIs by force this many times as often. */
+  readonly deletions?: number
 }
 
 /** What a mutant changes; the identity when it changes nothing. */
@@ -61,14 +61,14 @@ export class Cluster {
   readonly seed: number
   readonly #ports: Ports
   readonly isolation: number
-  readonly theft: number
+  readonly deletions: number
   #broken: unknown
 
   constructor(seed: number, ports: Ports = noMutation) {
     this.seed = seed
     this.#ports = ports
     this.isolation = ports.surroundings.isolation ?? 1
-    this.theft = ports.surroundings.theft ?? 0
+    this.deletions = ports.surroundings.deletions ?? 0
     this.world = new World(seed)
     this.api = new KubeModel(this.world)
     this.cloud = new SimCloud(this.world, ports.surroundings.describeLag)
@@ -170,7 +170,7 @@ export class Cluster {
     this.calm()
     const deadline = this.world.now() + 60 * 60_000
     for (;;) {
-      this.kubelet.restartCut(this.cloud.taken)
+      this.#replaceCut()
       await this.run(60_000)
       try {
         atRest(this)
@@ -179,6 +179,14 @@ export class Cluster {
         if (this.world.now() >= deadline || !(e instanceof Violation)) throw e
       }
     }
+  }
+
+  /** Pods whose ENI somebody has deleted are replaced. */
+  #replaceCut(): void {
+    const gone = new Set([...this.cloud.taken].filter(id => this.cloud.simulator.store.state.get('eni', id) === undefined))
+    const nics = this.api.all(nodeCrs).flatMap(cr => Object.values(cr.status?.networkInterfaces ?? {}))
+    const named = nics.flatMap(nic => (gone.has(nic.id) ? Object.values(nic.ipv4 ?? {}).flatMap(a => a.podUID ?? []) : []))
+    this.kubelet.replaceCut(gone, new Set(named))
   }
 
   why(node: SimNode): string {

@@ -2,7 +2,7 @@
 import { vSwitches } from './cloud.ts'
 import type { Cluster } from './cluster.ts'
 import type { SimNode } from './node.ts'
-import { dropRuntime, jumpClock, loseNode, takeEni } from './outsiders.ts'
+import { deleteEni, detachEni, dropRuntime, jumpClock, loseNode } from './outsiders.ts'
 
 /** One kind of operation. Says whether there was anything to do: only what happened counts. */
 type Move = () => boolean
@@ -22,7 +22,7 @@ export class Hand {
 
   move(): boolean {
     const c = this.#c
-    const { world, isolation, theft } = c
+    const { world, isolation, deletions } = c
     // Waves: the pool has to grow and to shrink again and again.
     if (world.chance(this.#flip)) this.#filling = !this.#filling
     const moves: readonly (readonly [number, Move])[] = [
@@ -41,7 +41,8 @@ export class Hand {
       [0.5, () => loseNode(c)],
       [0.5, () => dropRuntime(c)],
       [0.3, () => jumpClock(c)],
-      [0.5 * theft, () => takeEni(c)],
+      [0.5, () => detachEni(c)],
+      [0.5 * deletions, () => deleteEni(c)],
       [1, () => this.#compact()],
     ]
     let draw = world.random() * moves.reduce((n, [weight]) => n + weight, 0)
@@ -173,7 +174,7 @@ export class Hand {
     const node = world.pick([...nodes.values()])
     if (node === undefined || nodes.size < 3) return false
     this.#c.leave(node, world.chance(0.5) ? 'deleted' : 'kept')
-    const name = world.chance(0.5) ? node.name : `node-${4 + this.#pods}`
+    const name = world.chance(0.3) ? node.name : `node-${4 + this.#pods}`
     world.after(world.int(20_000), () => {
       if (!nodes.has(name)) this.#c.join(name)
     })

@@ -63,9 +63,14 @@ export class Kubelet {
     else this.#patch(job, p => ({ ...p, metadata: { ...p.metadata, deletionTimestamp: new Date(this.#world.wall()).toISOString() } }))
   }
 
-  /** Probes fail in sandboxes whose ENI is gone, and somebody deletes their pods: here they are made anew. */
-  restartCut(eniIds: ReadonlySet<string>): void {
-    for (const job of this.jobs.values()) if (eniIds.has(job.node.given.get(job.sandbox?.id ?? '')?.eniId ?? '')) job.restart = 'after-del'
+  /** Pods that have lost their network with an ENI are deleted, as the event about it says, and their owners make others. */
+  replaceCut(eniIds: ReadonlySet<string>, podUids: ReadonlySet<string>): void {
+    for (const job of [...this.jobs.values()]) {
+      const eniId = job.node.given.get(job.sandbox?.id ?? '')?.eniId ?? ''
+      if (job.deleting || !(eniIds.has(eniId) || podUids.has(job.uid))) continue
+      this.delete(job.name, { forgetful: false, force: false })
+      this.create(`again-${++this.#containers}`, job.node)
+    }
   }
 
   /** DEL of a container that no runtime ever had: it succeeds at once, and every lease is as before. */
@@ -91,7 +96,7 @@ export class Kubelet {
       if (job.again && job.sandbox !== undefined) await this.#repeat(job, job.sandbox)
       job.again = false
       if (job.sandbox === undefined) await this.#bringUp(job)
-      await this.#world.sleep(job.sandbox === undefined ? 1000 + this.#world.int(2000) : 500)
+      await this.#world.sleep(job.sandbox === undefined ? 1000 + this.#world.int(2000) : 1000)
     }
     if (job.sandbox !== undefined) await this.#tearDown(job, job.sandbox)
     this.#api.remove(pods, job.name, 'default')

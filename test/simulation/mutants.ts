@@ -25,7 +25,7 @@ const daemon = (change: Partial<Ports['daemon']>): Ports => ({ ...noMutation, da
 
 /** Surroundings in which what some mutants lack is needed often. The product itself must bear them as well. */
 export const isolated: Ports['surroundings'] = { weather: {}, isolation: 6 }
-export const manyLateCalls: Ports['surroundings'] = { weather: { late: 0.4, lateBy: 55_000 } }
+export const manyLateCalls: Ports['surroundings'] = { weather: { late: 0.4, lateBy: 58_000, scarce: 0.6 } }
 export const longLag: Ports['surroundings'] = { weather: {}, describeLag: 15_000 }
 
 export const mutants: readonly Mutant[] = [

@@ -2,21 +2,33 @@
 import { intentTag } from '#controller/tags.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { nodes } from '#kube/reflect/node.ts'
+import type { Eni } from '#sim/model/rows.ts'
 import type { Cluster } from './cluster.ts'
 
 /** What people and other programs do to the cluster behind Terway's back. Each says whether there was anything to do it to. */
 
-/** Detaches an ENI of ours that is in use, or deletes one in any state. */
-export function takeEni(c: Cluster): boolean {
-  const { world, cloud } = c
-  const eni = world.pick(cloud.simulator.store.state.list('eni').filter(e => e.tags[intentTag] !== undefined && !cloud.taken.has(e.id)))
+/** An ENI of ours that is in use is detached; it keeps its addresses. */
+export function detachEni(c: Cluster): boolean {
+  const eni = victim(c, e => e.status === 'InUse')
   if (eni === undefined) return false
-  cloud.taken.add(eni.id)
-  if (eni.status === 'InUse' && world.chance(0.5)) {
-    const call = { NetworkInterfaceId: eni.id, InstanceId: eni.attachment?.instanceId ?? '' }
-    cloud.simulator.call('DetachNetworkInterface', call).catch(() => undefined)
-  } else cloud.simulator.vanishEni(eni.id)
+  const call = { NetworkInterfaceId: eni.id, InstanceId: eni.attachment?.instanceId ?? '' }
+  c.cloud.simulator.call('DetachNetworkInterface', call).catch(() => undefined)
   return true
+}
+
+/** An ENI of ours is deleted by force, in whatever state it is. Others may get its addresses at once. */
+export function deleteEni(c: Cluster): boolean {
+  const eni = victim(c, () => true)
+  if (eni === undefined) return false
+  c.cloud.simulator.vanishEni(eni.id)
+  return true
+}
+
+function victim({ world, cloud }: Cluster, suits: (eni: Eni) => boolean): Eni | undefined {
+  const ours = cloud.simulator.store.state.list('eni').filter(e => e.tags[intentTag] !== undefined && !cloud.taken.has(e.id) && suits(e))
+  const eni = world.pick(ours)
+  if (eni !== undefined) cloud.taken.add(eni.id)
+  return eni
 }
 
 export function dropRuntime(c: Cluster): boolean {

@@ -5,7 +5,7 @@ import { history } from './scenario.ts'
 
 /** SEED=n replays one history; OPS=n changes its length; OPERATIONS=n how many there are in all. */
 const replay = process.env.SEED
-const length = Number(process.env.OPS ?? 600)
+const length = Number(process.env.OPS ?? 850)
 const wanted = Number(process.env.OPERATIONS ?? 20_400)
 
 if (replay !== undefined) {
