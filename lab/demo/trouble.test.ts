@@ -16,6 +16,12 @@ test('only warnings that the scenario does not announce are trouble', () => {
         involvedObject: about,
       },
       { type: 'Warning', reason: 'FailedScheduling', message: 'Insufficient cpu', involvedObject: about },
+      {
+        type: 'Warning',
+        reason: 'FailedToCreateEndpoint',
+        message: 'Failed to create endpoint for service default/web: endpoints "web" already exists',
+        involvedObject: about,
+      },
       { type: 'Warning', reason: 'FailedCreatePodSandBox', message: 'no address', involvedObject: about },
     ]),
     ['Pod web-1: FailedScheduling: Insufficient cpu', 'Pod web-1: FailedCreatePodSandBox: no address'],

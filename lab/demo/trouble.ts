@@ -29,6 +29,17 @@ const announced: readonly { readonly reason: string; readonly message: RegExp; r
     message: /^Startup probe failed: Get "http:\/\/\S+:8080\/": dial tcp \S+: connect: connection refused$/,
     why: 'a kubelet asks a pod of the application that does not listen yet',
   },
+  // The controller manager reads its own writes late: it creates the Endpoints twice, or updates an older version, and tries again.
+  {
+    reason: 'FailedToCreateEndpoint',
+    message: /endpoints "\S+" already exists$/,
+    why: "Kubernetes' controller of Endpoints, on a busy machine",
+  },
+  {
+    reason: 'FailedToUpdateEndpoint',
+    message: /the object has been modified/,
+    why: "Kubernetes' controller of Endpoints, on a busy machine",
+  },
   { reason: 'NetworkNotReady', message: /cni plugin not initialized/, why: 'a kubelet before the CNI plugin is there' },
 ]
 
