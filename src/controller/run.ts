@@ -56,7 +56,9 @@ export function runController(
   const view = watchCluster(
     deps.kube,
     name => {
-      if (synced) queue.wake(name)
+      if (!synced) return
+      if (view.node(name) !== undefined) returned(name)
+      queue.wake(name)
     },
     (object, node, reason) => {
       deps.log.error({ object, err: messageOf(reason) }, `${object} cannot be read; what was known of it stays in force`)
@@ -76,6 +78,11 @@ export function runController(
     return found
   }
 
+  /** The grace starts anew, also when the node is gone again before its next round; and while it was away its ENIs may have been taken. */
+  const returned = (name: string) => {
+    if (leavingSince.delete(name)) roundsOf(name).sync()
+  }
+
   const work = async (name: string): Promise<Round> => {
     const r = roundsOf(name)
     const node = view.node(name)
@@ -86,8 +93,6 @@ export function runController(
       unserved.delete(name)
       return {}
     }
-    // While it was away its ENIs may have been taken.
-    if (leavingSince.delete(name)) r.sync()
     const identity = identityOf(node, options.nodeLabelWhiteList)
     if (!identity.served) {
       if (unserved.get(name) !== identity.reason) deps.log.info({ node: name }, `node ${name} is not served: ${identity.reason}`)

@@ -74,6 +74,22 @@ test('the node comes back within the grace', async () => {
   )
 })
 
+test('a node that comes back for a moment starts its grace anew', async () => {
+  await using w = await World.make()
+  const node = await w.oneNode()
+  const object = w.api.read(nodes, 'node-1')
+  assert.ok(object)
+  w.simulator.addFault({ kind: 'slow', action: 'DescribeInstances', ms: 18_000, count: 1 })
+  await leave(w, node)
+  await w.clock.advance(15_000)
+  // Both come while a round of the node waits for the cloud.
+  w.api.put(nodes, { ...object, metadata: { name: 'node-1', labels: { ...object.metadata.labels } } })
+  w.api.remove(nodes, 'node-1')
+  await w.clock.advance(55_000)
+  assert.equal(w.enis().length, 1, 'it has been away for less than a minute')
+  await w.until('the ENIs are gone', () => w.enis().length === 0)
+})
+
 test('the instance is deleted while the Kubernetes node stays', async () => {
   await using w = await World.make()
   const node = await w.oneNode()
