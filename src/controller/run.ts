@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isCloudError } from '#cloud/errors.ts'
-import { watchCluster } from '#controller/cluster-view.ts'
+import { type ClusterView, watchCluster } from '#controller/cluster-view.ts'
 import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import { aboutNode } from '#controller/eni/events.ts'
 import { leaveRound } from '#controller/eni/leave.ts'
@@ -60,12 +60,7 @@ export function runController(
       if (view.node(name) !== undefined) returned(name)
       queue.wake(name)
     },
-    (object, node, reason) => {
-      deps.log.error({ object, err: messageOf(reason) }, `${object} cannot be read; what was known of it stays in force`)
-      if (node === undefined) return
-      const about = aboutNode(view.node(node), node)
-      deps.kube.event({ about, type: 'Warning', reason: 'ResourceInvalid', action: 'Config', message: messageOf(reason) })
-    },
+    (object, node, reason) => tellUnreadable(deps, view, object, node, reason),
   )
   const context: RoundContext = { deps, options, view, vSwitches, assertLeader }
 
@@ -158,6 +153,13 @@ export function runController(
       view.stop()
     },
   }
+}
+
+function tellUnreadable(deps: ControllerDeps, view: ClusterView, object: string, node: string | undefined, reason: unknown): void {
+  deps.log.error({ object, err: messageOf(reason) }, `${object} cannot be read; what was known of it stays in force`)
+  if (node === undefined) return
+  const about = aboutNode(view.node(node), node)
+  deps.kube.event({ about, type: 'Warning', reason: 'ResourceInvalid', action: 'Config', message: messageOf(reason) })
 }
 
 function isOfAnother(cr: NodeCr, instanceId: string): boolean {

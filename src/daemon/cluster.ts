@@ -4,7 +4,7 @@ import { type NodeCr, nodeCrs } from '#kube/crd/node.ts'
 import { type NodeRuntime, nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import type { Kube, KubeObject, Resource, Selector, Watch } from '#kube/port.ts'
 import { type Lease, leases } from '#kube/reflect/lease.ts'
-import { type Node, nodes } from '#kube/reflect/node.ts'
+import { instanceIdOf, type Node, nodes } from '#kube/reflect/node.ts'
 import type { Clock } from '#lib/clock.ts'
 import type { Logger } from '#lib/log.ts'
 
@@ -14,7 +14,7 @@ const leaderLease = 'terway-controlplane'
 /** The last state seen of each single object that the daemon follows. What a watch lost stays as it was. */
 export class Cluster {
   readonly changed = new Signal()
-  node: NodeCr | undefined
+  #nodeCr: NodeCr | undefined
   runtime: NodeRuntime | undefined
   #runtimeEvents = 0
   leader: string | undefined
@@ -31,11 +31,18 @@ export class Cluster {
     this.#log = deps.log
   }
 
+  /** The Node CR of this machine. One that names another instance is left over from a machine of the same name: its addresses are not here. */
+  get node(): NodeCr | undefined {
+    const instance = this.k8sNode === undefined ? undefined : instanceIdOf(this.k8sNode)
+    const recorded = this.#nodeCr?.spec.nodeMetadata?.instanceID
+    return instance !== undefined && recorded !== undefined && recorded !== instance ? undefined : this.#nodeCr
+  }
+
   /** Starts the watches; resolves when each has listed once. They go on until `stop`. */
   async start(kube: Kube, nodeName: string, namespace: string): Promise<void> {
     const watches = [
       this.follow<NodeCr>(kube, nodeCrs, { fieldSelector: `metadata.name=${nodeName}` }, o => {
-        this.node = o
+        this.#nodeCr = o
       }),
       this.follow<NodeRuntime>(kube, nodeRuntimes, { fieldSelector: `metadata.name=${nodeName}` }, o => {
         this.runtime = o

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { nodes } from '#kube/reflect/node.ts'
 import { AppError } from '#lib/errors.ts'
 import { parseIp } from '#net/ip.ts'
 import { conf, podArgs } from '../../test/support/cni-client.ts'
@@ -140,6 +141,32 @@ test('a ledger that is lost before the report: the sandbox is found again, is ou
   await until(() => daemon.state.leases().length === 0)
   assert.equal(world.kernel.links.size, 0)
   assert.equal(ipOf(await world.add('other')), '10.0.0.1')
+})
+
+test('a Node CR of an earlier machine of the same name gives no addresses', async () => {
+  await using world = new DaemonWorld(addresses(20), { addressWait: 0 })
+  await world.started()
+  const machine = (instance: string) => {
+    const node = world.model.read(nodes, nodeName)
+    assert.ok(node)
+    world.model.put(nodes, { ...node, spec: { ...node.spec, providerID: `r.${instance}` } })
+  }
+  let pods = 0
+  const addOne = () => {
+    const name = `web-${++pods}`
+    world.cluster.pod(name)
+    return world.add(name)
+  }
+  machine('i-2')
+  await until(async () => {
+    const { exit, body } = await addOne()
+    if (exit === 0) return false
+    assert.equal(body?.code, 11)
+    assert.match(body?.msg ?? '', /the Node CR \S+ has not been seen/)
+    return true
+  })
+  machine('i-1')
+  await until(async () => (await addOne()).exit === 0)
 })
 
 test('two ADDs of one container at once make one lease', async () => {

@@ -4,7 +4,7 @@ import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import { findLeaks } from '#controller/gc/leaks.ts'
 import { ownTags } from '#controller/tags.ts'
 import { nodeCrs } from '#kube/crd/node.ts'
-import { nodes } from '#kube/reflect/node.ts'
+import { instanceIdOf, nodes } from '#kube/reflect/node.ts'
 
 /** One look for ENIs that nothing accounts for. Answers the nodes that must compare themselves with the cloud. */
 export async function collectLeaks(deps: ControllerDeps, options: ControllerOptions, assertLeader: () => void): Promise<readonly string[]> {
@@ -12,7 +12,7 @@ export async function collectLeaks(deps: ControllerDeps, options: ControllerOpti
   // The order is what makes it safe: first the cloud, then, read from the API server itself, the records.
   const enis = await cloud.describeEnis({ vpcId: options.vpcId, tags: ownTags(options.clusterId) })
   const [crs, k8sNodes] = await Promise.all([deps.kube.list(nodeCrs), deps.kube.list(nodes)])
-  const instances = new Set(k8sNodes.flatMap(n => n.spec.providerID?.split('.')[1] ?? []))
+  const instances = new Set(k8sNodes.flatMap(n => instanceIdOf(n) ?? []))
   const leaks = findLeaks({ enis, crs, instances, clusterId: options.clusterId, now: deps.clock.wall(), age: options.leakAge })
   const attempt = async (what: string, eniId: string, call: () => Promise<void>) => {
     assertLeader()

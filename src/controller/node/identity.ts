@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { NodeSpec } from '#kube/crd/node.ts'
-import type { Node } from '#kube/reflect/node.ts'
+import { instanceIdOf, type Node } from '#kube/reflect/node.ts'
 
 export type Metadata = NonNullable<NodeSpec['nodeMetadata']>
 
@@ -9,7 +9,7 @@ export type Identity =
   | { readonly served: true; readonly metadata: Metadata; readonly eniOnly: boolean }
   | { readonly served: false; readonly reason: string }
 
-/** Labels and providerID are set by ACK: providerID is `<region>.<instance id>`. */
+/** Labels and providerID are set by ACK. */
 export function identityOf(node: Node, whiteList: Readonly<Record<string, string>>): Identity {
   const labels = node.metadata.labels ?? {}
   const no = (reason: string): Identity => ({ served: false, reason })
@@ -21,7 +21,7 @@ export function identityOf(node: Node, whiteList: Readonly<Record<string, string
   const regionID = labels['topology.kubernetes.io/region']
   const zoneID = labels['topology.kubernetes.io/zone']
   const instanceType = labels['node.kubernetes.io/instance-type']
-  const instanceID = node.spec.providerID?.split('.')[1]
+  const instanceID = instanceIdOf(node)
   if (!regionID) return no('it has no label topology.kubernetes.io/region')
   if (!zoneID) return no('it has no label topology.kubernetes.io/zone')
   if (!instanceType) return no('it has no label node.kubernetes.io/instance-type')

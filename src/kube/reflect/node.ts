@@ -30,6 +30,11 @@ export interface Node extends KubeObject {
   readonly status?: ValueOf<typeof status>
 }
 
+/** Of a providerID as ACK sets it, `<region>.<instance id>`. */
+export function instanceIdOf(node: Node): string | undefined {
+  return node.spec.providerID?.split('.')[1]
+}
+
 const whole = resource<Node>({
   group: '',
   version: 'v1',
