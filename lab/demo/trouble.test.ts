@@ -38,6 +38,17 @@ test("an application's pod that does not listen yet is announced; one that is pr
   }
 })
 
+test('a container that the runtime ends late is announced; a sandbox that it cannot end is not', () => {
+  const late = (what: string) =>
+    `failed to "${what}" for "app" with ${what}Error: "rpc error: code = DeadlineExceeded desc = failed to get task: context deadline exceeded"`
+  const killing = (...what: string[]) =>
+    unannounced([
+      { type: 'Warning', reason: 'FailedKillPod', message: `error killing pod: [${what.map(late).join(', ')}]`, involvedObject: about },
+    ]).length
+  assert.equal(killing('KillContainer', 'KillContainer'), 0)
+  assert.equal(killing('KillContainer', 'KillPodSandbox'), 1)
+})
+
 test('error lines are those of level error and fatal, and text that is not JSON', () => {
   const log = '{"level":"info","msg":"a"}\n{"level":"error","msg":"b"}\n\nTypeError: x is not a function\n{"level":"warn"}\n'
   assert.deepEqual(errorLines(log), ['{"level":"error","msg":"b"}', 'TypeError: x is not a function'])

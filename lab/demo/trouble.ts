@@ -40,6 +40,12 @@ const announced: readonly { readonly reason: string; readonly message: RegExp; r
     message: /the object has been modified/,
     why: "Kubernetes' controller of Endpoints, on a busy machine",
   },
+  {
+    reason: 'FailedKillPod',
+    message:
+      /^error killing pod: \[?(failed to "KillContainer" for "\w+" with KillContainerError: "rpc error: code = DeadlineExceeded[^,\]]*(, )?)+\]?$/,
+    why: 'containerd on a busy machine answers late; the kubelet asks again. A sandbox that cannot be ended is KillPodSandbox, and trouble',
+  },
   { reason: 'NetworkNotReady', message: /cni plugin not initialized/, why: 'a kubelet before the CNI plugin is there' },
 ]
 
