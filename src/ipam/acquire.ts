@@ -2,7 +2,7 @@
 import type { BookView } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import type { AddressState, Counts, PoolAddress, PoolEni, PoolView } from '#ipam/node-pool.ts'
-import { compareIp, type Family } from '#net/ip.ts'
+import type { Family } from '#net/ip.ts'
 
 export interface Wanted {
   readonly containerId: string
@@ -67,7 +67,7 @@ function candidates(want: Wanted, pool: PoolView, states: readonly AddressState[
     const addresses = want.families.flatMap(family => {
       if ((family === 4 ? eni.subnet4 : eni.subnet6) === undefined) return []
       const free = eni.addresses.filter(a => a.family === family && fits(a, want, states))
-      return free.sort(byRelease).slice(0, 1)
+      return longestRested(free) ?? []
     })
     return addresses.length === want.families.length ? [{ eni, addresses }] : []
   })
@@ -83,8 +83,11 @@ function pick(found: readonly Candidate[]): Candidate | undefined {
   return [...found].sort((a, b) => newest(a) - newest(b) || leased(b.eni) - leased(a.eni) || (a.eni.eniId < b.eni.eniId ? -1 : 1))[0]
 }
 
-function byRelease(a: PoolAddress, b: PoolAddress): number {
-  return a.releasedAt - b.releasedAt || compareIp(a.ip, b.ip)
+/** Of equally rested ones the first, which is the lowest: addresses of an ENI are sorted. Sorting them again took half a millisecond with 240. */
+function longestRested(free: readonly PoolAddress[]): PoolAddress | undefined {
+  let best: PoolAddress | undefined
+  for (const a of free) if (best === undefined || a.releasedAt < best.releasedAt) best = a
+  return best
 }
 
 /** A set has rested as long as the one of its addresses that was released last. */
