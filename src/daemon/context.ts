@@ -8,7 +8,7 @@ import type { Reaper } from '#daemon/reaper.ts'
 import type { Limit, Serial } from '#daemon/serial.ts'
 import type { Signal } from '#daemon/signal.ts'
 import type { WaitList } from '#daemon/wait.ts'
-import type { Book } from '#ipam/book.ts'
+import { type Book, podIdOf } from '#ipam/book.ts'
 import { type PoolView, poolView } from '#ipam/node-pool.ts'
 import { type Binding, bindingOf } from '#ipam/release.ts'
 
@@ -58,7 +58,7 @@ export function currentPool(ctx: Context): PoolView {
 
 /** Tells whether a pod of this node lives while no lease is its own: it may use the address that Node.status names it for. */
 export function liveWithoutLease(ctx: Context): (podId: string, podUid: string | undefined) => boolean {
-  const served = new Set(ctx.book.leases().map(l => `${l.podNamespace}/${l.podName}`))
+  const served = new Set(ctx.book.leases().map(podIdOf))
   return (id, uid) => !served.has(id) && ctx.pods.isLive(id, uid)
 }
 

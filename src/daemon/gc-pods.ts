@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { Context } from '#daemon/context.ts'
 import { del } from '#daemon/del.ts'
+import { podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 
 /** Time between two looks, ms. */
@@ -43,7 +45,7 @@ export class PodGc {
   async #isOver(lease: Lease): Promise<boolean> {
     const { pods, host, options } = this.#ctx
     if (lease.state === 'dying') return false
-    if (pods.goneFor(`${lease.podNamespace}/${lease.podName}`, lease.podUid) < options.podGoneFloor) return false
+    if (pods.goneFor(podIdOf(lease), lease.podUid) < options.podGoneFloor) return false
     if (host.netns(lease.attachment.netns) === 'live') return false
     return pods.confirmGone(lease.podNamespace, lease.podName, lease.podUid)
   }

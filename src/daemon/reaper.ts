@@ -2,7 +2,7 @@
 import { crashPoint } from '#daemon/crash-point.ts'
 import type { Deps } from '#daemon/deps.ts'
 import { Signal } from '#daemon/signal.ts'
-import { addressesOf, type Book } from '#ipam/book.ts'
+import { addressesOf, type Book, podIdOf } from '#ipam/book.ts'
 import type { Lease, LedgerChange } from '#ipam/ledger.ts'
 import { messageOf } from '#lib/errors.ts'
 import { cniError } from '#rpc/cni-error.ts'
@@ -35,10 +35,7 @@ export class Reaper {
     const { clock, log } = this.#deps
     if (lease.state !== 'dying') {
       this.#book.commit([{ put: 'lease', lease: { ...lease, state: 'dying', since: clock.wall() } }])
-      log.info(
-        { pod: `${lease.podNamespace}/${lease.podName}`, container: lease.containerId, ips: addressesOf(lease), reason },
-        'lease ends',
-      )
+      log.info({ pod: podIdOf(lease), container: lease.containerId, ips: addressesOf(lease), reason }, 'lease ends')
     }
     crashPoint('end-dying')
     await this.#withdraw(lease)

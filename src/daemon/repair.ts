@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { Context } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
+import { podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
@@ -74,7 +76,7 @@ export class Repair {
       } catch (err) {
         failures.set(lease.containerId, messageOf(err))
         if (this.#failures.get(lease.containerId) === messageOf(err)) continue
-        this.#ctx.log.warn({ err, pod: podOf(lease), container: lease.containerId }, 'repair failed')
+        this.#ctx.log.warn({ err, pod: podIdOf(lease), container: lease.containerId }, 'repair failed')
       }
     }
     this.#failures = failures
@@ -123,7 +125,7 @@ export class Repair {
   }
 
   #tell(lease: Lease, ops: readonly KernelOp[]): void {
-    const pod = podOf(lease)
+    const pod = podIdOf(lease)
     const lines = ops.map(formatOp)
     this.#ctx.log.warn({ pod, container: lease.containerId, ops: lines }, 'the kernel differed from the lease and was repaired')
     this.#ctx.kube.event({
@@ -138,8 +140,4 @@ export class Repair {
 
 function isOurs(lease: Lease): boolean {
   return lease.state === 'held' && lease.owner === 'cni'
-}
-
-function podOf(lease: Lease): string {
-  return `${lease.podNamespace}/${lease.podName}`
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { adopt, hasLostSandboxes } from '#daemon/adopt.ts'
 import { type Context, currentPool } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
 import { isTerminal } from '#daemon/pod.ts'
 import type { Inventory } from '#datapath/port.ts'
+import { podIdOf } from '#ipam/book.ts'
 import { parseNetnsPath } from '#kernel/names.ts'
 
 /**
@@ -44,8 +46,8 @@ export async function resyncKernel(ctx: Context): Promise<boolean> {
   })
   book.commit(leases.map(lease => ({ put: 'lease', lease })))
   crashPoint('adopted')
-  for (const { podNamespace, podName, containerId: container, owner } of leases)
-    log.warn({ pod: `${podNamespace}/${podName}`, container, owner }, 'adopted a sandbox of a predecessor')
+  for (const lease of leases)
+    log.warn({ pod: podIdOf(lease), container: lease.containerId, owner: lease.owner }, 'adopted a sandbox of a predecessor')
   if (!isEmpty(leftovers)) {
     const ops = await ctx.datapath.removeLeftovers(leftovers)
     crashPoint('leftovers-removed')

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { podIdOf } from '#ipam/book.ts'
 
 import type { Lease, ReleaseAnswer } from '#ipam/ledger.ts'
 import type { NodeRuntimeStatus, RuntimePod } from '#kube/crd/node-runtime.ts'
@@ -56,7 +57,7 @@ export function stamp(ms: number): string {
 function livePod(lease: Lease): RuntimePod {
   const { v4, v6, eni } = lease.attachment
   return {
-    podID: `${lease.podNamespace}/${lease.podName}`,
+    podID: podIdOf(lease),
     status: { initial: { lastUpdateTime: stamp(lease.since) } },
     ...(v4 && { ipv4: v4.address }),
     ...(v6 && { ipv6: v6.address }),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { BookView } from '#ipam/book.ts'
+import { type BookView, podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import type { AddressState, Counts, PoolAddress, PoolEni, PoolView } from '#ipam/node-pool.ts'
 import type { Family } from '#net/ip.ts'
@@ -40,7 +40,7 @@ export function acquire(want: Wanted, pool: PoolView, book: BookView): Choice {
 }
 
 function existing(want: Wanted, lease: Lease): Choice {
-  const owner = `${lease.podNamespace}/${lease.podName}`
+  const owner = podIdOf(lease)
   if (owner !== want.podId || lease.podUid !== want.podUid) {
     return { kind: 'refused', reason: `container ${want.containerId} is the sandbox of ${owner} (${lease.podUid})`, waitHelps: false }
   }

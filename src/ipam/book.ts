@@ -8,6 +8,11 @@ export function addressesOf(lease: Lease): readonly Ip[] {
   return [v4?.address, v6?.address].filter(ip => ip !== undefined)
 }
 
+/** namespace/name of the lease's pod. */
+export function podIdOf(lease: Pick<Lease, 'podNamespace' | 'podName'>): string {
+  return `${lease.podNamespace}/${lease.podName}`
+}
+
 /** What decisions read of the ledger. */
 export interface BookView {
   lease(containerId: string): Lease | undefined

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { BookView } from '#ipam/book.ts'
+import { type BookView, podIdOf } from '#ipam/book.ts'
 import { parseNic } from '#ipam/nic.ts'
 import type { Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
 import type { Cidr } from '#net/cidr.ts'
@@ -149,8 +149,7 @@ function stateOf(ip: Ip, record: NicIp, eniProblem: string, input: PoolInput): V
   const { book, now, coolingFloor, liveWithoutLease } = input
   const verdict = (state: AddressState, reason: string): Verdict => ({ state, reason })
   const lease = book.holder(ip)
-  if (lease !== undefined)
-    return verdict('leased', `${lease.state}: ${lease.podNamespace}/${lease.podName}, container ${lease.containerId}`)
+  if (lease !== undefined) return verdict('leased', `${lease.state}: ${podIdOf(lease)}, container ${lease.containerId}`)
   const release = book.release(ip)
   if (release?.answer === 'acked') return verdict('barred', `given back to the controller (nonce ${release.nonce})`)
   if (record.status !== 'Valid' || record.releaseNonce) return verdict('releasing', `${record.status} in Node.status`)

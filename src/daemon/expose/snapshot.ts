@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { DaemonState } from '#daemon/state.ts'
+import { podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import type { PoolAddress, PoolEni } from '#ipam/node-pool.ts'
 import type { DaemonMetrics } from '#lib/metrics.ts'
@@ -72,7 +74,7 @@ function eniRow(eni: PoolEni, leases: ReadonlyMap<string, Lease>): EniRow {
 
 /** A leased address shows its lease's own state; any other what the pool says of it. */
 function addressRow(a: PoolAddress, lease: Lease | undefined): EniRow['addresses'][number] {
-  const podId = lease === undefined ? a.podId : `${lease.podNamespace}/${lease.podName}`
+  const podId = lease === undefined ? a.podId : podIdOf(lease)
   const row = { ip: a.ip, primary: a.primary, status: a.status, use: lease?.state ?? a.state }
   return podId === undefined || podId === '' ? row : { ...row, podId }
 }
