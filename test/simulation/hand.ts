@@ -107,13 +107,19 @@ export class Hand {
   }
 
   #crashDaemon(node: SimNode | undefined = this.#c.world.pick([...this.#c.nodes.values()])): boolean {
-    const { world, nodes } = this.#c
+    const { nodes } = this.#c
     if (node === undefined || nodes.get(node.name) !== node || node.daemon === undefined) return false
     node.crash()
-    world.after(world.int(5000), () => {
+    this.#startWithin(5000, node)
+    return true
+  }
+
+  /** Its daemon comes up again, if the machine is still there and nobody else has started it. */
+  #startWithin(ms: number, node: SimNode): void {
+    const { world, nodes } = this.#c
+    world.after(world.int(ms), () => {
       if (node.daemon === undefined && nodes.get(node.name) === node) node.start()
     })
-    return true
   }
 
   #crashController(): boolean {
@@ -162,9 +168,7 @@ export class Hand {
     const node = world.pick([...nodes.values()])
     if (node === undefined) return false
     node.reboot()
-    world.after(world.int(10_000), () => {
-      if (node.daemon === undefined && nodes.get(node.name) === node) node.start()
-    })
+    this.#startWithin(10_000, node)
     return true
   }
 
