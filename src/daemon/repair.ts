@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-
 import type { Context } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
 import { podIdOf } from '#ipam/book.ts'

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-
 import { adopt, hasLostSandboxes } from '#daemon/adopt.ts'
 import { type Context, currentPool } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-
 import type { DaemonState } from '#daemon/state.ts'
 import { podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
