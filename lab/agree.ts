@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
 import { familyOf } from '../sim/fabric/address.ts'
-import { podsServed, type Stack } from '../src/ipam/pool.ts'
 import type { NodeCr } from '../src/kube/crd/node.ts'
 import type { NodeRuntime } from '../src/kube/crd/node-runtime.ts'
+import { podsServed, type Stack } from '../src/net/stack.ts'
 import { askCloud, type CloudEni } from './cloud/enis.ts'
 import type { Lab } from './lab.ts'
 import { get, ipsOf, type Pod } from './pods.ts'

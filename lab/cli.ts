@@ -4,6 +4,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { readSeed } from '../sim/seed.ts'
+import { stacks } from '../src/net/stack.ts'
 import { tracesOf } from './down.ts'
 import { Lab } from './lab.ts'
 import { collectLogs } from './logs.ts'
@@ -11,7 +12,7 @@ import { labRoot, namesOf } from './names.ts'
 import { addressesOf } from './node/config.ts'
 import type { ProxyMode } from './node/services.ts'
 import { printProgress } from './progress.ts'
-import { stackFrom, stacks } from './stack.ts'
+import { stackFrom } from './stack.ts'
 
 const program = new Command('lab').description('Kubernetes on a simulated Alibaba Cloud VPC, on this machine alone')
 const named = (text: string) => program.command(text).option('--name <lab>', 'which lab', 'lab')

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path'
 import { inside } from '../sim/fabric/fabric.ts'
-import type { Stack } from '../src/ipam/pool.ts'
+import type { Stack } from '../src/net/stack.ts'
 import { type Names, netnsOf } from './names.ts'
 import { addressesOf, type Identity } from './node/config.ts'
 import { issue, type Pki, writeKubeconfig } from './pki.ts'

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Stack } from '../src/ipam/pool.ts'
-import { familiesOf } from './stack.ts'
+import { familiesOf, type Stack } from '../src/net/stack.ts'
 
 interface Range {
   readonly cidr: string

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
-import type { Stack } from '../src/ipam/pool.ts'
+import type { Stack } from '../src/net/stack.ts'
 import type { Names } from './names.ts'
 import type { Identity } from './node/config.ts'
 import type { ProxyMode } from './node/services.ts'

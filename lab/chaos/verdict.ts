@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Stack } from '../../src/ipam/pool.ts'
+import { familiesOf, type Stack } from '../../src/net/stack.ts'
 import { disagreements, idleOf, unaccounted, type Witnesses, witnesses } from '../agree.ts'
 import { expectClients, fromPod, hostPort } from '../http.ts'
 import type { Lab } from '../lab.ts'
 import { get, ipOf, isReady, type Pod, podsOf } from '../pods.ts'
-import { familiesOf } from '../stack.ts'
 import { appPort } from './act.ts'
 import { heldTwice, holdings } from './sample.ts'
 

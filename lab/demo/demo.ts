@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Stack } from '../../src/ipam/pool.ts'
+import type { Stack } from '../../src/net/stack.ts'
 import type { Lab } from '../lab.ts'
 import type { Report } from './report.ts'
 

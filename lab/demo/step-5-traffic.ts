@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { familyOf } from '../../sim/fabric/address.ts'
+import { familiesOf } from '../../src/net/stack.ts'
 import type { MappingReply } from '../../src/rpc/grpc/messages.ts'
 import { askCloud, type CloudEni } from '../cloud/enis.ts'
 import { expectClients, fromControl, fromNode, fromPod, hostPort } from '../http.ts'
 import type { Identity } from '../node/config.ts'
 import { get, ipOf, ipsOf, type Pod, podsOf } from '../pods.ts'
-import { familiesOf } from '../stack.ts'
 import { type Demo, settings } from './demo.ts'
 import { table } from './report.ts'
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { podsServed } from '../../src/ipam/pool.ts'
+
 import type { NicIp, NodeCr } from '../../src/kube/crd/node.ts'
+import { podsServed } from '../../src/net/stack.ts'
 import { askCloud, type CloudEni } from '../cloud/enis.ts'
 import { get, podsOf } from '../pods.ts'
 import { until } from '../process.ts'

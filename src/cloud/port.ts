@@ -41,6 +41,8 @@ export interface VSwitch {
   readonly zoneId: string
   readonly cidr4: Cidr
   readonly cidr6?: Cidr
+  /** The cloud had no IPv6 address left there a moment ago. Set by the vSwitch cache alone: no operation of the cloud counts them. */
+  readonly ipv6Exhausted?: true
   readonly availableIpCount: number
 }
 

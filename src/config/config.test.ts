@@ -39,6 +39,7 @@ describe('eni_conf', () => {
           { key: 'creator', value: 'alibabacloud-erdma-controller' },
           { key: 'terway.alibabacloud.com/excluded', value: 'true' },
         ],
+        ipStack: 'ipv4',
         maxPoolSize: 5,
         minPoolSize: 2,
         vswitchSelectionPolicy: 'most',
@@ -115,6 +116,22 @@ describe('eni_conf', () => {
     )
   })
 
+  test('pods have IPv4, both families or IPv6 alone', () => {
+    const stackIn = (text: string | undefined) => parse(text === undefined ? {} : { ip_stack: text }).conf.ipStack
+    assert.deepEqual([undefined, '', 'ipv4', 'dual', 'ipv6'].map(stackIn), ['ipv4', 'ipv4', 'ipv4', 'dual', 'ipv6'])
+    assert.match(
+      errorOf(() => stackIn('ipv5')),
+      /ip_stack is "ipv5", must be ipv4, dual or ipv6/,
+    )
+  })
+
+  test('two networks of one family cannot both be the network of Services', () => {
+    assert.match(
+      errorOf(() => parse({ service_cidr: '172.16.0.0/16,172.17.0.0/16,fd00::/108' })),
+      /service_cidr names 2 IPv4 networks, at most one is allowed/,
+    )
+  })
+
   test('an empty name of a vSwitch or a security group is refused', () => {
     const text = errorOf(() => parse({ vswitches: { z: [''] }, security_groups: ['sg-1', ''] }))
     assert.match(text, /vswitches\.z\[0\] is empty/)
@@ -123,8 +140,6 @@ describe('eni_conf', () => {
 
   for (const [key, value] of [
     ['ipam_type', ''],
-    ['ip_stack', 'dual'],
-    ['ip_stack', 'ipv6'],
     ['enable_eni_trunking', true],
     ['enable_ip_prefix', true],
     ['enable_erdma', true],

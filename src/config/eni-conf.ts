@@ -5,11 +5,13 @@ import { readServiceCidrs, type ServiceCidrs } from '#config/service-cidr.ts'
 import { parseDuration } from '#lib/duration.ts'
 import { AppError } from '#lib/errors.ts'
 import type { Cidr } from '#net/cidr.ts'
+import { type Stack, stacks } from '#net/stack.ts'
 
 export type ConfigCode = 'bad-config'
 
 /** `eni_conf` of the ConfigMap eni-config, as the shared mode with central IPAM uses it. Keys and defaults are Terway's. */
 export interface EniConf extends ServiceCidrs {
+  readonly ipStack: Stack
   /** Zone to vSwitches. */
   readonly vswitches: Readonly<Record<string, readonly string[]>>
   /** `security_group` and `security_groups` together, sorted, at most 10. */
@@ -74,6 +76,7 @@ export function readEniConf(json: unknown): ParsedConf {
   }
   const conf: EniConf = {
     ...optional,
+    ipStack: ipStack(f),
     vswitches: f.nameLists('vswitches'),
     securityGroups: groups,
     eniTags: { ...f.textMap('eni_tags'), creator: 'terway' },
@@ -95,10 +98,16 @@ function refuseUnbuilt(f: Fields): void {
     if (value !== allowed) f.wrong(key, `is ${JSON.stringify(value)}: ${why}`)
   }
   only('ipam_type', 'crd', f.text('ipam_type', ''), 'only "crd" is supported, where the controller alone talks to the cloud')
-  only('ip_stack', 'ipv4', f.text('ip_stack', 'ipv4') || 'ipv4', 'only "ipv4" is supported')
   only('enable_eni_trunking', false, f.flag('enable_eni_trunking', false), 'trunk ENIs are not supported')
   only('enable_ip_prefix', false, f.flag('enable_ip_prefix', false), 'prefix delegation is not supported')
   only('enable_erdma', false, f.flag('enable_erdma', false), 'elastic RDMA is not supported')
+}
+
+function ipStack(f: Fields): Stack {
+  const text = f.text('ip_stack', '') || 'ipv4'
+  const stack = stacks.find(s => s === text)
+  if (stack === undefined) f.wrong('ip_stack', `is ${JSON.stringify(text)}, must be ipv4, dual or ipv6`)
+  return stack ?? 'ipv4'
 }
 
 function blockList(f: Fields): EniConf['eniTagBlockList'] {

@@ -7,7 +7,7 @@ export interface ServiceCidrs {
   readonly serviceCidr6?: Cidr
 }
 
-/** One key with a comma-separated list; the first network of each family counts. */
+/** One key with a comma-separated list: at most one network of each family. */
 export function readServiceCidrs(f: Fields, key: string): ServiceCidrs {
   const all = f
     .text(key, '')
@@ -15,7 +15,11 @@ export function readServiceCidrs(f: Fields, key: string): ServiceCidrs {
     .map(part => part.trim())
     .filter(part => part !== '')
     .flatMap(part => f.cidr(key, part))
-  const [v4, v6] = ([4, 6] as const).map(family => all.find(c => familyOfCidr(c) === family))
+  const [v4, v6] = ([4, 6] as const).map(family => {
+    const [first, ...more] = all.filter(c => familyOfCidr(c) === family)
+    if (more.length > 0) f.wrong(key, `names ${more.length + 1} IPv${family} networks, at most one is allowed`)
+    return first
+  })
   return { ...(v4 && { serviceCidr4: v4 }), ...(v6 && { serviceCidr6: v6 }) }
 }
 

@@ -4,6 +4,7 @@ import { Fields } from '#config/fields.ts'
 import type { ElectionTimes } from '#kube/elect.ts'
 import { parseDuration } from '#lib/duration.ts'
 import { AppError, messageOf } from '#lib/errors.ts'
+import { stacks } from '#net/stack.ts'
 
 /** ctrl-config.yaml, as far as it applies. Durations in milliseconds. */
 export interface ControllerConfig {
@@ -38,7 +39,7 @@ export interface ParsedConfig {
 const withoutEffect = [
   ...['leaseLockName', 'leaseLockNamespace', 'clusterDomain', 'webhookPort', 'certDir', 'enableTrace', 'enableDevicePlugin'],
   ...['podMaxConcurrent', 'podENIMaxConcurrent', 'nodeMaxConcurrent', 'multiIPPodMaxConcurrent', 'eniMaxConcurrent'],
-  ...['kubeClientQPS', 'kubeClientBurst', 'customStatefulWorkloadKinds', 'ipamType', 'ipStack', 'enableTrunk'],
+  ...['kubeClientQPS', 'kubeClientBurst', 'customStatefulWorkloadKinds', 'ipamType', 'enableTrunk'],
   ...['enableWebhookInjectResource', 'backoffOverride', 'disableWebhook', 'centralizedIPAM'],
 ]
 /** Terway's controllers that exist here; they always run. */
@@ -55,6 +56,7 @@ export function parseControllerConfig(text: string): ParsedConfig {
   const f = new Fields('ctrl-config.yaml', json)
   for (const key of withoutEffect) f.seen(key)
   refuse(f)
+  refuseStack(f)
   const config: ControllerConfig = {
     regionId: f.text('regionID', ''),
     clusterId: required(f, 'clusterID'),
@@ -94,6 +96,12 @@ function refuse(f: Fields): void {
   }
   const off = f.texts('controllers').filter(name => controllers.includes(name.slice(1)) && name.startsWith('-'))
   if (off.length > 0) f.wrong('controllers', `cannot switch off ${off.map(o => o.slice(1)).join(', ')}`)
+}
+
+/** Without effect here, where the Node CR says which families a node has; a wrong word would still mislead its reader. */
+function refuseStack(f: Fields): void {
+  const text = f.text('ipStack', '') || 'ipv4'
+  if (!stacks.some(stack => stack === text)) f.wrong('ipStack', `is ${JSON.stringify(text)}, must be ipv4, dual or ipv6`)
 }
 
 function required(f: Fields, key: string): string {

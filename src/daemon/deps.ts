@@ -30,6 +30,8 @@ export interface Host {
   read(path: string): string | undefined
   /** Writes beside the target, syncs and renames: readers see the old or the new text. Mode 0600. */
   writeAtomically(path: string, text: string): void
+  /** Whether the kernel has IPv6; absent = yes. */
+  ipv6?(): boolean
 }
 
 /** Where the daemon runs and how it behaves; durations in milliseconds. */

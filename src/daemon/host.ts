@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, statfsSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Host } from '#daemon/deps.ts'
 
@@ -45,6 +56,7 @@ export const realHost: Host = {
     renameSync(next, path)
     syncDirectory(dirname(path))
   },
+  ipv6: () => existsSync('/proc/sys/net/ipv6'),
 }
 
 /**

@@ -9,7 +9,7 @@ import type { Attachment, IfName, NetnsPath } from '#datapath/attachment.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import { acquire, type Choice } from '#ipam/acquire.ts'
 import type { Lease, LedgerChange } from '#ipam/ledger.ts'
-import type { Family } from '#net/ip.ts'
+import { familiesOf, stackOf } from '#net/stack.ts'
 import { cniError } from '#rpc/cni-error.ts'
 
 /** How long the devices of the pod's previous sandbox may take to go. */
@@ -94,7 +94,8 @@ export function hold(ctx: Context, lease: Lease): Lease {
 }
 
 function choose(ctx: Context, { pod, containerId, ifName }: LeaseRequest): Choice {
-  const want = { containerId, ifName, podUid: pod.uid, podId: pod.id, families: familiesOf(ctx), binding: currentBinding(ctx).mode }
+  const stack = ctx.facts.conf?.ipStack ?? stackOf(ctx.cluster.node?.spec.eni)
+  const want = { containerId, ifName, podUid: pod.uid, podId: pod.id, families: familiesOf(stack), binding: currentBinding(ctx).mode }
   if (ctx.book.lease(containerId) === undefined) {
     if (ctx.cluster.node === undefined) {
       return { kind: 'dry', missing: [`the Node CR ${ctx.options.nodeName} has not been seen: the controller creates it`] }
@@ -102,12 +103,6 @@ function choose(ctx: Context, { pod, containerId, ifName }: LeaseRequest): Choic
     if (!ctx.facts.adopted) return { kind: 'dry', missing: ['the kernel has not been compared with the ledger since the start'] }
   }
   return acquire(want, currentPool(ctx), ctx.book)
-}
-
-function familiesOf(ctx: Context): readonly Family[] {
-  const eni = ctx.cluster.node?.spec.eni
-  if (eni?.enableIPv6 !== true) return [4]
-  return eni.enableIPv4 === false ? [6] : [4, 6]
 }
 
 function record(ctx: Context, request: LeaseRequest, { eni, addresses, waived }: Chosen): Lease {

@@ -26,11 +26,11 @@ test('the configuration reaches the Node CR, follows its ConfigMap, and a broken
   configure(world, 'eni-config', JSON.stringify({ ...eniConf, max_pool_size: 8 }))
   await until(() => pool(world)?.maxPoolSize === 8)
 
-  configure(world, 'eni-config', JSON.stringify({ ...eniConf, max_pool_size: 'nine', ip_stack: 'dual' }))
+  configure(world, 'eni-config', JSON.stringify({ ...eniConf, max_pool_size: 'nine', ip_stack: 'ipv5' }))
   const complaints = () => world.model.events.filter(e => e.about.kind === 'Node')
   await until(() => complaints().length === 1)
   assert.equal(complaints()[0]?.reason, 'ConfigError')
-  assert.match(complaints()[0]?.message ?? '', /ip_stack is "dual".*max_pool_size is "nine"/)
+  assert.match(complaints()[0]?.message ?? '', /max_pool_size is "nine".*ip_stack is "ipv5"/)
   configure(world, 'eni-config', '{')
   await until(() => complaints().length === 2)
   assert.equal(complaints()[1]?.reason, 'ParseFailed')

@@ -28,8 +28,8 @@ export function specPatch(node: NodeCr, conf: EniConf, primaryVSwitch: string | 
     tagFilter: conf.eniTagFilter,
     tagBlockList: conf.eniTagBlockList,
     resourceGroupID: conf.resourceGroupId,
-    enableIPv4: true,
-    enableIPv6: false,
+    enableIPv4: conf.ipStack !== 'ipv6',
+    enableIPv6: conf.ipStack !== 'ipv4',
     enableERDMA: false,
     enableTrunk: false,
   }

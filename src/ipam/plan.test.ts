@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CloudAction, Demand, PlanInput } from '#ipam/action.ts'
 import { idle, plan, underway } from '#ipam/plan.ts'
-import { type AddressState, type Pool, type PoolAddress, type PoolEni, podsOf, type Stack, serves, sum } from '#ipam/pool.ts'
+import { type AddressState, type Pool, type PoolAddress, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
+import type { Stack } from '#net/stack.ts'
 
 /** Mulberry32: a small seeded generator, so that a failing case can be replayed. */
 function random(seed: number): () => number {
@@ -43,6 +44,7 @@ function eni(id: string, states: string, extra: Partial<PoolEni> = {}): PoolEni 
     stuck: false,
     plain: true,
     vSwitchId: 'vsw-a',
+    v6: true,
     addresses,
     ...extra,
   }

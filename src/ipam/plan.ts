@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Priority } from '#cloud/throttle.ts'
 import type { CloudAction, Plan, PlanInput } from '#ipam/action.ts'
-import { isComing, type Pool, type PoolEni, podsOf, podsServed, serves, sum } from '#ipam/pool.ts'
+import { isComing, type Pool, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
 import { surplusMarks } from '#ipam/surplus.ts'
+import { podsServed } from '#net/stack.ts'
 
 /** Addresses in one assign or unassign call. */
 export const batch = 10

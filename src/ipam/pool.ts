@@ -2,10 +2,10 @@
 import type { EniStatus } from '#cloud/port.ts'
 import type { Intent, Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
 import type { NodeRuntime, RuntimePod } from '#kube/crd/node-runtime.ts'
+import { podsServed, type Stack, stackOf } from '#net/stack.ts'
 
 /** `local`: the daemon binds and answers release marks. `central`: a daemon of Terway; the controller binds in the Node CR. */
 export type Binding = 'local' | 'central'
-export type Stack = 'ipv4' | 'ipv6' | 'dual'
 
 /**
  * idle: a pod may take it. held: a pod has it. barred: Valid again, but the daemon still reports that it gave it back.
@@ -36,6 +36,8 @@ export interface PoolEni {
   /** Plain pods may use it: not unschedulable, not high-performance. */
   readonly plain: boolean
   readonly vSwitchId: string
+  /** Its vSwitch has an IPv6 CIDR block. */
+  readonly v6: boolean
   readonly addresses: readonly PoolAddress[]
 }
 
@@ -67,8 +69,6 @@ export interface PoolFacts {
 export function poolOf(facts: PoolFacts): Pool {
   const { spec, status } = facts.node
   const cap = spec.nodeCap ?? {}
-  const v4 = spec.eni?.enableIPv4 ?? true
-  const v6 = spec.eni?.enableIPv6 ?? false
   const heldIps = heldByRuntime(facts.runtime)
   const flavor = spec.flavor ?? []
   const trunks = sum(flavor.filter(f => f.networkInterfaceType === 'Trunk').map(f => f.count))
@@ -76,7 +76,7 @@ export function poolOf(facts: PoolFacts): Pool {
   const adapters = Math.max(0, (cap.adapters ?? 0) - 1)
   return {
     binding: facts.binding,
-    stack: v4 && v6 ? 'dual' : v6 ? 'ipv6' : 'ipv4',
+    stack: stackOf(spec.eni),
     enis: Object.values(status?.networkInterfaces ?? {})
       .filter(nic => nic.networkInterfaceType !== 'Primary')
       .map(nic => eniOf(nic, facts, heldIps)),
@@ -99,6 +99,7 @@ function eniOf(nic: Nic, facts: PoolFacts, heldIps: ReadonlySet<string>): PoolEn
     stuck: facts.late?.has(nic.id) === true,
     plain: nic.unschedulable !== true && nic.networkInterfaceTrafficMode !== 'HighPerformance',
     vSwitchId: nic.vSwitchID ?? '',
+    v6: (nic.ipv6CIDR ?? '') !== '',
     addresses: [...Object.values(nic.ipv4 ?? {}).map(address(4)), ...Object.values(nic.ipv6 ?? {}).map(address(6))],
   }
 }
@@ -174,11 +175,6 @@ export function isComing(eni: PoolEni): boolean {
 /** InUse in our record: its idle addresses may be leased. An ENI under removal, lost, or on its way, serves nobody. */
 export function serves(eni: PoolEni): boolean {
   return eni.status === 'InUse' && eni.plain && !eni.lost
-}
-
-/** How many pods the given addresses could serve: in dual stack each pod takes a pair. */
-export function podsServed(stack: Stack, v4: number, v6: number): number {
-  return stack === 'dual' ? Math.min(v4, v6) : stack === 'ipv6' ? v6 : v4
 }
 
 /** Pods that the ENI's addresses in one of the states could serve. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { editAddresses, editNic, nicsOf, putNic } from '#controller/eni/status.ts'
-import { isLive, type Stack } from '#ipam/pool.ts'
+import { isLive } from '#ipam/pool.ts'
 import type { Nic, NicIp, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
+import type { Stack } from '#net/stack.ts'
 
 /** A pod of the node as binding needs it. */
 export interface BindablePod {

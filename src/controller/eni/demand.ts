@@ -3,11 +3,12 @@
 import type { BindablePod } from '#controller/eni/bind.ts'
 import type { Demand } from '#ipam/action.ts'
 import { idle } from '#ipam/plan.ts'
-import { isLive, type Pool, podsServed } from '#ipam/pool.ts'
+import { isLive, type Pool } from '#ipam/pool.ts'
 import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
 import { parseDuration } from '#lib/duration.ts'
+import { podsServed } from '#net/stack.ts'
 
 /** Pods that need an address of a shared ENI: not on the host's network, not finished, not served by a PodENI, not ignored. */
 export function needsAddress(pod: Pod): boolean {

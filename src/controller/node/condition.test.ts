@@ -17,6 +17,7 @@ const eni = (count: number, state: 'held' | 'idle', extra: Partial<PoolEni> = {}
   stuck: false,
   plain: true,
   vSwitchId: 'vsw-a',
+  v6: true,
   addresses: Array.from({ length: count }, (_, n) => ({ ip: `10.0.0.${n}`, family: 4, primary: n === 0, state })),
   ...extra,
 })
