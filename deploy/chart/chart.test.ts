@@ -116,6 +116,16 @@ test('the mounted configuration is what the daemon reads', { skip }, () => {
   assert.deepEqual([plugin.type, plugin.mtu], ['terway', 8500])
 })
 
+test('each of the three stacks reaches the daemon, and the controller takes the word', { skip }, () => {
+  for (const stack of ['ipv4', 'dual', 'ipv6']) {
+    const all = render(`terway.ipStack=${stack}`, 'terway.serviceCIDR=10.96.0.0/12\\,fd00:10:96::/108')
+    const { conf } = parseEniConf(find(all, 'ConfigMap', 'eni-config').data?.eni_conf ?? '')
+    assert.deepEqual([conf.ipStack, conf.serviceCidr4, conf.serviceCidr6], [stack, '10.96.0.0/12', 'fd00:10:96::/108'])
+  }
+  const controller = find(render('terwayControlplane.ipStack=dual'), 'ConfigMap', 'terway-controlplane')
+  assert.deepEqual(parseControllerConfig(controller.data?.['ctrl-config.yaml'] ?? '').unknownKeys, [])
+})
+
 test("the controller's configuration and secret are what it reads", { skip }, () => {
   const all = render(
     'terwayControlplane.ctrlConfig.rateLimit.AssignPrivateIpAddresses=100',
@@ -206,7 +216,8 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['terway.enableNetworkPolicy=true', /terway.enableNetworkPolicy: not supported yet/],
   ['terway.networkPolicyProvider=none', /terway.networkPolicyProvider: ebpf or iptables/],
   ['terway.ciliumArgs=--debug', /terway.ciliumArgs/],
-  ['terway.ipStack=dual', /terway.ipStack: only ipv4/],
+  ['terway.ipStack=ipv5', /terway.ipStack: ipv4, dual or ipv6 \(got "ipv5"\)/],
+  ['terwayControlplane.ipStack=IPv6', /terwayControlplane.ipStack: ipv4, dual or ipv6/],
   ['terway.accessKey=a', /terway.accessKey: nodes hold no cloud credentials/],
   ['terwayControlplane.accessKey=a', /accessKey and accessSecret: set both or none/],
   ['terwayControlplane.credentialPath=/x', /credentialPath: not supported/],
