@@ -2,6 +2,7 @@
 import { type BookView, podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import type { AddressState, Counts, PoolAddress, PoolEni, PoolView } from '#ipam/node-pool.ts'
+import type { Cidr } from '#net/cidr.ts'
 import type { Family } from '#net/ip.ts'
 
 export interface Wanted {
@@ -65,12 +66,16 @@ function candidates(want: Wanted, pool: PoolView, states: readonly AddressState[
   return pool.enis.flatMap(eni => {
     if (!eni.usable) return []
     const addresses = want.families.flatMap(family => {
-      if ((family === 4 ? eni.subnet4 : eni.subnet6) === undefined) return []
+      if (subnetOf(eni, family) === undefined) return []
       const free = eni.addresses.filter(a => a.family === family && fits(a, want, states))
       return longestRested(free) ?? []
     })
     return addresses.length === want.families.length ? [{ eni, addresses }] : []
   })
+}
+
+function subnetOf(eni: PoolEni, family: Family): Cidr | undefined {
+  return family === 4 ? eni.subnet4 : eni.subnet6
 }
 
 function fits(a: PoolAddress, want: Wanted, states: readonly AddressState[]): boolean {
@@ -102,15 +107,24 @@ function leased(eni: PoolEni): number {
 /** What would have to change for this pod to be served, most telling first. */
 function missing(want: Wanted, pool: PoolView): readonly string[] {
   if (pool.enis.length === 0) return ['Node.status lists no ENI of this node yet']
-  const bound =
-    want.binding === 'foreign' ? [`Node.status binds no address to ${want.podId}, and the controller decides (foreign binding)`] : []
-  const counts = want.families.map(f => `IPv${f}: ${describe(pool.counts[f])}`)
+  const { families, binding } = want
+  const bound = `Node.status binds no address to ${want.podId}, and the controller decides (foreign binding)`
+  const apart = families.length > 1 && families.every(f => pool.counts[f].idle + pool.counts[f].cooling > 0)
+  const first = binding === 'foreign' ? [bound] : apart ? ['no ENI has a free address of both families'] : []
+  const counts = families.map(f => `IPv${f}: ${describe(pool.counts[f])}`)
   const unusable = pool.enis.filter(e => !e.usable).map(e => `ENI ${e.eniId} ${e.reason}`)
   const conditions = pool.enis.flatMap(e => e.conditions.map(c => `ENI ${e.eniId}: ${c}`))
-  return [...bound, ...counts, ...conditions, ...unusable]
+  const lacking = pool.enis.filter(e => e.usable).flatMap(e => families.filter(f => subnetOf(e, f) === undefined).map(f => lacks(e, f)))
+  return [...first, ...counts, ...conditions, ...lacking, ...unusable]
+}
+
+function lacks(eni: PoolEni, family: Family): string {
+  return `ENI ${eni.eniId}: its vSwitch has no IPv${family} CIDR block`
 }
 
 function describe(counts: Counts): string {
   const some = Object.entries(counts).filter(([, n]) => n > 0)
-  return some.length === 0 ? 'no address on this node' : `no idle address (${some.map(([state, n]) => `${n} ${state}`).join(', ')})`
+  if (some.length === 0) return 'no address on this node'
+  const list = some.map(([state, n]) => `${n} ${state}`).join(', ')
+  return counts.idle > 0 ? list : `no idle address (${list})`
 }

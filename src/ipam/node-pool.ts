@@ -5,6 +5,7 @@ import type { Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
 import type { Cidr } from '#net/cidr.ts'
 import { type Family, familyOf, type Ip } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
+import { type Stack, stackOf } from '#net/stack.ts'
 
 /**
  * leased: in the ledger, in whatever state. cooling: released less than the floor ago. releasing: the controller wants it
@@ -63,15 +64,19 @@ export interface NodeLimits {
   /** ENIs of the pool: without the primary one. */
   readonly enis: number | undefined
   readonly ipv4PerEni: number | undefined
+  readonly ipv6PerEni: number | undefined
+  readonly stack: Stack
 }
 
 export function limitsOf(node: NodeCr | undefined): NodeLimits {
-  const { nodeCap, flavor } = node?.spec ?? {}
+  const { nodeCap, flavor, eni } = node?.spec ?? {}
   const slots = nodeCap?.adapters === undefined ? undefined : Math.max(0, nodeCap.adapters - 1)
   const planned = flavor?.filter(f => f.networkInterfaceTrafficMode === 'Standard').reduce((n, f) => n + f.count, 0)
   return {
     enis: slots === undefined || !flavor?.length ? slots : Math.min(slots, planned ?? 0),
     ipv4PerEni: nodeCap?.ipv4PerAdapter,
+    ipv6PerEni: nodeCap?.ipv6PerAdapter,
+    stack: stackOf(eni),
   }
 }
 

@@ -55,13 +55,15 @@ describe('the limits of a node', () => {
   const standard = { networkInterfaceType: 'Secondary', networkInterfaceTrafficMode: 'Standard' } as const
 
   test('are unknown while the controller has not said them', () => {
-    assert.deepEqual(limitsOf(undefined), { enis: undefined, ipv4PerEni: undefined })
-    assert.deepEqual(limits({ flavor: [{ ...standard, count: 2 }] }), { enis: undefined, ipv4PerEni: undefined })
+    const unknown = { enis: undefined, ipv4PerEni: undefined, ipv6PerEni: undefined, stack: 'ipv4' }
+    assert.deepEqual(limitsOf(undefined), unknown)
+    assert.deepEqual(limits({ flavor: [{ ...standard, count: 2 }] }), unknown)
   })
 
   test('are what the instance type has room for, and no more than what is planned', () => {
-    const nodeCap = { adapters: 4, ipv4PerAdapter: 10 }
-    assert.deepEqual(limits({ nodeCap }), { enis: 3, ipv4PerEni: 10 })
+    const nodeCap = { adapters: 4, ipv4PerAdapter: 10, ipv6PerAdapter: 2 }
+    const eni = { vSwitchOptions: [], securityGroupIDs: [], vSwitchSelectPolicy: 'ordered', enableIPv6: true } as const
+    assert.deepEqual(limits({ nodeCap, eni }), { enis: 3, ipv4PerEni: 10, ipv6PerEni: 2, stack: 'dual' })
     assert.equal(limits({ nodeCap, flavor: [{ ...standard, count: 2 }] }).enis, 2)
     assert.equal(limits({ nodeCap, flavor: [{ ...standard, count: 9 }] }).enis, 3)
   })
@@ -168,6 +170,28 @@ describe('acquire', () => {
     assert.equal(choose({ podID: 'default/web', podUID: 'u1' }), 'chosen')
     assert.equal(choose({ podID: 'default/web', podUID: 'u9' }), 'dry')
     assert.equal(choose({ podID: 'default/other', podUID: 'u1' }), 'dry')
+  })
+
+  test('dry says what is missing of two families, and never that idle addresses are not idle', () => {
+    const missing = (families: Wanted['families'], ...nics: readonly Nic[]) => {
+      const book = bookOf({ put: 'lease', lease: leaseOf('x', '10.0.0.1') })
+      const choice = acquire(want({ families }), view(nodeOf(...nics), book), book)
+      return choice.kind === 'dry' && choice.missing
+    }
+    const v6 = { ipv4CIDR: '', ipv6CIDR: 'fd00::/64', ipv6: { 'fd00::1': { ip: 'fd00::1', primary: false, status: 'Valid' } } } as const
+    const four = nic('eni-1', [{ ip: '10.0.0.1' }, { ip: '10.0.0.2' }])
+    assert.deepEqual(missing([4, 6], four), [
+      'IPv4: 1 idle, 1 leased',
+      'IPv6: no address on this node',
+      'ENI eni-1: its vSwitch has no IPv6 CIDR block',
+    ])
+    assert.deepEqual(missing([6], four), ['IPv6: no address on this node', 'ENI eni-1: its vSwitch has no IPv6 CIDR block'])
+    assert.deepEqual(missing([4, 6], { ...four, ipv6CIDR: 'fd00::/64' }, nic('eni-2', [], v6)), [
+      'no ENI has a free address of both families',
+      'IPv4: 1 idle, 1 leased',
+      'IPv6: 1 idle',
+      'ENI eni-2: its vSwitch has no IPv4 CIDR block',
+    ])
   })
 
   test('dry says what is missing', () => {

@@ -8,8 +8,9 @@ import type { IfName, NetnsPath } from '#datapath/attachment.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import { daemonMetrics } from '#lib/metrics.ts'
 import { parseCidr } from '#net/cidr.ts'
-import { parseIp, parseIpv4 } from '#net/ip.ts'
+import { familyOf, parseIp, parseIpv4 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
+import type { Stack } from '#net/stack.ts'
 
 const mac = parseMac('00:16:3e:00:00:01')
 const lease: Lease = {
@@ -61,7 +62,7 @@ const state: DaemonState = {
       6: { idle: 0, leased: 0, cooling: 0, releasing: 0, barred: 0 },
     },
   }),
-  limits: () => ({ enis: 3, ipv4PerEni: 10 }),
+  limits: () => ({ enis: 3, ipv4PerEni: 10, ipv6PerEni: 2, stack: 'ipv4' }),
   binding: () => ({ mode: 'local', reason: 'annotated' }),
   waiting: () => [],
   readiness: () => ({ ready: true }),
@@ -110,4 +111,17 @@ test('gauges follow the state, counters the observer', async () => {
     'terway_cooling_waived_total 1',
   ])
     assert.ok(text.includes(`${line}\n`), line)
+})
+
+test('an ENI counts IPv4 addresses of at most so many, and IPv6 addresses only where pods have no others', async () => {
+  const ips = ['192.0.2.17', '2001:db8::17', '2001:db8::18'].map(parseIp)
+  const addresses = ips.map(ip => ({ ...address, ip, family: familyOf(ip), state: 'idle' as const }))
+  const line = async (stack: Stack) => {
+    const m = daemonMetrics()
+    const pool = () => ({ ...state.pool(), enis: state.pool().enis.map(e => ({ ...e, addresses })) })
+    refreshGauges(m, { ...state, pool, limits: () => ({ ...state.limits(), stack }) })
+    return /^terway_eniip_factory_ip_count.*/m.exec(await m.registry.metrics())?.[0]
+  }
+  const count = 'terway_eniip_factory_ip_count{name="local",eni="eni-1"'
+  assert.deepEqual(await Promise.all((['dual', 'ipv6'] as const).map(line)), [`${count},max_ip="10"} 1`, `${count},max_ip="2"} 2`])
 })

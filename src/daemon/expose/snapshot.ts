@@ -52,8 +52,12 @@ export function refreshGauges(m: DaemonMetrics, state: DaemonState): void {
   m.factoryEniCount.reset()
   m.factoryEniCount.set({ name: 'local', max_eni: String(limits.enis ?? '') }, pool.enis.length)
   m.factoryIpCount.reset()
-  const max_ip = String(limits.ipv4PerEni ?? '')
-  for (const eni of pool.enis) m.factoryIpCount.set({ name: 'local', eni: eni.eniId, max_ip }, eni.addresses.length)
+  // One number for each ENI, as with Terway: a dual-stack pod counts once.
+  const [family, max] = limits.stack === 'ipv6' ? [6, limits.ipv6PerEni] : [4, limits.ipv4PerEni]
+  for (const eni of pool.enis) {
+    const count = eni.addresses.filter(a => a.family === family).length
+    m.factoryIpCount.set({ name: 'local', eni: eni.eniId, max_ip: String(max ?? '') }, count)
+  }
 }
 
 function addressesOf(l: Lease): string[] {
