@@ -43,11 +43,12 @@ async function fetchText(url: string): Promise<string> {
   }
 }
 
-test('the application tells a client its address, also while another client stalls, and stops at once', async () => {
+test('the application tells a client of either family its address, also while another client stalls, and stops at once', async () => {
   const port = await freePort()
   const app = spawn(join(directory, 'app'), { env: { PORT: String(port) }, stdio: 'ignore' })
   try {
     assert.equal(await fetchText(`http://127.0.0.1:${port}/any`), `client=127.0.0.1\npod=${hostname()}\n`)
+    assert.equal(await fetchText(`http://[::1]:${port}/any`), `client=::1\npod=${hostname()}\n`)
     const stalled = connect(port, '127.0.0.1')
     await once(stalled, 'connect')
     assert.match(await fetchText(`http://127.0.0.1:${port}/`), /^client=127\.0\.0\.1\n/)
@@ -81,21 +82,23 @@ test('pause leaves on SIGTERM', async () => {
   assert.equal(code, 0)
 })
 
-test('a heartbeat counts its beats, and ends with a reason when its connection breaks', async () => {
-  const port = String(await freePort())
-  const program = join(directory, 'heartbeat')
-  const server = spawn(program, ['serve', port], { stdio: 'ignore', detached: true })
-  const client = spawn(program, ['ask', '127.0.0.1', port], { stdio: ['ignore', 'pipe', 'pipe'] })
-  try {
-    const [line] = await once(client.stdout, 'data')
-    const told = /^beats=(?<beats>\d+) worst=(?<worst>[\d.]+)\n/.exec(String(line))?.groups
-    assert.ok(Number(told?.beats) > 50 && Number(told?.worst) < 1000, String(line))
-  } finally {
-    // The group: the connection's own process too.
-    process.kill(-(server.pid ?? assert.fail('no server')), 'SIGKILL')
-  }
-  const [reason] = await once(client.stderr, 'data')
-  assert.match(String(reason), /the connection broke/)
-  const code = client.exitCode ?? (await once(client, 'exit'))[0]
-  assert.equal(code, 1)
-})
+for (const address of ['127.0.0.1', '::1']) {
+  test(`a heartbeat to ${address} counts its beats, and ends with a reason when its connection breaks`, async () => {
+    const port = String(await freePort())
+    const program = join(directory, 'heartbeat')
+    const server = spawn(program, ['serve', port], { stdio: 'ignore', detached: true })
+    const client = spawn(program, ['ask', address, port], { stdio: ['ignore', 'pipe', 'pipe'] })
+    try {
+      const [line] = await once(client.stdout, 'data')
+      const told = /^beats=(?<beats>\d+) worst=(?<worst>[\d.]+)\n/.exec(String(line))?.groups
+      assert.ok(Number(told?.beats) > 50 && Number(told?.worst) < 1000, String(line))
+    } finally {
+      // The group: the connection's own process too.
+      process.kill(-(server.pid ?? assert.fail('no server')), 'SIGKILL')
+    }
+    const [reason] = await once(client.stderr, 'data')
+    assert.match(String(reason), /the connection broke/)
+    const code = client.exitCode ?? (await once(client, 'exit'))[0]
+    assert.equal(code, 1)
+  })
+}
