@@ -23,7 +23,7 @@ export class Report {
   readonly #gone: (podId: string, uid: string) => boolean
   #running = false
   #again = false
-  #stopped = false
+  readonly #stop = new AbortController()
   #nextWrite = 0
 
   constructor(ctx: Context, gone: (podId: string, uid: string) => boolean) {
@@ -35,14 +35,14 @@ export class Report {
   poke(): void {
     this.#answer()
     this.#again = true
-    if (!this.#running && !this.#stopped) {
+    if (!this.#running && !this.#stop.signal.aborted) {
       this.#running = true
       void this.#loop()
     }
   }
 
   stop(): void {
-    this.#stopped = true
+    this.#stop.abort()
   }
 
   #answer(): void {
@@ -75,14 +75,15 @@ export class Report {
   async #loop(): Promise<void> {
     const { clock, log, options } = this.#ctx
     let pause = options.reportInterval
-    while (this.#again && !this.#stopped) {
+    while (this.#again && !this.#stop.signal.aborted) {
       const wait = this.#nextWrite - clock.now()
-      if (wait > 0) await clock.sleep(wait)
-      this.#again = false
       try {
+        if (wait > 0) await clock.sleep(wait, this.#stop.signal)
+        this.#again = false
         if (await this.#write()) this.#nextWrite = clock.now() + options.reportInterval
         pause = options.reportInterval
       } catch (err) {
+        if (this.#stop.signal.aborted) break
         log.warn({ err }, `NodeRuntime cannot be written: ${messageOf(err)}`)
         this.#ctx.facts.trace.set('report', `failing: ${messageOf(err)}`)
         // Refetched by the watch; a lost object is made again.
