@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Fields } from '#config/fields.ts'
 import { type Cidr, familyOfCidr } from '#net/cidr.ts'
+import type { Family } from '#net/ip.ts'
+import { familiesOf, type Stack } from '#net/stack.ts'
 
 export interface ServiceCidrs {
   readonly serviceCidr4?: Cidr
@@ -21,6 +23,11 @@ export function readServiceCidrs(f: Fields, key: string): ServiceCidrs {
     return first
   })
   return { ...(v4 && { serviceCidr4: v4 }), ...(v6 && { serviceCidr6: v6 }) }
+}
+
+/** The families of pods of which no network of Services is named. */
+export function unnamedFamilies(cidrs: ServiceCidrs, stack: Stack): readonly Family[] {
+  return familiesOf(stack).filter(f => (f === 4 ? cidrs.serviceCidr4 : cidrs.serviceCidr6) === undefined)
 }
 
 /** The data of kubeadm's ConfigMap kubeadm-config: where Terway looks when eni_conf names no network of Services. Throws `bad-config`. */

@@ -11,6 +11,7 @@ import type { WaitList } from '#daemon/wait.ts'
 import { type Book, podIdOf } from '#ipam/book.ts'
 import { type PoolView, poolView } from '#ipam/node-pool.ts'
 import { type Binding, bindingOf } from '#ipam/release.ts'
+import { type Stack, stackOf } from '#net/stack.ts'
 
 /** The parts of a running daemon, as the verbs see them. */
 export interface Context extends Deps {
@@ -54,6 +55,11 @@ export function currentPool(ctx: Context): PoolView {
     coolingFloor: ctx.options.coolingFloor,
     liveWithoutLease: liveWithoutLease(ctx),
   })
+}
+
+/** The configuration's: the Node CR follows it a moment later, and a pod must not get less than is asked for. */
+export function currentStack(ctx: Context): Stack {
+  return ctx.facts.conf?.ipStack ?? stackOf(ctx.cluster.node?.spec.eni)
 }
 
 /** Tells whether a pod of this node lives while no lease is its own: it may use the address that Node.status names it for. */

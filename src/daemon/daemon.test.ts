@@ -6,7 +6,7 @@ import { nodes } from '#kube/reflect/node.ts'
 import { AppError } from '#lib/errors.ts'
 import { parseIp } from '#net/ip.ts'
 import { conf, podArgs } from '../../test/support/cni-client.ts'
-import { DaemonWorld, ipOf } from '../../test/support/daemon-world.ts'
+import { DaemonWorld, ipOf, ipsOf } from '../../test/support/daemon-world.ts'
 import { nodeName } from '../../test/support/node-world.ts'
 import { until } from '../../test/support/until.ts'
 
@@ -36,6 +36,69 @@ test('ADD gives an address, DEL frees it, and the cluster hears of both', async 
   assert.equal(world.kernel.links.size + world.kernel.routes.size, 0)
   await until(() => report(world)['uid-web']?.status.deleted !== undefined)
   assert.equal(report(world)['uid-web']?.ipv4, undefined)
+})
+
+test('dual stack: ADD gives a pair of one ENI, IPv4 first, and DEL frees both', async () => {
+  await using world = new DaemonWorld(['10.0.0.1', 'fd00:1::1'], {}, 'dual')
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  const reply = await world.add('web')
+  assert.deepEqual(reply.body?.ips, [
+    { interface: 1, address: '10.0.0.1/24', gateway: '10.0.0.253' },
+    { interface: 1, address: 'fd00:1::1/64', gateway: 'fd00:1::ffff:ffff:ffff:fffd' },
+  ])
+  await until(() => report(world)['uid-web']?.ipv6 === 'fd00:1::1')
+  assert.equal(report(world)['uid-web']?.ipv4, '10.0.0.1')
+  assert.deepEqual(
+    daemon.state.why('default', 'web').findings.filter(f => f.startsWith('addresses')),
+    [4, 6].map(f => `addresses IPv${f}: 0 idle, 1 leased, 0 cooling, 0 releasing, 0 barred`),
+  )
+  assert.equal((await world.del('c-web')).exit, 0)
+  await until(() => daemon.state.cooling().length === 2)
+  assert.equal(world.kernel.links.size + world.kernel.routes.size, 0)
+  await until(() => report(world)['uid-web']?.status.deleted !== undefined)
+})
+
+test("IPv6 alone: the IPv4 address of an ENI is nobody's", async () => {
+  await using world = new DaemonWorld(['10.0.0.1', 'fd00:1::1'], { addressWait: 50 }, 'ipv6')
+  await world.started()
+  for (const name of ['web', 'next']) world.cluster.pod(name)
+  assert.deepEqual(ipsOf(await world.add('web')), ['fd00:1::1'])
+  const dry = await world.add('next')
+  assert.match(dry.body?.msg ?? '', /no address for pod default\/next after 50 ms: IPv6: no idle address \(1 leased\)$/)
+})
+
+test('a node that becomes dual-stack: pods have what they have, and new ones wait for both, also before the Node CR says so', async () => {
+  await using world = new DaemonWorld(addresses(3), { addressWait: 60_000 })
+  await world.started()
+  world.cluster.pod('old')
+  assert.deepEqual(ipsOf(await world.add('old')), ['10.0.0.1'])
+  await world.stop()
+  world.model.faults.decide = call => (call.verb === 'patch' && call.plural === 'nodes' ? 'unavailable' : undefined)
+  world.cluster.configure({ ip_stack: 'dual' })
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  const waiting = world.add('web')
+  await until(() => daemon.state.waiting()[0]?.step === 'lease')
+  assert.match(daemon.state.waiting()[0]?.reason ?? '', /IPv4: 2 idle, 1 leased; IPv6: no address on this node/)
+  assert.notEqual(world.cluster.node().spec.eni?.enableIPv6, true)
+  world.cluster.address('fd00:1::7', {})
+  assert.deepEqual(ipsOf(await waiting), ['10.0.0.2', 'fd00:1::7'])
+  assert.deepEqual(ipsOf(await world.add('old')), ['10.0.0.1'])
+})
+
+test('an MTU that IPv6 cannot use is refused before there is a lease, also where no address is idle', async () => {
+  await using world = new DaemonWorld(['fd00:1::1'], { addressWait: 60_000 }, 'ipv6')
+  const daemon = await world.started()
+  for (const name of ['web', 'next']) world.cluster.pod(name)
+  const add = (name: string, mtu: number) => world.add(name, `c-${name}`, undefined, { ...conf, mtu })
+  const refused = await add('web', 1279)
+  assert.deepEqual([refused.body?.code, refused.body?.msg], [7, 'mtu: 1279 is less than 1280, which IPv6 needs'])
+  assert.deepEqual(daemon.state.leases(), [])
+  const first = await add('web', 1280)
+  assert.equal(first.exit, 0)
+  assert.deepEqual(await add('web', 1279), first, 'the first lease of a sandbox stands')
+  assert.equal((await add('next', 1279)).body?.code, 7)
 })
 
 test('a repeated ADD returns the first lease; a new sandbox gets a new address and ends the old one', async () => {

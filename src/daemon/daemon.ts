@@ -3,7 +3,7 @@ import { add } from '#daemon/add.ts'
 import { check } from '#daemon/check.ts'
 import { Cluster } from '#daemon/cluster.ts'
 import { CniConf } from '#daemon/cni-conf.ts'
-import { type Context, currentBinding, currentPool, type Facts } from '#daemon/context.ts'
+import { type Context, currentBinding, currentPool, currentStack, type Facts } from '#daemon/context.ts'
 import { del } from '#daemon/del.ts'
 import type { Deps, Options } from '#daemon/deps.ts'
 import { gc } from '#daemon/gc.ts'
@@ -200,6 +200,7 @@ function stateOf(ctx: Context): DaemonState {
         waiting: ctx.waits.all(),
         pool: currentPool(ctx),
         binding: currentBinding(ctx),
+        stack: currentStack(ctx),
         notReady: ctx.facts.notReady,
         now: ctx.clock.wall(),
       }),

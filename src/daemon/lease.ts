@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { makeAttachment } from '#daemon/attach.ts'
-import { type Context, currentBinding, currentPool } from '#daemon/context.ts'
+import { defaultMtu, makeAttachment } from '#daemon/attach.ts'
+import { type Context, currentBinding, currentPool, currentStack } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
 import { del } from '#daemon/del.ts'
 import type { PodInfo } from '#daemon/pod.ts'
@@ -9,9 +9,11 @@ import type { Attachment, IfName, NetnsPath } from '#datapath/attachment.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import { acquire, type Choice } from '#ipam/acquire.ts'
 import type { Lease, LedgerChange } from '#ipam/ledger.ts'
-import { familiesOf, stackOf } from '#net/stack.ts'
+import { familiesOf } from '#net/stack.ts'
 import { cniError } from '#rpc/cni-error.ts'
 
+/** With less the kernel takes IPv6 off a device, silently. */
+const minMtu6 = 1280
 /** How long the devices of the pod's previous sandbox may take to go. */
 const previousSandboxWait = 5_000
 
@@ -35,8 +37,8 @@ export function inTurn<T>(ctx: Context, podId: string, containerId: string, make
 
 /**
  * The lease of a sandbox: its first one when it has one, else a new one, `pending` in the ledger when this returns. The pod's
- * previous sandbox is gone by then. Waits for an address when the pool is dry. Throws `try-again` with what is missing, or
- * what the ledger throws.
+ * previous sandbox is gone by then. Waits for an address when the pool is dry. Throws `try-again` with what is missing,
+ * `bad-config` for an MTU that IPv6 cannot use, or what the ledger throws.
  */
 export async function takeLease(ctx: Context, request: LeaseRequest, ticket: Ticket): Promise<Lease> {
   const { clock, options, observer } = ctx
@@ -93,10 +95,11 @@ export function hold(ctx: Context, lease: Lease): Lease {
   return held
 }
 
-function choose(ctx: Context, { pod, containerId, ifName }: LeaseRequest): Choice {
-  const stack = ctx.facts.conf?.ipStack ?? stackOf(ctx.cluster.node?.spec.eni)
-  const want = { containerId, ifName, podUid: pod.uid, podId: pod.id, families: familiesOf(stack), binding: currentBinding(ctx).mode }
+function choose(ctx: Context, { pod, containerId, ifName, mtu = defaultMtu }: LeaseRequest): Choice {
+  const families = familiesOf(currentStack(ctx))
+  const want = { containerId, ifName, podUid: pod.uid, podId: pod.id, families, binding: currentBinding(ctx).mode }
   if (ctx.book.lease(containerId) === undefined) {
+    if (families.includes(6) && mtu < minMtu6) throw cniError('bad-config', `mtu: ${mtu} is less than ${minMtu6}, which IPv6 needs`)
     if (ctx.cluster.node === undefined) {
       return { kind: 'dry', missing: [`the Node CR ${ctx.options.nodeName} has not been seen: the controller creates it`] }
     }

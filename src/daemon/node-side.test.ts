@@ -6,6 +6,7 @@ import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { configMaps } from '#kube/reflect/config-map.ts'
 import { nodes } from '#kube/reflect/node.ts'
 import { silent } from '#lib/log.ts'
+import type { Stack } from '#net/stack.ts'
 import { DaemonWorld, ipOf } from '../../test/support/daemon-world.ts'
 import { eniConf, nodeName } from '../../test/support/node-world.ts'
 import { until } from '../../test/support/until.ts'
@@ -61,6 +62,24 @@ test('without a usable configuration the node is not ready, and says why', async
   await until(() => !daemon.state.readiness().ready && JSON.stringify(daemon.state.readiness()).includes('ipam_type'))
   configure(world, 'eni-config', JSON.stringify(eniConf))
   await daemon.ready
+})
+
+test('IPv6 on a kernel that has none is refused: at first the node is not ready, later the last good configuration stays', async () => {
+  await using world = new DaemonWorld(['10.0.0.1'], {}, 'dual')
+  world.ipv6 = false
+  const daemon = await world.start()
+  const words = 'eni_conf: ip_stack is "dual", but the kernel of this node has no IPv6'
+  await until(() => JSON.stringify(daemon.state.readiness()).includes('has no IPv6'))
+  world.cluster.configure({})
+  await daemon.ready
+  await until(() => world.model.read(nodeCrs, nodeName)?.spec.eni?.enableIPv6 === false)
+  const told = () => world.model.events.filter(e => e.reason === 'ConfigError' && e.message.startsWith(words)).length
+  assert.equal(told(), 1)
+  world.cluster.configure({ ip_stack: 'dual', max_pool_size: 9 })
+  await until(() => told() === 2)
+  assert.deepEqual([pool(world)?.maxPoolSize, world.cluster.node().spec.eni?.enableIPv6], [5, false])
+  world.cluster.pod('web')
+  assert.equal((await world.add('web')).exit, 0)
 })
 
 test('a broken CNI configuration at a restart: the last good list serves on, and the node is told once', async () => {
@@ -145,6 +164,22 @@ test("without service_cidr the network of Services is kubeadm's", async () => {
   const network = await leases.alloc({ namespace: 'default', name: 'web', containerId: 'c1', netns: '/n', ifName: 'eth0' })
   assert.ok(!('refused' in network))
   assert.deepEqual([network.serviceCidr4, network.serviceCidr6], ['10.112.0.0/12', 'fd00::/108'])
+})
+
+test('a network of Services is looked for in the families of the pods', async () => {
+  const asked = async (stack: Stack, service_cidr: string) => {
+    const said: string[] = []
+    await using world = new DaemonWorld([], {}, stack)
+    world.log = { ...silent, warn: (_: object, text?: string) => said.push(text ?? '') }
+    world.cluster.configure({ ip_stack: stack, service_cidr })
+    await world.started()
+    return said.flatMap(text => /names an (.*) network of Services/.exec(text)?.[1] ?? [])
+  }
+  assert.deepEqual(await asked('ipv6', 'fd00:9::/108'), [])
+  assert.deepEqual(await asked('ipv6', '10.96.0.0/12'), ['IPv6'])
+  assert.deepEqual(await asked('ipv4', '10.96.0.0/12'), [])
+  assert.deepEqual(await asked('dual', '10.96.0.0/12'), ['IPv6'])
+  assert.deepEqual(await asked('dual', ''), ['IPv4 or IPv6'])
 })
 
 test('NodeRuntime: made with its owner, written at most once an interval, and made again when somebody deletes it', async () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type EniConf, type ParsedConf, readEniConf } from '#config/eni-conf.ts'
-import { kubeadmServiceCidrs, type ServiceCidrs } from '#config/service-cidr.ts'
+import { kubeadmServiceCidrs, type ServiceCidrs, unnamedFamilies } from '#config/service-cidr.ts'
 import { Complaint } from '#daemon/complaint.ts'
 import type { Context } from '#daemon/context.ts'
 import { specPatch } from '#daemon/spec-patch.ts'
@@ -97,7 +97,7 @@ export class NodeSpecWriter {
     if (missing !== undefined && facts.conf !== undefined) return missing
     try {
       const { conf, unknownKeys, idleKeys } = this.#merged()
-      facts.conf = conf.serviceCidr4 === undefined ? { ...(await this.#kubeadm()), ...conf } : conf
+      facts.conf = unnamedFamilies(conf, conf.ipStack).length > 0 ? { ...(await this.#kubeadm(conf)), ...conf } : conf
       this.#warn(unknownKeys, idleKeys)
       if (missing === undefined) this.#whole = facts.conf
       return missing
@@ -119,7 +119,11 @@ export class NodeSpecWriter {
       throw new AppError('bad-config', `neither ConfigMap ${options.namespace}/${baseName} nor ${options.configPath} has eni_conf`)
     const override = this.#override?.data?.eni_conf
     const patch = override === undefined ? {} : json(`ConfigMap ${options.namespace}/${this.#overrideName}`, override)
-    return readEniConf(applyMerge(json(baseName, base), patch))
+    const parsed = readEniConf(applyMerge(json(baseName, base), patch))
+    const { ipStack } = parsed.conf
+    if (ipStack !== 'ipv4' && host.ipv6?.() === false)
+      throw new AppError('bad-config', `eni_conf: ip_stack is "${ipStack}", but the kernel of this node has no IPv6 (ipv6.disable=1?)`)
+    return parsed
   }
 
   /** Once for each set of keys. */
@@ -133,17 +137,19 @@ export class NodeSpecWriter {
   }
 
   /** Only plugins over gRPC are told the network of Services, so its absence stops nothing; said once. */
-  async #kubeadm(): Promise<ServiceCidrs> {
+  async #kubeadm(conf: EniConf): Promise<ServiceCidrs> {
     const { kube, log } = this.#ctx
     if (this.#serviceCidrs !== undefined) return this.#serviceCidrs
     try {
       this.#serviceCidrs = await kubeadmServiceCidrs((await kube.get(configMaps, 'kubeadm-config', 'kube-system'))?.data ?? {})
-      if (this.#serviceCidrs.serviceCidr4 !== undefined) return this.#serviceCidrs
-      log.warn({}, 'neither service_cidr of eni_conf nor ConfigMap kube-system/kubeadm-config names an IPv4 network of Services')
+      const unnamed = unnamedFamilies({ ...this.#serviceCidrs, ...conf }, conf.ipStack).map(f => `IPv${f}`)
+      if (unnamed.length === 0) return this.#serviceCidrs
+      const words = `names an ${unnamed.join(' or ')} network of Services`
+      log.warn({}, `neither service_cidr of eni_conf nor ConfigMap kube-system/kubeadm-config ${words}`)
     } catch (err) {
       if (isAppError(err) && (err.code === 'unavailable' || err.code === 'throttled')) return {}
       this.#serviceCidrs = {}
-      log.warn({ err }, `eni_conf has no IPv4 service_cidr, and ConfigMap kube-system/kubeadm-config cannot be read: ${messageOf(err)}`)
+      log.warn({ err }, `eni_conf names too few service_cidr, and ConfigMap kube-system/kubeadm-config cannot be read: ${messageOf(err)}`)
     }
     return this.#serviceCidrs
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { parseEniConf } from '#config/eni-conf.ts'
+import { type EniConf, parseEniConf } from '#config/eni-conf.ts'
 import { type AdoptInput, adopt } from '#daemon/adopt.ts'
 import { parseFlags } from '#daemon/flags.ts'
 import { bandwidth, isPodOf, judgePod } from '#daemon/pod.ts'
@@ -10,12 +10,14 @@ import { specPatch } from '#daemon/spec-patch.ts'
 import type { IfName } from '#datapath/attachment.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import { Book } from '#ipam/book.ts'
+import type { Lease } from '#ipam/ledger.ts'
 import { poolView } from '#ipam/node-pool.ts'
 import type { NodeCr, NodeSpec } from '#kube/crd/node.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
 import { applyMerge } from '#lib/merge-patch.ts'
 import { parseCidr } from '#net/cidr.ts'
 import { parseIp } from '#net/ip.ts'
+import { stacks } from '#net/stack.ts'
 import { leaseOf } from '../../test/support/leases.ts'
 import { LedgerMemory } from '../../test/support/ledger-memory.ts'
 import { eniConf, nicOf } from '../../test/support/node-world.ts'
@@ -87,6 +89,17 @@ describe('NodeRuntime', () => {
     assert.deepEqual(want({ leases: [leaseOf('c1', '10.0.0.5', { state: 'pending' })] }).pods, {})
   })
 
+  test('a lease of two families, and one of IPv6 alone', () => {
+    const pair = leaseOf('c1', ['10.0.0.5', 'fd00:1::5'])
+    const { v4: _, ...attachment } = pair.attachment
+    const reported = (lease: Lease) => {
+      const { ipv4, ipv6 } = want({ leases: [lease] }).pods?.['uid-c1'] ?? {}
+      return [ipv4, ipv6]
+    }
+    assert.deepEqual(reported(pair), ['10.0.0.5', 'fd00:1::5'])
+    assert.deepEqual(reported({ ...pair, attachment }), [undefined, 'fd00:1::5'])
+  })
+
   test('of two sandboxes of one pod the living one speaks', () => {
     const [old, fresh] = [leaseOf('c1', '10.0.0.5', { state: 'dying', podUid: 'u' }), leaseOf('c2', '10.0.0.6', { podUid: 'u' })]
     for (const leases of [
@@ -133,6 +146,19 @@ describe("the Node CR's spec", () => {
     assert.deepEqual(filled.flavor, [{ networkInterfaceType: 'Secondary', networkInterfaceTrafficMode: 'Standard', count: 3 }])
     assert.equal(filled.datapath?.type, 'veth')
     assert.equal(specPatch(node(filled), conf({ eni_tags: { team: 'x' } }), undefined), undefined)
+  })
+
+  test('has the families of ip_stack', () => {
+    const flags = (conf: EniConf) => {
+      const { enableIPv4, enableIPv6 } = (specPatch(node(meta), conf, undefined) as NodeSpec).eni ?? {}
+      return [enableIPv4, enableIPv6]
+    }
+    assert.deepEqual([conf(), ...stacks.map(ip_stack => conf({ ip_stack }))].map(flags), [
+      [true, false],
+      [true, false],
+      [true, true],
+      [false, true],
+    ])
   })
 
   test('a changed configuration changes only what it says, and removes what it says no more', () => {
@@ -197,6 +223,23 @@ describe('adoption', () => {
       rules: [rule('10.0.0.3')],
       routes: [{ ip: '10.0.0.3', dev: stray }],
     })
+  })
+
+  test('a pod of two families is adopted with both', () => {
+    const pair = ['10.0.0.1', 'fd00:1::1'].map(parseIp)
+    const both: NodeCr = { ...node, status: { networkInterfaces: { 'eni-1': nicOf(pair) } } }
+    const routes = pair.map(ip => ({ ip, dev }))
+    const dual = { ...inventory, rules: pair.map(rule), routes }
+    const { leases, leftovers } = adopt({
+      ...input,
+      inventory: dual,
+      leases: [],
+      pool: poolView({ node: both, book: new Book(new LedgerMemory()), now: 0, coolingFloor: 1, liveWithoutLease: () => false }),
+    })
+    const [attachment] = leases.map(l => l.attachment)
+    assert.deepEqual([attachment?.v4?.address, attachment?.v6?.address], pair)
+    assert.equal(attachment?.eni.gateway6, 'fd00:1::ffff:ffff:ffff:fffd')
+    assert.deepEqual([leftovers.rules, leftovers.routes], [[], []])
   })
 
   test('the container is known when NodeRuntime reported the same address', () => {

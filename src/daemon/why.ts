@@ -3,9 +3,10 @@ import { isTerminal, judgePod } from '#daemon/pod.ts'
 import type { Waiting, Why } from '#daemon/state.ts'
 import { addressesOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
-import type { PoolView } from '#ipam/node-pool.ts'
+import type { Counts, PoolView } from '#ipam/node-pool.ts'
 import type { Binding } from '#ipam/release.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
+import { familiesOf, type Stack } from '#net/stack.ts'
 
 export interface WhyInput {
   readonly namespace: string
@@ -16,6 +17,8 @@ export interface WhyInput {
   readonly waiting: readonly Waiting[]
   readonly pool: PoolView
   readonly binding: Binding
+  /** Of the pods to come. */
+  readonly stack: Stack
   /** Empty when CNI is served. */
   readonly notReady: string
   /** Wall-clock milliseconds. */
@@ -38,7 +41,7 @@ export function whyOf(input: WhyInput): Why {
     ),
     ...(input.notReady === '' ? [] : [`terwayd is not ready: ${input.notReady}`]),
     aboutPod(input, id),
-    `addresses IPv4: ${counts(input.pool)}`,
+    ...familiesOf(input.stack).map(f => `addresses IPv${f}: ${words(input.pool.counts[f])}`),
     `binding ${input.binding.mode}: ${input.binding.reason}`,
     ...input.pool.enis.filter(e => !e.usable).map(e => `ENI ${e.eniId} ${e.reason}`),
     ...input.pool.enis.flatMap(e => e.conditions.map(c => `ENI ${e.eniId}: ${c}`)),
@@ -53,8 +56,8 @@ function aboutPod({ pod, nodeName }: WhyInput, id: string): string {
   return verdict.kind === 'serve' ? `pod ${id} is known (UID ${pod.metadata.uid})` : verdict.reason
 }
 
-function counts(pool: PoolView): string {
-  return Object.entries(pool.counts[4])
+function words(counts: Counts): string {
+  return Object.entries(counts)
     .map(([state, n]) => `${n} ${state}`)
     .join(', ')
 }

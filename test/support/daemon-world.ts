@@ -8,7 +8,8 @@ import { noObserver, type Observer } from '#daemon/observer.ts'
 import { realClock } from '#lib/clock.ts'
 import { type Logger, silent } from '#lib/log.ts'
 import { parseMac } from '#net/mac.ts'
-import { type CniCall, type CniReply, callCni, podArgs } from './cni-client.ts'
+import type { Stack } from '#net/stack.ts'
+import { type CniCall, type CniReply, callCni, conf, podArgs } from './cni-client.ts'
 import { DatapathModel } from './datapath-model.ts'
 import { KubeModel } from './kube-model.ts'
 import { emptyDisk, LedgerMemory } from './ledger-memory.ts'
@@ -26,12 +27,14 @@ export class DaemonWorld implements AsyncDisposable {
   options: Options
   observer: Observer = noObserver
   log: Logger = silent
+  /** Whether the node's kernel has IPv6. */
+  ipv6 = true
   ledger = new LedgerMemory(this.disk)
   daemon: Daemon | undefined
 
-  constructor(addresses: readonly string[], options: Partial<Options> = {}) {
+  constructor(addresses: readonly string[], options: Partial<Options> = {}, stack: Stack = 'ipv4') {
     this.model.faults.reconnectDelay = () => 5
-    this.cluster = new NodeWorld(this.model, addresses)
+    this.cluster = new NodeWorld(this.model, addresses, stack)
     this.kernel.enis.add(parseMac(eni.mac))
     this.options = {
       ...defaultOptions,
@@ -54,6 +57,7 @@ export class DaemonWorld implements AsyncDisposable {
       list: directory => [...this.netns].filter(path => path.startsWith(`${directory}/`)),
       read: path => this.files.get(path),
       writeAtomically: (path, text) => void this.files.set(path, text),
+      ipv6: () => this.ipv6,
     }
     this.daemon = await startDaemon(
       {
@@ -87,10 +91,10 @@ export class DaemonWorld implements AsyncDisposable {
   }
 
   /** ADD of the pod's sandbox; the namespace exists from here on. */
-  add(pod: string, containerId = `c-${pod}`, uid = `uid-${pod}`): Promise<CniReply> {
+  add(pod: string, containerId = `c-${pod}`, uid = `uid-${pod}`, config: object = conf): Promise<CniReply> {
     const netns = `/run/netns/${containerId}`
     this.netns.add(netns)
-    return this.call({ command: 'ADD', containerId, netns, args: podArgs('default', pod, uid) })
+    return this.call({ command: 'ADD', containerId, netns, args: podArgs('default', pod, uid), config })
   }
 
   del(containerId: string): Promise<CniReply> {
@@ -103,9 +107,14 @@ export class DaemonWorld implements AsyncDisposable {
   }
 }
 
-/** The address that ADD answered, without its mask. */
+/** The first address that ADD answered, without its mask. */
 export function ipOf(reply: CniReply): string {
-  const address = reply.body?.ips?.[0]?.address
-  if (address === undefined) throw new Error(`no address in ${JSON.stringify(reply)}`)
-  return address.split('/')[0] ?? ''
+  const [first] = ipsOf(reply)
+  if (first === undefined) throw new Error(`no address in ${JSON.stringify(reply)}`)
+  return first
+}
+
+/** All addresses that ADD answered, without their masks. */
+export function ipsOf(reply: CniReply): readonly string[] {
+  return (reply.body?.ips ?? []).map(({ address }) => address.split('/')[0] ?? '')
 }

@@ -5,6 +5,7 @@ import { configMaps } from '#kube/reflect/config-map.ts'
 import { leases } from '#kube/reflect/lease.ts'
 import { nodes } from '#kube/reflect/node.ts'
 import { type Pod, pods } from '#kube/reflect/pod.ts'
+import type { Stack } from '#net/stack.ts'
 import type { KubeModel } from './kube-model.ts'
 
 export const nodeName = 'node-1'
@@ -16,14 +17,15 @@ export const eniConf = {
   max_pool_size: 5,
   min_pool_size: 0,
 }
-/** The ENI that the world begins with. */
-export const eni = { id: 'eni-1', mac: '02:00:00:00:00:01', cidr: '10.0.0.0/24' } as const
+/** The ENI that the world begins with, in a vSwitch of both families. */
+export const eni = { id: 'eni-1', mac: '02:00:00:00:00:01', cidr: '10.0.0.0/24', cidr6: 'fd00:1::/64' } as const
 
 /** The cluster's side of one node whose controller is ours: what exists before terwayd starts. */
 export class NodeWorld {
   readonly model: KubeModel
 
-  constructor(model: KubeModel, addresses: readonly string[]) {
+  /** `addresses`: of either family, all of eni-1. */
+  constructor(model: KubeModel, addresses: readonly string[], stack: Stack = 'ipv4') {
     this.model = model
     model.put(nodes, {
       apiVersion: 'v1',
@@ -31,12 +33,7 @@ export class NodeWorld {
       metadata: { name: nodeName, uid: 'node-uid', labels: {} },
       spec: {},
     })
-    model.put(configMaps, {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: 'eni-config', namespace: 'kube-system' },
-      data: { eni_conf: JSON.stringify(eniConf) },
-    })
+    this.configure({ ip_stack: stack })
     this.lead('terway-ts_controller-1')
     model.put(nodeCrs, {
       apiVersion: 'network.alibabacloud.com/v1beta1',
@@ -47,6 +44,16 @@ export class NodeWorld {
         nodeCap: { adapters: 3, ipv4PerAdapter: 10, ipv6PerAdapter: 10 },
       },
       status: { networkInterfaces: { [eni.id]: nicOf(addresses) } },
+    })
+  }
+
+  /** What the ConfigMap eni-config says beyond `eniConf`. */
+  configure(change: object): void {
+    this.model.put(configMaps, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'eni-config', namespace: 'kube-system' },
+      data: { eni_conf: JSON.stringify({ ...eniConf, ...change }) },
     })
   }
 
@@ -70,9 +77,11 @@ export class NodeWorld {
     const node = this.node()
     const nic = node.status?.networkInterfaces?.[eni.id]
     if (nic === undefined) throw new Error('eni-1 is gone')
-    const { [ip]: before, ...others } = nic.ipv4 ?? {}
-    const ipv4 = change === undefined ? others : { ...others, [ip]: { ip, primary: false, status: 'Valid', ...before, ...change } as NicIp }
-    this.model.put(nodeCrs, { ...node, status: { ...node.status, networkInterfaces: { [eni.id]: { ...nic, ipv4 } } } })
+    const key = keyOf(ip)
+    const { [ip]: before, ...others } = nic[key] ?? {}
+    const records =
+      change === undefined ? others : { ...others, [ip]: { ip, primary: false, status: 'Valid', ...before, ...change } as NicIp }
+    this.model.put(nodeCrs, { ...node, status: { ...node.status, networkInterfaces: { [eni.id]: { ...nic, [key]: records } } } })
   }
 
   pod(name: string, change: { uid?: string; spec?: Partial<Pod['spec']>; annotations?: Record<string, string> } = {}): Pod {
@@ -91,7 +100,13 @@ export class NodeWorld {
   }
 }
 
+function keyOf(ip: string): 'ipv4' | 'ipv6' {
+  return ip.includes(':') ? 'ipv6' : 'ipv4'
+}
+
 export function nicOf(addresses: readonly string[], change: Partial<Nic> = {}): Nic {
+  const records = (key: 'ipv4' | 'ipv6') =>
+    Object.fromEntries(addresses.filter(ip => keyOf(ip) === key).map(ip => [ip, { ip, primary: false, status: 'Valid' } as const]))
   return {
     id: eni.id,
     status: 'InUse',
@@ -100,7 +115,9 @@ export function nicOf(addresses: readonly string[], change: Partial<Nic> = {}): 
     networkInterfaceType: 'Secondary',
     networkInterfaceTrafficMode: 'Standard',
     ipv4CIDR: eni.cidr,
-    ipv4: Object.fromEntries(addresses.map(ip => [ip, { ip, primary: false, status: 'Valid' }])),
+    ipv6CIDR: eni.cidr6,
+    ipv4: records('ipv4'),
+    ipv6: records('ipv6'),
     ...change,
   }
 }
