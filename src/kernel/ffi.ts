@@ -22,11 +22,13 @@ export class SystemCallError extends Error {
 }
 
 const libc = koffi.load(null)
+koffi.struct('sock_fprog', { len: 'uint16', filter: 'const void *' })
 const calls = {
   socket: libc.func('int socket(int domain, int type, int protocol)'),
   bind: libc.func('int bind(int fd, const void *addr, uint len)'),
   getsockname: libc.func('int getsockname(int fd, void *addr, void *len)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint len)'),
+  attachFilter: libc.func('int setsockopt(int fd, int level, int name, const sock_fprog *value, uint len)'),
   send: libc.func('long send(int fd, const void *data, size_t len, int flags)'),
   recv: libc.func('long recv(int fd, void *data, size_t len, int flags)'),
   close: libc.func('int close(int fd)'),
@@ -38,6 +40,7 @@ if (endianness() !== 'LE') throw new Error('the netlink codec writes little-endi
 
 export const msgDontWait = 0x40
 const [afNetlink, sockRaw, sockCloexec] = [16, 3, 0o2000000]
+const [solSocket, soAttachFilter] = [1, 26]
 const cloneNewNet = 0x40000000
 const [lockExclusive, lockNonBlocking] = [2, 4]
 
@@ -61,6 +64,12 @@ export function netlinkSocket(protocol: number, groups: number): { readonly fd: 
 
 export function setSocketOption(fd: number, level: number, name: number, value: Uint8Array): void {
   check('setsockopt', calls.setsockopt(fd, level, name, value, value.length))
+}
+
+/** Lets a socket receive only what a classic BPF program of 8-byte instructions accepts. */
+export function attachFilter(fd: number, program: Uint8Array): void {
+  const sizeOfProgram = 16 // struct sock_fprog: length u16, pad, pointer
+  check('setsockopt', calls.attachFilter(fd, solSocket, soAttachFilter, { len: program.length / 8, filter: program }, sizeOfProgram))
 }
 
 export function send(fd: number, data: Uint8Array): void {

@@ -50,6 +50,8 @@ class LaneSlot {
 
   async close(): Promise<void> {
     const lane = await this.#lane?.catch(() => undefined)
+    // A thread ends when its read for notifications does.
+    await lane?.call('unwatch', undefined).catch(() => undefined)
     await lane?.close()
   }
 }

@@ -66,7 +66,7 @@ export interface Kernel {
   apply(ops: readonly KernelOp[]): Promise<ApplyResult>
   /** Deletes host devices in batches; `gone` are proven absent afterwards (or owned by somebody else now). */
   reapLinks(doomed: readonly Doomed[]): Promise<{ readonly gone: readonly IfName[]; readonly remaining: readonly IfName[] }>
-  /** Reports changes made by others in the host namespace, at most some hundred milliseconds late. Returns the unsubscriber. */
+  /** Reports changes made by others in the host namespace, at once after a time without any, else gathered for some milliseconds. Returns the unsubscriber. */
   monitor(callback: (events: readonly KernelEvent[]) => void): () => void
   close(): Promise<void>
 }

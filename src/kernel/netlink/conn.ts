@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { getSystemErrorName } from 'node:util'
-import { close, msgDontWait, netlinkSocket, receive, SystemCallError, send, setSocketOption } from '#kernel/ffi.ts'
+import { close, netlinkSocket, receive, SystemCallError, send, setSocketOption } from '#kernel/ffi.ts'
 import { Attrs, type Body } from '#kernel/netlink/attr.ts'
 import { align, flag, type Header, headerSize, messageType, readHeader, writeHeader } from '#kernel/netlink/header.ts'
 
@@ -26,10 +26,11 @@ export interface Message {
   readonly end: number
 }
 
-const routeProtocol = 0
+export const routeProtocol = 0
 const solNetlink = 270
 const option = { capAck: 10, extAck: 11, strictCheck: 12 } as const
-const [solSocket, soReceiveTimeout, soReceiveBufferForce] = [1, 20, 33]
+export const solSocket = 1
+export const soReceiveTimeout = 20
 /** The kernel answers within send(); a wait this long means that an answer was lost. */
 const answerTimeoutSeconds = 5n
 /** A dump that changes under way is made again, at most this often. */
@@ -50,9 +51,8 @@ export class NetlinkConn {
   readonly #fd: number
   #sequence = 0
 
-  /** With `groups`, a socket that only listens (see `drain`). */
-  constructor(groups = 0) {
-    const { fd, portId } = netlinkSocket(routeProtocol, groups)
+  constructor() {
+    const { fd, portId } = netlinkSocket(routeProtocol, 0)
     this.#fd = fd
     this.portId = portId
     const on = Buffer.from([1, 0, 0, 0])
@@ -61,7 +61,6 @@ export class NetlinkConn {
       setSocketOption(fd, solNetlink, option.extAck, on)
       setSocketOption(fd, solNetlink, option.strictCheck, on)
       setSocketOption(fd, solSocket, soReceiveTimeout, timeval(answerTimeoutSeconds))
-      if (groups !== 0) setSocketOption(fd, solSocket, soReceiveBufferForce, Buffer.from([0, 0, 16, 0]))
     } catch (e) {
       close(fd)
       throw e
@@ -119,20 +118,6 @@ export class NetlinkConn {
     }
   }
 
-  /** Hands over the notifications that are waiting, without blocking. False: some were lost, because too many came. */
-  drain(each: (m: Message) => void): boolean {
-    try {
-      for (;;) {
-        const length = receive(this.#fd, received, msgDontWait)
-        if (length === undefined) return true
-        for (const m of messages(received, length)) each(m)
-      }
-    } catch (e) {
-      if (e instanceof SystemCallError && e.errno === 'ENOBUFS') return false
-      throw e
-    }
-  }
-
   close(): void {
     close(this.#fd)
   }
@@ -161,7 +146,7 @@ export class NetlinkConn {
   }
 }
 
-function* messages(data: Buffer, length: number): Generator<Message> {
+export function* messages(data: Buffer, length: number): Generator<Message> {
   for (let at = 0; at + headerSize <= length; ) {
     const header = readHeader(data, at)
     if (header.length < headerSize || at + header.length > length)
@@ -189,7 +174,7 @@ function explanation(m: Message): string {
   return ''
 }
 
-function timeval(seconds: bigint): Buffer {
+export function timeval(seconds: bigint): Buffer {
   const value = Buffer.alloc(16)
   value.writeBigInt64LE(seconds, 0)
   return value

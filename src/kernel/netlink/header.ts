@@ -12,7 +12,7 @@ export interface Header {
 
 export const headerSize = 16
 
-export const messageType = { error: 2, done: 3, overrun: 4 } as const
+export const messageType = { noop: 1, error: 2, done: 3, overrun: 4 } as const
 
 export const flag = {
   request: 0x1,

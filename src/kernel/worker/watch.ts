@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseAddr } from '#kernel/netlink/addr.ts'
-import { type Message, NetlinkConn } from '#kernel/netlink/conn.ts'
+import type { Message } from '#kernel/netlink/conn.ts'
 import { rtm } from '#kernel/netlink/header.ts'
 import { parseLink } from '#kernel/netlink/link.ts'
+import { NetlinkListener } from '#kernel/netlink/listen.ts'
 import { parseRoute } from '#kernel/netlink/route.ts'
 import { parseRule } from '#kernel/netlink/rule.ts'
 import type { KernelEvent } from '#kernel/port.ts'
@@ -10,45 +11,45 @@ import { realClock } from '#lib/clock.ts'
 
 /** RTNLGRP_* numbers; group n is bit n-1. Neighbours are left out: none of the host's is ours, and they change all the time. */
 const groups = { link: 1, ipv4IfAddr: 5, ipv4Route: 7, ipv4Rule: 8, ipv6IfAddr: 9, ipv6Route: 11, ipv6Rule: 19 }
-const drainEveryMs = 200
+/** What comes soon after a notification is told together: the kernel sends several for one change, and many for an ADD of our own. */
+const gatherMs = 20
 
 /**
- * Collects notifications of the thread's namespace by looking every 200 ms: five system calls a second, against the 8 MB
- * of one more thread that blocks. Changes whose request came from one of the ports `ours` are not reported.
+ * Reports notifications of the thread's namespace: at once after a time without any, else together. Changes whose request came
+ * from one of the ports `ours` are not reported.
  */
 export class Watch {
-  readonly #conn: NetlinkConn
-  readonly #ours: readonly number[]
+  readonly #listener: NetlinkListener
   readonly #report: (events: KernelEvent[]) => void
-  #cancel: () => void = () => {}
+  #closed = false
 
   constructor(ours: readonly number[], report: (events: KernelEvent[]) => void) {
-    this.#conn = new NetlinkConn(Object.values(groups).reduce((mask, n) => mask | (1 << (n - 1)), 0))
-    this.#ours = ours
+    this.#listener = new NetlinkListener(
+      Object.values(groups).reduce((mask, n) => mask | (1 << (n - 1)), 0),
+      ours,
+    )
     this.#report = report
-    this.#again()
+    void this.#run()
   }
 
   close(): void {
-    this.#cancel()
-    this.#conn.close()
+    this.#closed = true
+    this.#listener.wake()
   }
 
-  #again(): void {
-    this.#cancel = realClock.after(drainEveryMs, () => {
-      this.#drain()
-      this.#again()
-    })
-  }
-
-  #drain(): void {
-    const events: KernelEvent[] = []
-    const whole = this.#conn.drain(m => {
-      const event = this.#ours.includes(m.header.portId) ? undefined : eventOf(m)
-      if (event !== undefined) events.push(event)
-    })
-    if (!whole) events.push({ kind: 'lost' })
-    if (events.length > 0) this.#report(events)
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      const events: KernelEvent[] = []
+      const whole = await this.#listener.next(m => {
+        const event = eventOf(m)
+        if (event !== undefined) events.push(event)
+      })
+      if (!whole) events.push({ kind: 'lost' })
+      if (events.length === 0 || this.#closed) continue
+      this.#report(events)
+      await realClock.sleep(gatherMs)
+    }
+    this.#listener.close()
   }
 }
 

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { makeKernel } from '#kernel/kernel.ts'
+import type { KernelEvent } from '#kernel/port.ts'
+import { parseCidr } from '#net/cidr.ts'
+import { DatapathLab, netnsFile } from './datapath-lab.ts'
+
+let lab: DatapathLab
+before(async () => {
+  lab = await DatapathLab.create('w')
+})
+after(() => lab.close())
+
+class Watcher {
+  readonly events: KernelEvent[] = []
+  #woken = Promise.withResolvers<void>()
+
+  readonly tell = (events: readonly KernelEvent[]) => {
+    this.events.push(...events)
+    this.#woken.resolve()
+    this.#woken = Promise.withResolvers()
+  }
+
+  async sees(priority: number): Promise<void> {
+    while (!this.events.some(e => e.kind === 'rule' && e.rule.priority === priority)) await this.#woken.promise
+  }
+}
+
+const rule = (priority: number) => ({ op: 'rule-add', ns: 'host', priority, to: parseCidr('203.0.113.9/32'), table: 254 }) as const
+
+test("a change of somebody else's is told in milliseconds, none of our own is; nothing is left behind", async () => {
+  const kernel = await makeKernel({ hostNetns: netnsFile(`${lab.prefix}-host`) })
+  const watcher = new Watcher()
+  const stop = kernel.monitor(watcher.tell)
+  // Its answer comes after that of the request to watch: both go to the same thread.
+  await kernel.apply([{ op: 'link-del', ns: 'host', dev: lab.pod(99).hostIfName }])
+  const begun = performance.now()
+  const count = 20
+  for (let i = 0; i < count; i++) {
+    const own = await kernel.apply([rule(1000 + i)])
+    assert.equal(own.failed, undefined)
+    lab.run('host', `ip rule add priority ${2000 + i} to 203.0.113.10 lookup main`)
+    await watcher.sees(2000 + i)
+  }
+  // Looking five times a second would take four seconds.
+  assert.ok(performance.now() - begun < 3_000, `${performance.now() - begun} ms`)
+  assert.deepEqual(
+    watcher.events.flatMap(e => (e.kind === 'rule' ? [e.rule.priority] : [])),
+    Array.from({ length: count }, (_, i) => 2000 + i),
+  )
+  stop()
+  const closing = performance.now()
+  await kernel.close()
+  assert.ok(performance.now() - closing < 900, 'closing does not wait for the read that waits')
+})
