@@ -59,3 +59,26 @@ test('a pod that cannot be repaired is tried in every round, and keeps no other 
   world.kernel.fault = () => {}
   await until(() => world.kernel.routes.size === 2 && results.at(-1) === 'clean')
 })
+
+test('a pod that a notification names is repaired before all are compared, unless it names very many', async () => {
+  const calls: string[] = []
+  await using world = new DaemonWorld(addresses(20), { repairInterval: 600_000 })
+  await world.started()
+  const names = Array.from({ length: 20 }, (_, i) => `pod-${i}`)
+  for (const name of names) {
+    world.cluster.pod(name)
+    assert.equal((await world.add(name)).exit, 0)
+  }
+  const [...devices] = world.kernel.links.keys()
+  const owner = (device: (typeof devices)[number]) => world.kernel.links.get(device)?.containerId ?? ''
+  world.kernel.fault = (call, subject) => calls.push(`${call} ${subject}`.trim())
+  const damaged = devices.slice(3, 5)
+  world.kernel.disturb(() => world.kernel.routes.clear(), damaged)
+  await until(() => world.kernel.routes.size === 20)
+  assert.deepEqual(calls.slice(0, 3), [...damaged.map(d => `setup ${owner(d)}`), 'differing'])
+  await until(() => calls.length === 21)
+  calls.length = 0
+  world.kernel.disturb(() => world.kernel.routes.clear(), devices)
+  await until(() => world.kernel.routes.size === 20)
+  assert.equal(calls[0], 'differing')
+})

@@ -3,11 +3,14 @@ import type { Context } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
 import { podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
+import type { IfName } from '#kernel/names.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
 
 /** How soon a pod is looked at again that differed while a verb was at work on it, ms. */
 const busyPause = 1_000
+/** So many pods that notifications name are looked at before all are compared: each costs a look of its own. */
+const namedAtOnce = 16
 
 /**
  * Keeps the kernel as the held leases say: after every notification that something of ours may have changed on the node, and
@@ -18,6 +21,8 @@ export class Repair {
   readonly #ctx: Context
   #running = false
   #again = false
+  /** Host ends of pods that notifications name, to be looked at first. */
+  #named = new Set<IfName>()
   #stopped = false
   #stopWatching: () => void = () => {}
   #cancelTimer: () => void = () => {}
@@ -30,7 +35,7 @@ export class Repair {
   }
 
   start(): void {
-    this.#stopWatching = this.#ctx.datapath.onChange(() => this.poke())
+    this.#stopWatching = this.#ctx.datapath.onChange(named => this.poke(named))
     this.#schedule()
   }
 
@@ -41,8 +46,9 @@ export class Repair {
     this.#cancelSoon()
   }
 
-  /** One round soon; calls during a round give one more. */
-  poke(): void {
+  /** One round soon, which begins with the pods of these host ends; calls during a round give one more. */
+  poke(named: readonly IfName[] = []): void {
+    for (const name of named) this.#named.add(name)
     this.#again = true
     if (this.#running || this.#stopped) return
     this.#running = true
@@ -64,23 +70,37 @@ export class Repair {
     this.#running = false
   }
 
-  /** Compares every held lease with the kernel and closes the differences; never throws. */
+  /** Compares every held lease with the kernel and closes the differences, those that are named first; never throws. */
   async round(): Promise<void> {
     const { observer, clock, facts } = this.#ctx
-    const kinds: string[] = []
     const failures = new Map<string, string>()
-    for (const lease of await this.#differing()) {
-      try {
-        kinds.push(...(await this.#turn(lease)).map(op => op.op))
-      } catch (err) {
-        failures.set(lease.containerId, messageOf(err))
-        if (this.#failures.get(lease.containerId) === messageOf(err)) continue
-        this.#ctx.log.warn({ err, pod: podIdOf(lease), container: lease.containerId }, 'repair failed')
-      }
-    }
+    const kinds = await this.#repair(this.#takeNamed(), failures)
+    kinds.push(...(await this.#repair(await this.#differing(), failures)))
     this.#failures = failures
     observer.repair(failures.size > 0 ? 'failed' : kinds.length > 0 ? 'repaired' : 'clean', kinds)
     facts.trace.set('repair', `${new Date(clock.wall()).toISOString()}: ${kinds.length} operations, ${failures.size} failures`)
+  }
+
+  async #repair(leases: readonly Lease[], failures: Map<string, string>): Promise<string[]> {
+    const kinds: string[] = []
+    for (const lease of leases) {
+      try {
+        kinds.push(...(await this.#turn(lease)).map(op => op.op))
+      } catch (err) {
+        const told = failures.get(lease.containerId) ?? this.#failures.get(lease.containerId)
+        failures.set(lease.containerId, messageOf(err))
+        if (told === messageOf(err)) continue
+        this.#ctx.log.warn({ err, pod: podIdOf(lease), container: lease.containerId }, 'repair failed')
+      }
+    }
+    return kinds
+  }
+
+  #takeNamed(): readonly Lease[] {
+    const named = this.#named
+    this.#named = new Set()
+    if (named.size === 0 || named.size > namedAtOnce) return []
+    return this.#ctx.book.leases().filter(l => isOurs(l) && named.has(l.attachment.hostIfName))
   }
 
   /** The held leases that the kernel seems to differ from; all of them when that cannot be told. */

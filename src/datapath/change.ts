@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Attachment } from '#datapath/attachment.ts'
 import { isHostIfName } from '#datapath/host-if-name.ts'
+import { addressesOf } from '#datapath/mode/veth-route.ts'
 import { eniIndexOf, fromPodPriority, hostOf, linkIp4, linkIp6, toPodPriority } from '#datapath/ours.ts'
 import type { IfName } from '#kernel/names.ts'
 import { mainTable } from '#kernel/op.ts'
 import type { KernelEvent } from '#kernel/port.ts'
+import type { Cidr } from '#net/cidr.ts'
+import type { Mac } from '#net/mac.ts'
 
 /** What this process knows of its own objects. */
 export interface Known {
-  /** Numbers of the ENIs' devices. */
-  readonly enis: ReadonlySet<number>
-  /** Whether a host end belongs to a pod that was set up and not withdrawn since. */
-  isLive(name: IfName): boolean
+  /** By number of their devices. */
+  readonly enis: ReadonlyMap<number, Mac>
+  /** By host end: the pods that were set up and not withdrawn since. */
+  readonly live: ReadonlyMap<IfName, Attachment>
 }
 
 /**
@@ -24,7 +28,7 @@ export function concernsUs(event: KernelEvent, known: Known): boolean {
     case 'link': {
       const { name, index, up, alias } = event.link
       // A device that is down and has no alias yet is one that we are just making.
-      if (isHostIfName(name)) return known.isLive(name) && (event.removed || (!up && alias !== undefined))
+      if (isHostIfName(name)) return known.live.has(name) && (event.removed || (!up && alias !== undefined))
       return known.enis.has(index) || !event.removed
     }
     case 'addr':
@@ -39,4 +43,34 @@ export function concernsUs(event: KernelEvent, known: Known): boolean {
     case 'rule':
       return event.rule.priority === toPodPriority || event.rule.priority === fromPodPriority
   }
+}
+
+/** The host ends of the pods to which a change that concerns us happened; of an ENI, one of its pods: its repair is the ENI's. */
+export function namedBy(event: KernelEvent, known: Known): readonly IfName[] {
+  switch (event.kind) {
+    case 'lost':
+      return []
+    case 'link':
+      return known.live.has(event.link.name) ? [event.link.name] : podOnEni(event.link.index, known)
+    case 'addr':
+      return podOnEni(event.addr.ifIndex, known)
+    case 'route': {
+      const { table, dst } = event.route
+      return table === mainTable ? podWith(dst, known) : podOnEni(eniIndexOf(table), known)
+    }
+    case 'rule':
+      return podWith(event.rule.to ?? event.rule.from, known)
+  }
+}
+
+function podOnEni(index: number | undefined, { enis, live }: Known): readonly IfName[] {
+  const mac = index === undefined ? undefined : enis.get(index)
+  const pod = mac === undefined ? undefined : [...live.values()].find(a => a.eni.mac === mac)
+  return pod === undefined ? [] : [pod.hostIfName]
+}
+
+function podWith(prefix: Cidr | undefined, { live }: Known): readonly IfName[] {
+  const ip = prefix === undefined ? undefined : hostOf(prefix)
+  const pod = ip === undefined ? undefined : [...live.values()].find(a => addressesOf(a).includes(ip))
+  return pod === undefined ? [] : [pod.hostIfName]
 }

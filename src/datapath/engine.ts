@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { converge, type Look } from '#datapath/apply.ts'
 import type { Attachment, EniDevice, IfName, NetnsPath } from '#datapath/attachment.ts'
-import { concernsUs, type Known } from '#datapath/change.ts'
+import { concernsUs, type Known, namedBy } from '#datapath/change.ts'
 import { diff } from '#datapath/diff.ts'
 import { type EniFacts, eniQuery, findEni } from '#datapath/eni.ts'
+import { Gather } from '#datapath/gather.ts'
 import { inventoryQuery, leftovers, removalOf, stillThere, takeInventory } from '#datapath/inventory.ts'
 import { Locks } from '#datapath/locks.ts'
 import { plan } from '#datapath/mode/veth-route.ts'
@@ -32,8 +33,8 @@ export type DatapathCode = 'eni-absent' | 'pod-interface-taken'
 
 /** Pods looked at together: it bounds how long an ADD waits behind such a look, some milliseconds. */
 const lookTogether = 16
-/** Changes are told together, this long after the first. */
-const debounceMs = 100
+/** Between two times that changes are told. Milliseconds. */
+const tellInterval = 100
 
 export function makeDatapath(kernel: Kernel, deps: DatapathDeps): Datapath {
   return new Engine(kernel, deps)
@@ -50,7 +51,7 @@ class Engine implements Datapath {
   readonly #dying = new Map<IfName, Set<string>>()
   /** Where each ENI was found. Checked at each use, found again when the device changed. */
   readonly #enis = new Map<Mac, Promise<EniFacts>>()
-  readonly #eniIndexes = new Set<number>()
+  readonly #eniIndexes = new Map<number, Mac>()
   #unsubscribers: (() => void)[] = []
 
   constructor(kernel: Kernel, deps: DatapathDeps) {
@@ -126,19 +127,16 @@ class Engine implements Datapath {
     })
   }
 
-  onChange(callback: () => void): () => void {
-    const known: Known = { enis: this.#eniIndexes, isLive: name => this.#live.has(name) }
-    let cancel: (() => void) | undefined
+  onChange(callback: (named: readonly IfName[]) => void): () => void {
+    const known: Known = { enis: this.#eniIndexes, live: this.#live }
+    const gather = new Gather(this.#deps.clock, tellInterval, callback)
     const stop = this.#kernel.monitor(events => {
-      if (cancel !== undefined || !events.some(e => concernsUs(e, known))) return
-      cancel = this.#deps.clock.after(debounceMs, () => {
-        cancel = undefined
-        callback()
-      })
+      const ours = events.filter(e => concernsUs(e, known))
+      if (ours.length > 0) gather.add(ours.flatMap(e => namedBy(e, known)))
     })
     const unsubscribe = () => {
       stop()
-      cancel?.()
+      gather.stop()
     }
     this.#unsubscribers.push(unsubscribe)
     return unsubscribe
@@ -201,7 +199,7 @@ class Engine implements Datapath {
     const found = this.#host(eniQuery).then(host => {
       const facts = findEni(eni.mac, host)
       if (facts === undefined) throw absent(eni)
-      this.#eniIndexes.add(facts.index)
+      this.#eniIndexes.set(facts.index, eni.mac)
       return facts
     })
     this.#enis.set(eni.mac, found)

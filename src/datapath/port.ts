@@ -58,7 +58,10 @@ export interface Datapath {
   inventory(among?: readonly NetnsPath[]): Promise<Inventory>
   /** Deletes leftovers found by `inventory` that no live attachment accounts for. */
   removeLeftovers(left: Inventory): Promise<readonly KernelOp[]>
-  /** Calls back when a link, address, route, rule or neighbour of ours may have changed (rtnetlink notification), debounced. Returns the unsubscriber. */
-  onChange(callback: () => void): () => void
+  /**
+   * Calls back when a link, address, route or rule of ours may have changed (rtnetlink notification), with the host ends of the pods
+   * that it happened to, as far as it tells: at once after a quiet time, else gathered. Returns the unsubscriber.
+   */
+  onChange(callback: (named: readonly IfName[]) => void): () => void
   close(): Promise<void>
 }

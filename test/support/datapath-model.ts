@@ -34,7 +34,7 @@ export class DatapathModel implements Datapath {
   /** By host device: the containers that were withdrawn. Only their devices are reaped, as by the engine. */
   readonly #dying = new Map<IfName, Set<string>>()
   readonly #clock: Clock
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<(named: readonly IfName[]) => void>()
   #nextIndex = 100
 
   constructor(clock: Clock) {
@@ -109,15 +109,15 @@ export class DatapathModel implements Datapath {
     return left.hostLinks.map(({ name }) => ({ op: 'link-del', ns: 'host', dev: name }))
   }
 
-  onChange(callback: () => void): () => void {
+  onChange(callback: (named: readonly IfName[]) => void): () => void {
     this.#listeners.add(callback)
     return () => this.#listeners.delete(callback)
   }
 
-  /** Somebody else changed something. */
-  disturb(change: () => void): void {
+  /** Somebody else changed something; `named`: the pods' host ends that the notification tells. */
+  disturb(change: () => void, named: readonly IfName[] = []): void {
     change()
-    for (const listener of [...this.#listeners]) listener()
+    for (const listener of [...this.#listeners]) listener(named)
   }
 
   async close(): Promise<void> {}
