@@ -11,6 +11,7 @@ import type { Outcome } from '#controller/eni/record.ts'
 import { makeVSwitchCache } from '#controller/vswitch/cache.ts'
 import type { CloudAction } from '#ipam/action.ts'
 import type { Intent } from '#kube/crd/node.ts'
+import { parseCidr } from '#net/cidr.ts'
 import { parseIpv4 } from '#net/ip.ts'
 import { VirtualClock } from '../../../test/support/virtual-clock.ts'
 
@@ -41,6 +42,7 @@ function stage(parts: Partial<Cloud>) {
   return {
     clock,
     memory,
+    vSwitches,
     /** Makes the calls, and lets `ms` pass: whatever is not over by then is a fault. */
     async run(ms: number, intents: readonly Intent[], ...actions: readonly CloudAction[]): Promise<readonly Outcome[]> {
       let outcomes: readonly Outcome[] | undefined
@@ -90,6 +92,29 @@ test('an address whose unassign had no answer stays in the record while that cal
   assert.deepEqual(await s.run(0, [], unassign), [{ was: 'unassigned', eniId: 'eni-1', addresses: [] }])
   await s.clock.advance(defaultWindows.late)
   assert.deepEqual(await s.run(0, [], unassign), [{ was: 'unassigned', eniId: 'eni-1', addresses: [ip] }])
+})
+
+test('a family that the vSwitch has no address of is passed over for a while; what came before is recorded', async () => {
+  const dry = (action: string) => Promise.reject(new CloudError(action, 'InvalidVSwitchId.IpNotEnough', 'x', { httpStatus: 403 }))
+  const s = stage({
+    describeVSwitch: id => Promise.resolve({ id, zoneId: 'a', availableIpCount: 100, cidr4: parseCidr('10.0.0.0/16') }),
+    assignIpv4: r => (r.eniId === 'eni-3' ? dry('AssignPrivateIpAddresses') : Promise.resolve([parseIpv4(ip)])),
+    assignIpv6: () => dry('AssignIpv6Addresses'),
+  })
+  for (const n of [1, 2, 3]) s.memory.born(assign(n).token)
+  const left = async (id: string) => (await s.vSwitches.get([id]))[0]
+  const vSwitchOf = (n: number) => `vsw-${n}`
+  const intents = [1, 2, 3].map(n => ({ ...assign(n), vSwitchID: vSwitchOf(n), ipv4Count: n === 2 ? 0 : 1, ipv6Count: 1 }))
+  await Promise.all([1, 2, 3].map(n => left(vSwitchOf(n))))
+  const outcomes = await s.run(0, intents)
+  assert.deepEqual(
+    outcomes.map(o => ('ipv4' in o ? [o.was, o.ipv4, o.ipv6] : [o.was])),
+    [['assigned', [ip], []], ['refused'], ['refused']],
+  )
+  assert.partialDeepStrictEqual(
+    [await left('vsw-1'), await left('vsw-2'), await left('vsw-3')],
+    [{ availableIpCount: 99, ipv6Exhausted: true }, { availableIpCount: 100, ipv6Exhausted: true }, { availableIpCount: 0 }],
+  )
 })
 
 test('a created ENI is recorded also when its vSwitch cannot be described', async () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { CloudError, isCloudError, isOf } from '#cloud/errors.ts'
 import type { CloudFor } from '#cloud/execute.ts'
-import type { Cloud, Eni, VSwitch } from '#cloud/port.ts'
+import type { Cloud, CreateEni, Eni, VSwitch } from '#cloud/port.ts'
 import type { Memory } from '#controller/eni/memory.ts'
 import type { Outcome } from '#controller/eni/record.ts'
 import { eniDescription, intentTag, ownTags, tagsFor } from '#controller/tags.ts'
@@ -9,7 +9,7 @@ import type { VSwitchCache } from '#controller/vswitch/cache.ts'
 import type { CloudAction } from '#ipam/action.ts'
 import type { Intent, NodeCr } from '#kube/crd/node.ts'
 import type { Clock } from '#lib/clock.ts'
-import { parseIpv4, parseIpv6 } from '#net/ip.ts'
+import { type Family, type Ip, parseIpv4, parseIpv6 } from '#net/ip.ts'
 
 /** One round of one node, as the calls need it. */
 export interface Work {
@@ -89,7 +89,6 @@ export async function resolve(work: Work, intent: Intent): Promise<Outcome> {
     if (!(error instanceof CloudError)) throw error
     const now = work.clock.now()
     if (error.mayHaveHappened) work.memory.doubted(intent.token, now)
-    if (isOf(error, 'no-addresses')) work.vSwitches.block(intent.vSwitchID)
     const verdict = !isOf(error, 'retry', 'throttled') && !error.mayHaveHappened && work.memory.certain(intent.token, now)
     return { was: verdict ? 'refused' : 'pending', intent, error }
   }
@@ -98,19 +97,20 @@ export async function resolve(work: Work, intent: Intent): Promise<Outcome> {
 async function create(work: Work, intent: Intent): Promise<Outcome> {
   const { spec, metadata } = work.node
   const cloud = work.cloudFor('pod', metadata.name)
-  const eni = await createOrFind(work, cloud, intent, () =>
-    cloud.createEni({
-      clientToken: intent.token,
-      vSwitchId: intent.vSwitchID,
-      type: intent.eniType === 'Trunk' ? 'Trunk' : 'Secondary',
-      securityGroupIds: spec.eni?.securityGroupIDs ?? [],
-      ipv4Count: intent.ipv4Count,
-      ipv6Count: intent.ipv6Count,
-      tags: tagsFor(work.clusterId, metadata.name, intent.token, spec.eni?.tag ?? {}),
-      description: eniDescription,
-      ...(spec.eni?.resourceGroupID === undefined || spec.eni.resourceGroupID === '' ? {} : { resourceGroupId: spec.eni.resourceGroupID }),
-    }),
-  )
+  const request: CreateEni = {
+    clientToken: intent.token,
+    vSwitchId: intent.vSwitchID,
+    type: intent.eniType === 'Trunk' ? 'Trunk' : 'Secondary',
+    securityGroupIds: spec.eni?.securityGroupIDs ?? [],
+    ipv4Count: intent.ipv4Count,
+    ipv6Count: intent.ipv6Count,
+    tags: tagsFor(work.clusterId, metadata.name, intent.token, spec.eni?.tag ?? {}),
+    description: eniDescription,
+    ...(spec.eni?.resourceGroupID === undefined || spec.eni.resourceGroupID === '' ? {} : { resourceGroupId: spec.eni.resourceGroupID }),
+  }
+  // A refusal does not say which family is missing. Free IPv4 addresses were counted before, and are again when the block ends.
+  const scarce = intent.ipv6Count > 0 ? 6 : 4
+  const eni = await createOrFind(work, cloud, intent, () => noteEmpty(work, intent, scarce, () => cloud.createEni(request)))
   const now = work.clock.now()
   work.memory.added(eni.id, now)
   for (const ip of [...eni.ipv4, ...eni.ipv6]) work.memory.added(`${eni.id}/${ip}`, now)
@@ -142,24 +142,35 @@ async function createOrFind(work: Work, cloud: Cloud, intent: Intent, call: () =
 }
 
 async function assign(work: Work, intent: Intent): Promise<Outcome> {
-  const eniId = intent.eniID ?? ''
+  const { eniID: eniId = '', ipv4Count, ipv6Count, token } = intent
   const cloud = work.cloudFor('pod', work.node.metadata.name)
-  const ipv4 = intent.ipv4Count > 0 ? await cloud.assignIpv4({ clientToken: intent.token, eniId, count: intent.ipv4Count }) : []
-  noteAdded(work, eniId, ipv4)
+  const ipv4 = ipv4Count === 0 ? [] : await half(work, intent, 4, () => cloud.assignIpv4({ clientToken: token, eniId, count: ipv4Count }))
   work.vSwitches.used(intent.vSwitchID, ipv4.length)
   try {
-    const ipv6 = intent.ipv6Count > 0 ? await cloud.assignIpv6({ clientToken: `${intent.token}-6`, eniId, count: intent.ipv6Count }) : []
-    noteAdded(work, eniId, ipv6)
-    return { was: 'assigned', intent, ipv4, ipv6 }
+    const call = () => cloud.assignIpv6({ clientToken: `${token}-6`, eniId, count: ipv6Count })
+    return { was: 'assigned', intent, ipv4, ipv6: ipv6Count === 0 ? [] : await half(work, intent, 6, call) }
   } catch (error) {
-    // The IPv4 half is there: it is recorded now unless the call is made again anyway.
-    if (!(error instanceof CloudError) || error.mayHaveHappened || isOf(error, 'retry', 'throttled')) throw error
+    // The IPv4 half, if any, is there: it is recorded now unless the call is made again anyway.
+    const over = error instanceof CloudError && !error.mayHaveHappened && !isOf(error, 'retry', 'throttled')
+    if (!over || ipv4.length === 0) throw error
     return { was: 'assigned', intent, ipv4, ipv6: [], error }
   }
 }
 
-function noteAdded(work: Work, eniId: string, ips: readonly string[]): void {
-  for (const ip of ips) work.memory.added(`${eniId}/${ip}`, work.clock.now())
+async function half(work: Work, intent: Intent, family: Family, call: () => Promise<readonly Ip[]>): Promise<readonly Ip[]> {
+  const ips = await noteEmpty(work, intent, family, call)
+  for (const ip of ips) work.memory.added(`${intent.eniID}/${ip}`, work.clock.now())
+  return ips
+}
+
+/** A vSwitch that turns out to have no address of the family left is passed over for a while. */
+async function noteEmpty<T>(work: Work, intent: Intent, family: Family, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    if (isCloudError(error, 'no-addresses')) work.vSwitches.block(intent.vSwitchID, family)
+    throw error
+  }
 }
 
 /** It is on its way, or where it should be, already: the next look at it tells. Any other conflict is a refusal that people must see. */

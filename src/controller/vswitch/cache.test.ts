@@ -41,11 +41,22 @@ test('a vSwitch is read once, by however many ask; one that does not exist is le
 test('a blocked one is empty for a while, then read again', async () => {
   const { cache, asked, pass } = setUp(100)
   await cache.get(['a'])
-  cache.block('a')
+  cache.block('a', 4)
   assert.equal((await cache.get(['a']))[0]?.availableIpCount, 0)
   pass(10_000)
   assert.equal((await cache.get(['a']))[0]?.availableIpCount, 100)
   assert.equal(asked(), 2)
+})
+
+test('one without IPv6 addresses keeps its IPv4 count, and is read again as soon', async () => {
+  const { cache, asked, pass } = setUp(100)
+  await cache.get(['a'])
+  cache.block('a', 6)
+  assert.partialDeepStrictEqual(await cache.get(['a']), [{ availableIpCount: 100, ipv6Exhausted: true }])
+  cache.used('a', 1)
+  assert.partialDeepStrictEqual(await cache.get(['a']), [{ availableIpCount: 99, ipv6Exhausted: true }])
+  pass(10_000)
+  assert.deepEqual([(await cache.get(['a']))[0]?.ipv6Exhausted, asked()], [undefined, 2])
 })
 
 test('a count that our own use has run down is not believed for long', async () => {

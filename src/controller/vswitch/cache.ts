@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cloud, VSwitch } from '#cloud/port.ts'
 import type { Clock } from '#lib/clock.ts'
+import type { Family } from '#net/ip.ts'
 
 export interface VSwitchCache {
   /** Those of the ids that exist; asks the cloud only for what is not cached. */
   get(ids: readonly string[]): Promise<readonly VSwitch[]>
-  /** The cloud said that it has no address left: counts as empty until its entry is read again. */
-  block(id: string): void
+  /** The cloud said that it has no address of this family left: counts as empty until its entry is read again. */
+  block(id: string, family: Family): void
   /** Addresses were taken (positive) or given back (negative). */
   used(id: string, addresses: number): void
 }
@@ -57,16 +58,16 @@ export function makeVSwitchCache(cloud: Pick<Cloud, 'describeVSwitch'>, clock: C
 
   const expiry = (count: number, until: number) => (count > low ? until : Math.min(until, clock.now() + lowTtl))
 
-  const change = (id: string, count: (now: number) => number) => {
+  const change = (id: string, edit: (now: VSwitch) => VSwitch) => {
     const entry = entries.get(id)
     if (entry === undefined) return
-    const availableIpCount = Math.max(0, count(entry.vSwitch.availableIpCount))
-    entries.set(id, { vSwitch: { ...entry.vSwitch, availableIpCount }, until: expiry(availableIpCount, entry.until) })
+    const vSwitch = edit(entry.vSwitch)
+    entries.set(id, { vSwitch, until: expiry(vSwitch.ipv6Exhausted ? 0 : vSwitch.availableIpCount, entry.until) })
   }
 
   return {
     get: async ids => (await Promise.all(ids.map(one))).filter(v => v !== undefined),
-    block: id => change(id, () => 0),
-    used: (id, addresses) => change(id, n => n - addresses),
+    block: (id, family) => change(id, v => (family === 6 ? { ...v, ipv6Exhausted: true } : { ...v, availableIpCount: 0 })),
+    used: (id, addresses) => change(id, v => ({ ...v, availableIpCount: Math.max(0, v.availableIpCount - addresses) })),
   }
 }
