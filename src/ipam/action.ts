@@ -55,18 +55,21 @@ export interface Demand {
   readonly reclaimExtra: number
 }
 
+/** A vSwitch as the planner sees it; a blocked one has no free address. */
+export type PlanVSwitch = Pick<VSwitch, 'id' | 'availableIpCount' | 'cidr6' | 'ipv6Exhausted'>
+
 export interface PlanInput {
   readonly pool: Pool
   readonly demand: Demand
-  /** Usable vSwitches of the node's zone in order of preference, with free counts; blocked ones have 0. */
-  readonly vSwitches: readonly Pick<VSwitch, 'id' | 'availableIpCount' | 'cidr6'>[]
+  /** Usable vSwitches of the node's zone in order of preference. */
+  readonly vSwitches: readonly PlanVSwitch[]
   /** Others that the node has ENIs in: no further ENI is created there, but those that are there still grow. */
-  readonly formerVSwitches: readonly Pick<VSwitch, 'id' | 'availableIpCount'>[]
+  readonly formerVSwitches: readonly PlanVSwitch[]
 }
 
 export interface Plan {
   readonly actions: readonly CloudAction[]
-  /** Pods' worth of addresses that ENIs on their way have room for: assigned once they are attached. */
+  /** Pods' worth of addresses that ENIs on their way, or created now, have room for: assigned once they are attached. */
   readonly later: number
   /** Pods' worth of addresses that nothing can provide now, and why. */
   readonly unmet: number

@@ -1,58 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { CloudAction, Demand, PlanInput } from '#ipam/action.ts'
-import { idle, plan, underway } from '#ipam/plan.ts'
-import { type AddressState, type Pool, type PoolAddress, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
+import type { Demand, PlanInput } from '#ipam/action.ts'
+import { plan, underway } from '#ipam/plan.ts'
+import type { Pool, PoolEni } from '#ipam/pool.ts'
 import type { Stack } from '#net/stack.ts'
-
-/** Mulberry32: a small seeded generator, so that a failing case can be replayed. */
-function random(seed: number): () => number {
-  let a = seed
-  return () => {
-    a = (a + 0x6d2b79f5) | 0
-    let t = Math.imul(a ^ (a >>> 15), 1 | a)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
-const quiet: Demand = { waiting: 0, min: 0, max: 5, warmUpRemaining: 0, adjust: true, reclaimExtra: 0 }
-const vsw = (id: string, availableIpCount: number, cidr6 = false): PlanInput['vSwitches'][number] => ({
-  id,
-  availableIpCount,
-  ...(cidr6 ? { cidr6: '2001:db8::/64' as never } : {}),
-})
-
-function eni(id: string, states: string, extra: Partial<PoolEni> = {}): PoolEni {
-  const names: Readonly<Record<string, AddressState>> = {
-    i: 'idle',
-    h: 'held',
-    m: 'marked',
-    a: 'acked',
-    r: 'refused',
-    x: 'invalid',
-    u: 'unasked',
-  }
-  const addresses = [...states].map((c, n): PoolAddress => ({ ip: `${id}-${n}`, family: 4, primary: n === 0, state: names[c] ?? 'idle' }))
-  return {
-    id,
-    status: 'InUse',
-    seen: undefined,
-    trunk: false,
-    lost: false,
-    stuck: false,
-    plain: true,
-    vSwitchId: 'vsw-a',
-    v6: true,
-    addresses,
-    ...extra,
-  }
-}
-
-function poolWith(enis: readonly PoolEni[], extra: Partial<Pool> = {}): Pool {
-  return { binding: 'local', stack: 'ipv4', enis, intents: [], capacity4: 10, capacity6: 10, maxEnis: 3, trunks: 0, ...extra }
-}
+import { eni, poolWith, quiet, vsw } from '../../test/support/pool.ts'
 
 const run = (
   pool: Pool,
@@ -156,116 +109,86 @@ test('an ENI leaves step by step, only when every address is acknowledged; one r
   assert.deepEqual(leaving('aiu', 'InUse'), [{ do: 'mark-release', eniId: 'eni-1', addresses: ['eni-1-1', 'eni-1-2'], whole: true }])
 })
 
-/** How many pods could be served at best: a naive count, address by address. */
-function ceiling(pool: Pool, free: ReadonlyMap<string, number>): number {
-  const left = new Map(free)
-  let pods = 0
-  for (const e of pool.enis.filter(serves)) {
-    for (let n = e.addresses.length; n < pool.capacity4 && (left.get(e.vSwitchId) ?? 0) > 0; n++) {
-      left.set(e.vSwitchId, (left.get(e.vSwitchId) ?? 0) - 1)
-      pods++
-    }
+test('dual stack and IPv6: an ENI is created with at most ten IPv6 addresses, and filled when it is attached', () => {
+  const big = { capacity4: 30, capacity6: 30 }
+  const six = [vsw('vsw-6', 99, true)]
+  const dual = run(poolWith([], { stack: 'dual', ...big }), { waiting: 30 }, six)
+  const create = { do: 'create-eni', vSwitchId: 'vsw-6', type: 'Secondary', ipv4: 10, ipv6: 10, priority: 'pod' } as const
+  assert.deepEqual([dual.actions, dual.later, dual.unmet], [[create], 20, 0])
+  const only6 = run(poolWith([], { stack: 'ipv6', ...big }), { waiting: 40 }, six)
+  assert.deepEqual(
+    [only6.actions, only6.later],
+    [
+      [
+        { ...create, ipv4: 1 },
+        { ...create, ipv4: 1 },
+      ],
+      20,
+    ],
+  )
+  const intent = { token: 't', kind: 'create-eni', vSwitchID: 'vsw-6', ipv4Count: 10, ipv6Count: 10, since: '' } as const
+  const next = run(poolWith([], { stack: 'dual', ...big, intents: [intent] }), { waiting: 30 }, six)
+  assert.deepEqual([next.actions, next.later], [[], 20])
+})
+
+test('no IPv6 address is asked of a vSwitch that has none: neither on a new ENI nor on one that is there', () => {
+  const there = eni('eni-1', 'ih', { v6: false })
+  const dry = { ...vsw('vsw-6', 50, true), ipv6Exhausted: true as const }
+  const reasons = (stack: Stack, vSwitches: PlanInput['vSwitches'], enis: readonly PoolEni[] = [there], maxEnis = 3) => {
+    const p = plan({ pool: poolWith(enis, { stack, maxEnis }), demand: { ...quiet, waiting: 2 }, vSwitches, formerVSwitches: [] })
+    assert.deepEqual([p.actions, p.unmet], [[], 2])
+    return p.reasons
   }
-  for (let slot = pool.enis.length + pool.intents.filter(i => i.kind === 'create-eni').length; slot < pool.maxEnis; slot++) {
-    const [id, n] = [...left].find(([, n]) => n > 0) ?? ['', 0]
-    left.set(id, n - Math.min(n, pool.capacity4))
-    pods += Math.min(n, pool.capacity4)
-  }
-  return pods
-}
-
-function randomPool(r: () => number): { readonly pool: Pool; readonly free: ReadonlyMap<string, number> } {
-  const states = 'iiiihhhhmarxu'
-  const enis = Array.from({ length: Math.floor(r() * 4) }, (_, n) => {
-    const size = 1 + Math.floor(r() * 10)
-    const text = Array.from({ length: size }, () => states[Math.floor(r() * states.length)]).join('')
-    const status = ['InUse', 'InUse', 'InUse', 'Attaching', 'Deleting'][Math.floor(r() * 5)] ?? 'InUse'
-    return eni(`eni-${n}`, status === 'Attaching' ? 'i'.repeat(size) : text, {
-      status,
-      vSwitchId: r() < 0.5 ? 'vsw-a' : 'vsw-b',
-      plain: r() < 0.9,
-    })
-  })
-  const free = new Map([
-    ['vsw-a', Math.floor(r() * 20)],
-    ['vsw-b', Math.floor(r() * 20)],
-  ])
-  return { pool: poolWith(enis, { maxEnis: 4 }), free }
-}
-
-const provided = (actions: readonly CloudAction[]) => sum(actions.map(a => (a.do === 'assign' || a.do === 'create-eni' ? a.ipv4 : 0)))
-
-test('property: 3000 random pools against a naive count', () => {
-  for (let seed = 1; seed <= 3000; seed++) {
-    const r = random(seed)
-    const { pool, free } = randomPool(r)
-    const min = Math.floor(r() * 6)
-    const demand: Demand = { ...quiet, waiting: Math.floor(r() * 12), min, max: min + Math.floor(r() * 6), adjust: true }
-    const { actions, later, unmet } = plan({ pool, demand, vSwitches: [...free].map(([id, n]) => vsw(id, n)), formerVSwitches: [] })
-    const wanted = Math.max(0, demand.waiting + demand.min - idle(pool) - underway(pool))
-    const at = `seed ${seed}: ${JSON.stringify({ actions, demand })}`
-    // Everything wanted that can be had, and nothing more. (ENIs that spill to a second vSwitch may have room left: at most one more slot is used.)
-    assert.ok(provided(actions) <= wanted, at)
-    assert.equal(provided(actions) + later + unmet, wanted, at)
-    assert.ok(provided(actions) <= ceiling(pool, free) && (unmet === 0 || provided(actions) >= 0), at)
-    if (unmet > 0) assert.equal(provided(actions), ceiling(pool, free), at)
-    for (const a of actions) {
-      if (a.do === 'assign') assert.ok(a.ipv4 >= 1 && a.ipv4 <= 10, at)
-      if (a.do === 'create-eni') {
-        const full = pool.enis.filter(serves).every(e => {
-          const added = sum(actions.map(x => (x.do === 'assign' && x.eniId === e.id ? x.ipv4 : 0)))
-          const spent = sum(actions.map(x => (x.do === 'assign' && x.vSwitchId === e.vSwitchId ? x.ipv4 : 0)))
-          return e.addresses.length + added >= pool.capacity4 || spent >= (free.get(e.vSwitchId) ?? 0)
-        })
-        assert.ok(full, `${at}: a new ENI while an old one has room`)
-      }
-      if (a.do === 'unassign') {
-        const of = pool.enis.find(e => e.id === a.eniId)
-        assert.ok(
-          a.ipv4.every(ip => of?.addresses.find(x => x.ip === ip)?.state === 'acked'),
-          at,
-        )
-      }
-    }
-    const marked = new Set(actions.flatMap(a => (a.do === 'mark-release' ? a.addresses : [])))
-    const lost = sum(pool.enis.filter(serves).map(e => e.addresses.filter(a => a.state === 'idle' && marked.has(a.ip)).length))
-    if (lost > 0) {
-      assert.ok(idle(pool) - lost >= demand.waiting + demand.min, `${at}: below the minimum`)
-      assert.ok(idle(pool) > demand.waiting + demand.max, `${at}: marks without surplus`)
-      assert.equal(provided(actions), 0, at)
-    }
+  for (const stack of ['dual', 'ipv6'] as const) {
+    assert.deepEqual(reasons(stack, [vsw('vsw-a', 50)]), [
+      'no vSwitch of the zone has an IPv6 CIDR block (vsw-a): turn IPv6 on for one, or list another one in eni_conf',
+    ])
+    assert.deepEqual(reasons(stack, [vsw('vsw-a', 50), dry]), ['no free IPv6 address in vSwitches vsw-6'])
+    assert.deepEqual(reasons(stack, [vsw('vsw-7', 0, true), dry]), [
+      'no free IPv4 address in vSwitches vsw-7; no free IPv6 address in vSwitches vsw-6',
+    ])
+    assert.deepEqual(reasons(stack, [vsw('vsw-a', 50)], [there], 1), [
+      'all 1 ENIs of the instance are in use, and vSwitch vsw-a of eni-1 has no IPv6 CIDR block',
+    ])
+    assert.deepEqual(reasons(stack, [dry], [eni('eni-1', 'hh', { vSwitchId: 'vsw-6' })], 1), [
+      'all 1 ENIs of the instance are in use, and vSwitch vsw-6 of eni-1 has no free IPv6 address',
+    ])
   }
 })
 
-test('property: the three stacks never plan more than an ENI holds', () => {
-  const stacks: readonly Stack[] = ['ipv4', 'ipv6', 'dual']
-  for (let seed = 1; seed <= 500; seed++) {
-    const r = random(seed)
-    const stack = stacks[seed % 3] ?? 'dual'
-    const addresses = [4, 6].flatMap(family =>
-      Array.from(
-        { length: family === 4 ? 1 + Math.floor(r() * 6) : Math.floor(r() * 6) },
-        (_, n): PoolAddress => ({
-          ip: `${family}-${n}`,
-          family: family === 4 ? 4 : 6,
-          primary: family === 4 && n === 0,
-          state: r() < 0.5 ? 'idle' : 'held',
-        }),
-      ),
-    )
-    const e = eni('eni-1', '', { addresses })
-    const pool = poolWith([e], { stack, capacity4: 6, capacity6: 6, maxEnis: 1 })
-    const demand = { ...quiet, waiting: Math.floor(r() * 8) }
-    const { actions, unmet } = plan({ pool, demand, vSwitches: [vsw('vsw-a', 100, true)], formerVSwitches: [] })
-    const has = (family: 4 | 6) => addresses.filter(a => a.family === family).length
-    const add4 = sum(actions.map(a => (a.do === 'assign' ? a.ipv4 : 0)))
-    const add6 = sum(actions.map(a => (a.do === 'assign' ? a.ipv6 : 0)))
-    assert.ok(has(4) + add4 <= 6 && has(6) + add6 <= 6, `seed ${seed}`)
-    const idleOf = (family: 4 | 6) => addresses.filter(a => a.family === family && a.state === 'idle').length
-    const after = stack === 'ipv4' ? idleOf(4) + add4 : stack === 'ipv6' ? idleOf(6) + add6 : Math.min(idleOf(4) + add4, idleOf(6) + add6)
-    assert.ok(after >= demand.waiting - unmet, `seed ${seed}: ${stack} ${JSON.stringify(actions)}`)
-    assert.ok(podsOf(stack, e, 'idle') >= demand.waiting || unmet > 0 || actions.length > 0, `seed ${seed}`)
+test('an instance type with unequal numbers: as many pairs as fit, and the reason says why there are not more', () => {
+  const uneven = { stack: 'dual', capacity4: 6, capacity6: 2, maxEnis: 2 } as const
+  const six = [vsw('vsw-6', 99, true)]
+  const create = { do: 'create-eni', vSwitchId: 'vsw-6', type: 'Secondary', ipv4: 2, ipv6: 2, priority: 'pod' }
+  const p = run(poolWith([], uneven), { waiting: 5 }, six)
+  assert.deepEqual([p.actions, p.unmet], [[create, create], 1])
+  assert.deepEqual(p.reasons, [
+    'all 2 ENIs of the instance are in use and full: a pod needs an IPv4 and an IPv6 address, and an ENI of this instance type holds 6 and 2',
+  ])
+  const none = run(poolWith([], { ...uneven, capacity6: 0 }), { waiting: 1 }, six)
+  assert.deepEqual([none.actions, none.reasons], [[], ['the instance type has no IPv6 addresses on secondary ENIs']])
+})
+
+test('the other half of a pair that is on its way counts once', () => {
+  const intent = { token: 't', kind: 'assign-ips', eniID: 'eni-1', vSwitchID: 'vsw-a', ipv4Count: 0, ipv6Count: 3, since: '' } as const
+  const pool = poolWith([eni('eni-1', 'iii')], { stack: 'dual', intents: [intent] })
+  assert.deepEqual([underway(pool), run(pool, { waiting: 3 }, [vsw('vsw-a', 9, true)]).actions], [3, []])
+})
+
+test('what serves no pod of the present stack goes at the next adjustment, the primary address with its ENI', () => {
+  const six = (id: string, states: string, n = 0): PoolEni => {
+    const e = eni(id, states)
+    return { ...e, addresses: e.addresses.map((a, i) => (i < n ? a : { ...a, ip: `${id}-6-${i}`, family: 6, primary: false })) }
   }
+  const marks = (stack: Stack, e: PoolEni) => run(poolWith([e], { stack }), { max: 9 }, [vsw('vsw-a', 9, true)]).actions
+  const mark = (whole: boolean, ...addresses: readonly string[]) => [{ do: 'mark-release', eniId: 'eni-1', addresses, whole }]
+  assert.deepEqual(marks('ipv4', six('eni-1', 'hhih', 2)), mark(false, 'eni-1-6-2'))
+  assert.deepEqual(marks('ipv6', six('eni-1', 'iihi', 2)), mark(false, 'eni-1-1'))
+  assert.deepEqual(marks('dual', six('eni-1', 'hiiii', 4)), mark(false, 'eni-1-1', 'eni-1-2'))
+  assert.deepEqual(marks('dual', six('eni-1', 'iii', 2)), mark(false, 'eni-1-1'), 'the primary one keeps its partner')
+  assert.deepEqual(marks('ipv6', eni('eni-1', 'iii')), mark(true, 'eni-1-0', 'eni-1-1', 'eni-1-2'))
+  const shared = run(poolWith([six('eni-1', 'hiiiiii', 4)], { stack: 'dual' }), { max: 1 }, [vsw('vsw-a', 9, true)])
+  assert.deepEqual(shared.actions, mark(false, 'eni-1-1', 'eni-1-2', 'eni-1-6-4', 'eni-1-6-5'), 'surplus goes in pairs')
 })
 
 test('an ENI in a vSwitch that is listed no more still grows; a further one is created in a listed one', () => {

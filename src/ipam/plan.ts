@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Priority } from '#cloud/throttle.ts'
 import type { CloudAction, Plan, PlanInput } from '#ipam/action.ts'
+import { create } from '#ipam/create.ts'
 import { isComing, type Pool, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
+import { fill, fillComing, supplyOf } from '#ipam/room.ts'
 import { surplusMarks } from '#ipam/surplus.ts'
 import { podsServed } from '#net/stack.ts'
 
@@ -30,12 +32,21 @@ function notWhile(pool: Pool, growth: Plan): (a: CloudAction) => boolean {
 
 /** Pods' worth of addresses that are on their way: intents, ENIs not yet attached, addresses that the daemon is about to unbar. */
 export function underway(pool: Pool): number {
-  const attaching = pool.enis.filter(isComing)
+  const [attaching, serving] = [pool.enis.filter(isComing), pool.enis.filter(serves)]
+  const there = new Set([...attaching, ...serving].map(e => e.id))
+  const elsewhere = pool.intents.filter(i => i.eniID === undefined || !there.has(i.eniID))
   return (
-    sum(pool.intents.map(i => podsServed(pool.stack, i.ipv4Count, i.ipv6Count))) +
-    sum(attaching.map(e => podsOf(pool.stack, e, 'idle', 'barred'))) +
-    sum(pool.enis.filter(serves).map(e => podsOf(pool.stack, e, 'idle', 'barred') - podsOf(pool.stack, e, 'idle')))
+    sum(elsewhere.map(i => podsServed(pool.stack, i.ipv4Count, i.ipv6Count))) +
+    sum(attaching.map(e => podsSoon(pool, e))) +
+    sum(serving.map(e => podsSoon(pool, e) - podsOf(pool.stack, e, 'idle')))
   )
+}
+
+/** Pods that the ENI can serve when all that is on its way to it has come; what comes may be the other half of a pair. */
+function podsSoon(pool: Pool, e: PoolEni): number {
+  const intents = pool.intents.filter(i => i.eniID === e.id)
+  const of = (family: 4 | 6) => e.addresses.filter(a => a.family === family && (a.state === 'idle' || a.state === 'barred')).length
+  return podsServed(pool.stack, of(4) + sum(intents.map(i => i.ipv4Count)), of(6) + sum(intents.map(i => i.ipv6Count)))
 }
 
 export function idle(pool: Pool): number {
@@ -55,10 +66,10 @@ function transitions(pool: Pool): readonly CloudAction[] {
 
 /** Rule 4 of docs/addresses.md: demand is counted once. Existing ENIs are filled before new ones are created. */
 function grow({ pool, demand, vSwitches, formerVSwitches }: PlanInput): Plan {
-  const coming = idle(pool) + underway(pool)
-  const wanted = Math.max(0, demand.waiting + demand.min - coming, demand.warmUpRemaining - underway(pool))
-  const urgent = Math.max(0, demand.waiting - coming)
-  const free = new Map([...formerVSwitches, ...vSwitches].map(v => [v.id, v.availableIpCount]))
+  const counted = idle(pool) + underway(pool)
+  const wanted = Math.max(0, demand.waiting + demand.min - counted, demand.warmUpRemaining - underway(pool))
+  const urgent = Math.max(0, demand.waiting - counted)
+  const supply = supplyOf([...formerVSwitches, ...vSwitches])
   const actions: CloudAction[] = []
   let left = wanted
   const take = (n: number): Priority => {
@@ -68,111 +79,22 @@ function grow({ pool, demand, vSwitches, formerVSwitches }: PlanInput): Plan {
   }
   const busy = new Set(pool.intents.map(i => i.eniID))
   for (const e of pool.enis.filter(e => serves(e) && !busy.has(e.id)).sort(fillOrder)) {
-    const pods = Math.min(left, roomOn(pool, e, free.get(e.vSwitchId) ?? 0))
-    if (pods <= 0) continue
-    const add = addressesFor(pool, e, pods)
-    const priority = take(pods)
-    free.set(e.vSwitchId, (free.get(e.vSwitchId) ?? 0) - add.ipv4)
-    for (const call of calls(add)) actions.push({ do: 'assign', eniId: e.id, vSwitchId: e.vSwitchId, ...call, priority })
+    const share = fill(pool, e, supply, left)
+    if (share.pods === 0) continue
+    const priority = take(share.pods)
+    for (const call of calls(share)) actions.push({ do: 'assign', eniId: e.id, vSwitchId: e.vSwitchId, ...call, priority })
   }
-  const later = Math.min(left, roomComing(pool, free))
-  const created = create(pool, vSwitches, free, left - later)
+  const coming = fillComing(pool, supply, left)
+  const created = create(pool, vSwitches, supply, left - coming)
   for (const c of created.enis) actions.push({ ...c, priority: take(podsServed(pool.stack, c.ipv4, c.ipv6)) })
-  const unmet = Math.max(0, left - later)
+  const later = coming + created.later
+  const unmet = left - later
   return { actions, later, unmet, reasons: unmet > 0 ? created.reasons : [] }
-}
-
-/**
- * Pods' worth of room on ENIs that are being created or attached. A further ENI would not be there sooner, and would take a
- * slot that is missing later: pods that arrive one by one while the first ENI is attached would use up all of them.
- */
-function roomComing(pool: Pool, free: ReadonlyMap<string, number>): number {
-  const attaching = pool.enis.filter(isComing)
-  const perEni = podsServed(pool.stack, pool.capacity4, pool.capacity6)
-  const creating = pool.intents.filter(i => i.kind === 'create-eni')
-  return (
-    sum(attaching.map(e => Math.max(0, roomOn(pool, e, free.get(e.vSwitchId) ?? 0)))) +
-    sum(creating.map(i => Math.min(perEni - podsServed(pool.stack, i.ipv4Count, i.ipv6Count), free.get(i.vSwitchID) ?? 0)))
-  )
 }
 
 /** Trunks first, then the fullest: what is nearly full becomes full, what is nearly empty can be removed. Ids break ties. */
 function fillOrder(a: PoolEni, b: PoolEni): number {
   return Number(b.trunk) - Number(a.trunk) || b.addresses.length - a.addresses.length || (a.id < b.id ? -1 : 1)
-}
-
-/** Pods' worth of addresses that the ENI can still take; in dual stack the lone half of a pair needs only its partner. */
-function roomOn(pool: Pool, e: PoolEni, vSwitchFree: number): number {
-  const count = (family: 4 | 6) => e.addresses.filter(a => a.family === family).length
-  const v4 = Math.min(pool.capacity4 - count(4), vSwitchFree)
-  const v6 = pool.capacity6 - count(6)
-  return pool.stack === 'dual' ? Math.min(v4 + imbalance(e, 4), v6 + imbalance(e, 6)) : podsServed(pool.stack, v4, v6)
-}
-
-/** Idle addresses of this family without a partner of the other: half of a pair whose other half failed or was given back. */
-function imbalance(e: PoolEni, family: 4 | 6): number {
-  const of = (f: 4 | 6) => e.addresses.filter(a => a.family === f && a.state === 'idle').length
-  return Math.max(0, of(family) - of(family === 4 ? 6 : 4))
-}
-
-function addressesFor(pool: Pool, e: PoolEni, pods: number): { readonly ipv4: number; readonly ipv6: number } {
-  if (pool.stack === 'ipv4') return { ipv4: pods, ipv6: 0 }
-  if (pool.stack === 'ipv6') return { ipv4: 0, ipv6: pods }
-  return { ipv4: Math.max(0, pods - imbalance(e, 4)), ipv6: Math.max(0, pods - imbalance(e, 6)) }
-}
-
-interface NewEni {
-  readonly do: 'create-eni'
-  readonly vSwitchId: string
-  readonly type: 'Secondary' | 'Trunk'
-  readonly ipv4: number
-  readonly ipv6: number
-}
-
-function create(
-  pool: Pool,
-  vSwitches: PlanInput['vSwitches'],
-  free: Map<string, number>,
-  wanted: number,
-): { readonly enis: readonly NewEni[]; readonly reasons: readonly string[] } {
-  const enis: NewEni[] = []
-  const creating = pool.intents.filter(i => i.kind === 'create-eni')
-  let slots = pool.maxEnis - pool.enis.filter(e => !e.lost).length - creating.length
-  let trunks = pool.trunks - pool.enis.filter(e => e.trunk).length - creating.filter(i => i.eniType === 'Trunk').length
-  const perEni = podsServed(pool.stack, pool.capacity4, pool.capacity6)
-  if (perEni === 0) return { enis, reasons: [`the instance type has no ${pool.stack} addresses on secondary ENIs`] }
-  let left = wanted
-  while (left > 0) {
-    if (slots <= 0) return { enis, reasons: [noSlot(pool, free)] }
-    const v = vSwitches.find(v => (free.get(v.id) ?? 0) > 0 && (pool.stack === 'ipv4' || v.cidr6 !== undefined))
-    if (v === undefined) {
-      const named = vSwitches.map(v => v.id).join(', ')
-      return { enis, reasons: [named === '' ? 'no vSwitch is configured for the zone' : `no free address in vSwitches ${named}`] }
-    }
-    const available = free.get(v.id) ?? 0
-    const pods = Math.min(left, perEni, pool.stack === 'ipv6' ? perEni : available)
-    const ipv4 = pool.stack === 'ipv6' ? 1 : pods
-    enis.push({ do: 'create-eni', vSwitchId: v.id, type: trunks > 0 ? 'Trunk' : 'Secondary', ipv4, ipv6: pool.stack === 'ipv4' ? 0 : pods })
-    free.set(v.id, available - ipv4)
-    trunks -= 1
-    slots -= 1
-    left -= pods
-  }
-  return { enis, reasons: [] }
-}
-
-function noSlot(pool: Pool, free: ReadonlyMap<string, number>): string {
-  const others = pool.enis.filter(e => !e.plain).map(e => e.id)
-  const taken = others.length === 0 ? '' : `; ${others.join(', ')} serve no pods and take slots: detach them, or use a larger instance type`
-  const stuck = pool.enis.filter(e => e.stuck && !e.lost).map(e => e.id)
-  const coming =
-    stuck.length === 0
-      ? ''
-      : `; ${stuck.join(', ')} cannot be attached: see ${stuck.length === 1 ? 'its condition' : 'their conditions'} OperationErr`
-  const dry = pool.enis.filter(e => serves(e) && roomOn(pool, e, Number.POSITIVE_INFINITY) > 0 && (free.get(e.vSwitchId) ?? 0) <= 0)
-  const what =
-    dry.length === 0 ? 'in use and full' : `in use, and ${dry.map(e => `vSwitch ${e.vSwitchId} of ${e.id}`).join(', ')} has no free address`
-  return `all ${pool.maxEnis} ENIs of the instance are ${what}${taken}${coming}`
 }
 
 /** What the daemon's answers allow, and what is left of earlier removals. */
