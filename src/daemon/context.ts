@@ -64,8 +64,7 @@ export function currentStack(ctx: Context): Stack {
 
 /** Tells whether a pod of this node lives while no lease is its own: it may use the address that Node.status names it for. */
 export function liveWithoutLease(ctx: Context): (podId: string, podUid: string | undefined) => boolean {
-  const served = new Set(ctx.book.leases().map(podIdOf))
-  return (id, uid) => !served.has(id) && ctx.pods.isLive(id, uid)
+  return (id, uid) => ctx.pods.isLive(id, uid) && !ctx.book.leases().some(l => podIdOf(l) === id)
 }
 
 export function currentBinding(ctx: Context): Binding {

@@ -73,7 +73,10 @@ export async function takeLease(ctx: Context, request: LeaseRequest, ticket: Tic
  */
 function previousSandboxes(ctx: Context, { pod, containerId, ifName }: LeaseRequest): readonly Attachment[] {
   const device = hostIfName(pod.namespace, pod.name, ifName)
-  return ctx.book.leases().flatMap(l => (l.attachment.hostIfName === device && l.containerId !== containerId ? l.attachment : []))
+  return ctx.book
+    .leases()
+    .map(l => l.attachment)
+    .filter(a => a.hostIfName === device && a.containerId !== containerId)
 }
 
 /** Ends these sandboxes, and waits until their devices are gone. */

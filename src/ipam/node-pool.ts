@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type BookView, podIdOf } from '#ipam/book.ts'
+import type { BookView } from '#ipam/book.ts'
 import { parseNic } from '#ipam/nic.ts'
 import type { Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
 import type { Cidr } from '#net/cidr.ts'
@@ -20,8 +20,6 @@ export interface PoolAddress {
   readonly family: Family
   readonly eniId: string
   readonly state: AddressState
-  /** Why it is in this state, for people; empty for a plain idle address. */
-  readonly reason: string
   /** When it was last released here (wall ms); 0 = never, or long ago. Idle addresses are given oldest first. */
   readonly releasedAt: number
   /** As Node.status has it: Valid, Invalid, Deleting. */
@@ -96,7 +94,7 @@ export function poolView(input: PoolInput): PoolView {
   const nics = Object.entries(input.node?.status?.networkInterfaces ?? {})
   const enis = nics.map(([id, nic]) => eniView(id, nic, input)).sort((a, b) => (a.eniId < b.eniId ? -1 : 1))
   const counts = { 4: noCounts(), 6: noCounts() }
-  for (const address of enis.flatMap(e => e.addresses)) counts[address.family][address.state]++
+  for (const { addresses } of enis) for (const { family, state } of addresses) counts[family][state]++
   return { enis, counts }
 }
 
@@ -119,7 +117,7 @@ function eniView(eniId: string, nic: Nic, input: PoolInput): PoolEni {
     status: nic.status,
     usable,
     reason,
-    addresses: addresses.map(({ ip, record }) => addressView(ip, eniId, record, usable ? '' : `ENI ${eniId} ${reason}`, input)),
+    addresses: addresses.map(({ ip, record }) => addressView(ip, eniId, record, usable, input)),
     conditions: Object.entries(nic.conditions ?? {}).map(([name, c]) => `${name}: ${c.message ?? ''}`),
   }
 }
@@ -133,40 +131,31 @@ function unusable(nic: Nic): string {
   return ''
 }
 
-function addressView(ip: Ip, eniId: string, record: NicIp, eniProblem: string, input: PoolInput): PoolAddress {
-  const since = input.book.coolingSince(ip)
+/** Made anew for every address at every ADD, so it makes no more than one object for most of them. */
+function addressView(ip: Ip, eniId: string, record: NicIp, usable: boolean, input: PoolInput): PoolAddress {
+  const { podID, podUID, status, primary } = record
+  const verdict = stateOf(ip, record, usable, input)
+  const state = verdict === 'reserved' ? 'barred' : verdict
+  const address = { ip, family: familyOf(ip), eniId, state, releasedAt: input.book.coolingSince(ip) ?? 0, status, primary }
+  if (!podID && !podUID) return address
   return {
-    ip,
-    family: familyOf(ip),
-    eniId,
-    ...stateOf(ip, record, eniProblem, input),
-    releasedAt: since ?? 0,
-    status: record.status,
-    primary: record.primary,
-    ...(record.podID ? { podId: record.podID } : {}),
-    ...(record.podUID ? { podUid: record.podUID } : {}),
+    ...address,
+    ...(verdict === 'reserved' ? { reserved: true } : {}),
+    ...(podID ? { podId: podID } : {}),
+    ...(podUID ? { podUid: podUID } : {}),
   }
 }
 
-type Verdict = Pick<PoolAddress, 'state' | 'reason' | 'reserved'>
-
-function stateOf(ip: Ip, record: NicIp, eniProblem: string, input: PoolInput): Verdict {
+function stateOf(ip: Ip, record: NicIp, usable: boolean, input: PoolInput): AddressState | 'reserved' {
   const { book, now, coolingFloor, liveWithoutLease } = input
-  const verdict = (state: AddressState, reason: string): Verdict => ({ state, reason })
-  const lease = book.holder(ip)
-  if (lease !== undefined) return verdict('leased', `${lease.state}: ${podIdOf(lease)}, container ${lease.containerId}`)
-  const release = book.release(ip)
-  if (release?.answer === 'acked') return verdict('barred', `given back to the controller (nonce ${release.nonce})`)
-  if (record.status !== 'Valid' || record.releaseNonce) return verdict('releasing', `${record.status} in Node.status`)
-  if (eniProblem !== '') return verdict('barred', eniProblem)
+  if (book.holder(ip) !== undefined) return 'leased'
+  if (book.release(ip)?.answer === 'acked') return 'barred'
+  if (record.status !== 'Valid' || record.releaseNonce) return 'releasing'
+  if (!usable) return 'barred'
   const since = book.coolingSince(ip)
-  if (since !== undefined && isCooling(since, now, coolingFloor)) {
-    return verdict('cooling', `released ${Math.max(0, now - since)} ms ago, rests ${coolingFloor} ms`)
-  }
-  if (record.podID && liveWithoutLease(record.podID, record.podUID || undefined)) {
-    return { state: 'barred', reason: `Node.status gives it to the live pod ${record.podID}, which has no lease here`, reserved: true }
-  }
-  return verdict('idle', '')
+  if (since !== undefined && isCooling(since, now, coolingFloor)) return 'cooling'
+  if (record.podID && liveWithoutLease(record.podID, record.podUID || undefined)) return 'reserved'
+  return 'idle'
 }
 
 function noCounts(): Record<AddressState, number> {

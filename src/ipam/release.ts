@@ -54,15 +54,14 @@ export interface Answering {
  * that is still shown stays barred. Under foreign binding nothing is acked.
  */
 export function answerMarks(node: NodeCr, book: BookView, by: Answering): readonly LedgerChange[] {
-  const records = recordsOf(node)
+  const { records, marked } = shownBy(node)
   const forgotten = book.releases().flatMap(({ ip, answer }): LedgerChange[] => {
     const record = records.get(ip)
     const over = record === undefined || (answer === 'refused' && !record.releaseNonce)
     return over ? [{ drop: 'release', ip }] : []
   })
-  const answers = [...records].flatMap(([ip, record]): LedgerChange[] => {
-    const nonce = record.status === 'Deleting' ? record.releaseNonce : undefined
-    if (!nonce || book.release(ip)?.nonce === nonce) return []
+  const answers = marked.flatMap(({ ip, record, nonce }): LedgerChange[] => {
+    if (book.release(ip)?.nonce === nonce) return []
     const inUse = book.holder(ip) !== undefined || (!!record.podID && by.liveWithoutLease(record.podID, record.podUID || undefined))
     if (!inUse && by.mode === 'foreign') return []
     return [{ put: 'release', release: { ip, nonce, answer: inUse ? 'refused' : 'acked', since: by.now } }]
@@ -72,9 +71,27 @@ export function answerMarks(node: NodeCr, book: BookView, by: Answering): readon
 
 /** Every address that Node.status shows, of whichever ENI. */
 export function recordsOf(node: NodeCr): ReadonlyMap<Ip, NicIp> {
-  const records = new Map<Ip, NicIp>()
-  for (const nic of Object.values(node.status?.networkInterfaces ?? {})) {
-    for (const { ip, record } of parseNic(nic).addresses) records.set(ip, record)
-  }
-  return records
+  return shownBy(node).records
+}
+
+interface Shown {
+  readonly records: ReadonlyMap<Ip, NicIp>
+  /** Those with a nonce that asks for them. */
+  readonly marked: readonly { readonly ip: Ip; readonly record: NicIp; readonly nonce: string }[]
+}
+
+/** As with `parseNic`: each object of a watch is gone through once, not after each of a node's ADDs and DELs. */
+const shown = new WeakMap<NodeCr, Shown>()
+
+function shownBy(node: NodeCr): Shown {
+  const known = shown.get(node)
+  if (known !== undefined) return known
+  const addresses = Object.values(node.status?.networkInterfaces ?? {}).flatMap(nic => parseNic(nic).addresses)
+  const records = new Map(addresses.map(({ ip, record }) => [ip, record]))
+  const marked = [...records].flatMap(([ip, record]) =>
+    record.status === 'Deleting' && record.releaseNonce ? [{ ip, record, nonce: record.releaseNonce }] : [],
+  )
+  const made = { records, marked }
+  shown.set(node, made)
+  return made
 }

@@ -34,7 +34,7 @@ const lease: Lease = {
     extraRoutes: [],
   },
 }
-const address = { family: 4, eniId: 'eni-1', reason: '', releasedAt: 0, status: 'Valid', primary: false } as const
+const address = { family: 4, eniId: 'eni-1', releasedAt: 0, status: 'Valid', primary: false } as const
 
 const state: DaemonState = {
   nodeName: 'node-1',
