@@ -38,7 +38,7 @@ export const figures: Readonly<Record<string, Figure>> = {
   'cni.add.phase.parse.ms': { unit: 'ms', what: 'part of an ADD: reading the request, checking the namespace' },
   'cni.add.phase.pod.ms': { unit: 'ms', what: 'part of an ADD: waiting for the pod, created just before, to come by the watch' },
   'cni.add.phase.lease.ms': { unit: 'ms', what: 'part of an ADD: choosing an address' },
-  'cni.add.phase.ledger.ms': { unit: 'ms', what: 'part of an ADD: the lease on disk' },
+  'cni.add.phase.ledger.ms': { unit: 'ms', what: 'part of an ADD: the lease in the ledger' },
   'cni.add.phase.kernel.ms': { unit: 'ms', what: 'part of an ADD: observing, planning and netlink' },
   'cni.shim.ms': { unit: 'ms', goal: 0.5, what: 'the shim alone, against a daemon that answers at once' },
   'terwayd.rss.idle.mb': { unit: 'MB', goal: 85, what: 'resident memory of terwayd, no pods' },

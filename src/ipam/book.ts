@@ -71,7 +71,7 @@ export class Book implements BookView {
     return this.#releases.get(ip)
   }
 
-  /** Durable when it returns; throws what the store throws, and then nothing has changed. */
+  /** As durable as the store promises when it returns; throws what the store throws, and then nothing has changed. */
   commit(changes: readonly LedgerChange[]): void {
     if (changes.length === 0) return
     for (const change of changes) if ('put' in change && change.put === 'lease') this.#refuseDouble(change.lease)

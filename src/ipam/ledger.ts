@@ -49,8 +49,9 @@ export type LedgerChange =
   | { readonly drop: 'release'; readonly ip: Ip }
 
 /**
- * The store that survives kill -9 and power loss. `commit` is durable when it returns and all or nothing; it is
- * synchronous on purpose (0.2 ms): no other decision can interleave. Throws AppError `ledger-full` or `ledger-io`.
+ * The store that survives kill -9 and power loss. A `commit` is all or nothing. When it returns, no kill can undo it, and a power cut no
+ * answer to a mark; leases and cooling end with the boot anyway. It is synchronous on purpose: no other decision can interleave.
+ * Throws AppError `ledger-full` or `ledger-io`.
  */
 export interface Ledger {
   /** What the last process left. Leases of another boot are already dropped, their addresses not cooling (no sandbox survives a reboot). */
