@@ -235,7 +235,7 @@ describe('marks', () => {
       ...node,
       get status() {
         looks++
-        return node.status
+        return node.status ?? {}
       },
     }
     const book = bookOf()
