@@ -3,12 +3,12 @@
 import type { BindablePod } from '#controller/eni/bind.ts'
 import type { Demand } from '#ipam/action.ts'
 import { idle } from '#ipam/plan.ts'
-import { isLive, type Pool } from '#ipam/pool.ts'
+import { isLive, type Pool, sum } from '#ipam/pool.ts'
 import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
 import { parseDuration } from '#lib/duration.ts'
-import { podsServed } from '#net/stack.ts'
+import { podsServed, type Stack } from '#net/stack.ts'
 
 /** Pods that need an address of a shared ENI: not on the host's network, not finished, not served by a PodENI, not ignored. */
 export function needsAddress(pod: Pod): boolean {
@@ -70,17 +70,24 @@ export function demandOf(node: NodeCr, pool: Pool, waiting: number, trimming: Tr
   }
 }
 
-/** Warm-up happens once per Node CR: its size is fixed at first sight, and every address obtained since counts. */
+/** Warm-up happens once per Node CR: its size is fixed at first sight, and every pod's worth of addresses obtained since counts. */
 export function startWarmUp(status: NodeStatus, size: number | undefined): NodeStatus {
   if (status.warmUpCompleted !== undefined) return status
   if (size === undefined || size === 0) return { ...status, warmUpCompleted: true }
   return { ...status, warmUpTarget: size, warmUpAllocatedCount: 0, warmUpCompleted: false }
 }
 
-export function countWarmUp(status: NodeStatus, obtained: number): NodeStatus {
+/** `grown`: the status with what was obtained. Both halves of a pair may come at different times. */
+export function countWarmUp(status: NodeStatus, before: NodeStatus, grown: NodeStatus, stack: Stack): NodeStatus {
+  const obtained = worth(grown, stack) - worth(before, stack)
   if (status.warmUpCompleted !== false || obtained === 0) return status
   const count = (status.warmUpAllocatedCount ?? 0) + obtained
   return { ...status, warmUpAllocatedCount: count, warmUpCompleted: count >= (status.warmUpTarget ?? 0) }
+}
+
+function worth(status: NodeStatus, stack: Stack): number {
+  const size = (addresses: object | undefined) => Object.keys(addresses ?? {}).length
+  return sum(Object.values(status.networkInterfaces ?? {}).map(nic => podsServed(stack, size(nic.ipv4), size(nic.ipv6))))
 }
 
 function warmUpRemaining(status: NodeStatus): number {
@@ -109,9 +116,4 @@ export function nextReclaim(node: NodeCr, now: number, random: number): string {
   return new Date(
     now + parseDuration(interval ?? reclaimDefaults.interval) * (1 + random * (Number.isFinite(factor) ? factor : 0)),
   ).toISOString()
-}
-
-/** How many pods the given new addresses serve. */
-export function obtained(pool: Pool, ipv4: number, ipv6: number): number {
-  return podsServed(pool.stack, ipv4, ipv6)
 }

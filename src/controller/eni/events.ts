@@ -48,7 +48,7 @@ export function eventOf(o: Outcome): EventText | undefined {
         type: 'Normal',
         reason: 'CreateENISucceed',
         action: 'CreateENI',
-        message: `ENI ${o.eni.id} with ${o.eni.ipv4.length} addresses`,
+        message: `ENI ${o.eni.id} with ${o.eni.ipv4.length} ${o.eni.ipv6.length === 0 ? '' : `IPv4 and ${o.eni.ipv6.length} IPv6 `}addresses`,
       }
     case 'refused':
     case 'pending':

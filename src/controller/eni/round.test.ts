@@ -16,8 +16,9 @@ import type { Pod } from '#kube/reflect/pod.ts'
 import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
 import { parseCidr } from '#net/cidr.ts'
-import { parseIpv4 } from '#net/ip.ts'
+import { parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
+import type { Stack } from '#net/stack.ts'
 import { KubeModel } from '../../../test/support/kube-model.ts'
 
 const start = Date.parse('2026-01-01T00:00:00Z')
@@ -52,6 +53,12 @@ function described(id: keyof typeof subnet, status: EniStatus, count: number): E
   }
 }
 
+interface Setting {
+  readonly stack?: Stack
+  readonly ipv6PerAdapter?: number
+  readonly warmUpSize?: number
+}
+
 /** One node of an instance type with two ENIs of six addresses; its pool may keep one idle, and is adjusted every ten seconds. */
 class Stage {
   time = 0
@@ -71,7 +78,14 @@ class Stage {
   readonly #node: Node
   readonly #rounds: NodeRounds
 
-  constructor(vSwitchOptions: readonly string[], ...nics: readonly Nic[]) {
+  /** The error code that IPv6 addresses are refused with. */
+  refuse6: string | undefined
+
+  constructor(
+    vSwitchOptions: readonly string[],
+    nics: readonly Nic[],
+    { stack = 'ipv4', ipv6PerAdapter = 0, warmUpSize = 0 }: Setting = {},
+  ) {
     this.#node = this.model.put(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n' }, spec: {} })
     this.model.put(nodeCrs, {
       apiVersion: 'network.alibabacloud.com/v1beta1',
@@ -79,9 +93,15 @@ class Stage {
       metadata: { name: 'n', annotations },
       spec: {
         nodeMetadata: { regionID: 'r', zoneID: 'a', instanceType: 't', instanceID: 'i-1' },
-        nodeCap: { adapters: 3, ipv4PerAdapter: 6, ipv6PerAdapter: 0 },
-        eni: { vSwitchOptions, securityGroupIDs: ['sg-1'], vSwitchSelectPolicy: 'ordered', enableIPv4: true },
-        pool: { maxPoolSize: 1, minPoolSize: 0, poolSyncPeriod: '10s' },
+        nodeCap: { adapters: 3, ipv4PerAdapter: 6, ipv6PerAdapter },
+        eni: {
+          vSwitchOptions,
+          securityGroupIDs: ['sg-1'],
+          vSwitchSelectPolicy: 'ordered',
+          enableIPv4: stack !== 'ipv6',
+          enableIPv6: stack !== 'ipv4',
+        },
+        pool: { maxPoolSize: 1, minPoolSize: 0, poolSyncPeriod: '10s', warmUpSize },
       },
       status: {
         nextSyncOpenAPITime: new Date(start + 3_600_000).toISOString(),
@@ -146,6 +166,24 @@ class Stage {
     this.enis.set(id, described(id, status, count))
   }
 
+  /** Rounds from `from` to `to`, each when the one before asked for it. */
+  async rounds(from: number, to: number): Promise<void> {
+    for (let time = from; time < to; ) time += Math.max(1, (await this.round(time)) ?? to)
+  }
+
+  #give<Family extends 'ipv4' | 'ipv6'>(
+    id: string,
+    family: Family,
+    ip: (n: number) => Eni[Family][number],
+    count: number,
+  ): Eni[Family][number][] {
+    const eni = this.enis.get(id)
+    assert.ok(eni !== undefined)
+    const fresh = Array.from({ length: count }, (_, n) => ip(eni[family].length + n))
+    this.enis.set(id, { ...eni, [family]: [...eni[family], ...fresh] })
+    return fresh
+  }
+
   sufficient(): string | undefined {
     return this.model.read(nodes, 'n')?.status?.conditions?.find(c => c.type === 'SufficientIP')?.status
   }
@@ -158,7 +196,8 @@ class Stage {
     const unexpected = (): never => assert.fail('a call that this test does not know')
     return {
       describeEnis: r => Promise.resolve([...this.enis.values()].filter(e => r.ids?.includes(e.id) ?? true)),
-      describeVSwitch: id => Promise.resolve({ id, zoneId: 'a', availableIpCount: 100, cidr4: parseCidr('10.0.0.0/16') }),
+      describeVSwitch: id =>
+        Promise.resolve({ id, zoneId: 'a', availableIpCount: 100, cidr4: parseCidr('10.0.0.0/16'), cidr6: parseCidr('fd00::/64') }),
       detachEni: r => done(`detach ${r.eniId}`),
       deleteEni: id => done(`delete ${id}`),
       unassignIpv4: r => done(`unassign ${r.addresses.join(' ')}`),
@@ -168,8 +207,16 @@ class Stage {
         return Promise.reject(new CloudError('CreateNetworkInterface', 'InvalidVSwitchId.IpNotEnough', 'no address left'))
       },
       attachEni: unexpected,
-      assignIpv4: unexpected,
-      assignIpv6: unexpected,
+      assignIpv4: ({ eniId, count }) => {
+        this.calls.push(`assign ${count} IPv4`)
+        return Promise.resolve(this.#give(eniId, 'ipv4', n => parseIpv4(`10.0.1.${n + 1}`), count))
+      },
+      assignIpv6: ({ eniId, count }) => {
+        this.calls.push(`assign ${count} IPv6`)
+        if (this.refuse6 !== undefined)
+          return Promise.reject(new CloudError('AssignIpv6Addresses', this.refuse6, 'no', { httpStatus: 403 }))
+        return Promise.resolve(this.#give(eniId, 'ipv6', n => parseIpv6(`fd00::${n + 1}`), count))
+      },
       unassignIpv6: unexpected,
       describeInstanceTypes: unexpected,
       instanceExists: unexpected,
@@ -178,7 +225,7 @@ class Stage {
 }
 
 test('a pool shrinks in as many steps as the cloud needs, and the log says each', async () => {
-  const s = new Stage(['vsw-a'], nic('eni-1', 'InUse', 6))
+  const s = new Stage(['vsw-a'], [nic('eni-1', 'InUse', 6)])
   s.move('eni-1', 'InUse', 6)
   await s.round(40_000)
   await s.round(50_000)
@@ -204,7 +251,7 @@ test('a pool shrinks in as many steps as the cloud needs, and the log says each'
 })
 
 test('an adjustment that falls on an attachment is made when that is over, not a period later', async () => {
-  const s = new Stage(['vsw-a'], nic('eni-1', 'InUse', 6), nic('eni-2', 'Attaching', 1))
+  const s = new Stage(['vsw-a'], [nic('eni-1', 'InUse', 6), nic('eni-2', 'Attaching', 1)])
   s.move('eni-2', 'Attaching', 1)
   await s.round(40_000)
   const again = (await s.round(50_000)) ?? 0
@@ -218,7 +265,7 @@ test('an adjustment that falls on an attachment is made when that is over, not a
 })
 
 test('a vSwitch that turns out empty is left for another one at once; the condition says when there is none', async () => {
-  const s = new Stage(['vsw-a', 'vsw-b'])
+  const s = new Stage(['vsw-a', 'vsw-b'], [])
   s.empty.add('vsw-a').add('vsw-b')
   s.pods = [{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', namespace: 'd', uid: 'u' }, spec: { nodeName: 'n' } }]
   assert.equal(await s.round(40_000), 0)
@@ -238,7 +285,7 @@ const report = (announces: boolean): NodeRuntime => ({
 })
 
 test('who binds follows the announcement, and stays as agreed while there is no report', async () => {
-  const s = new Stage(['vsw-a'], nic('eni-1', 'InUse', 2))
+  const s = new Stage(['vsw-a'], [nic('eni-1', 'InUse', 2)])
   s.move('eni-1', 'InUse', 2)
   s.pods = [pod]
   const bound = () => Object.values(s.cr.status?.networkInterfaces?.['eni-1']?.ipv4 ?? {}).map(a => a.podID)
@@ -270,4 +317,66 @@ test('who binds follows the announcement, and stays as agreed while there is no 
   s.runtime = { ...s.runtime, status: { pods: { u: { podID: 'd/p', status: { deleted: { lastUpdateTime: '2026-01-01T00:00:55Z' } } } } } }
   await s.round(60_000)
   assert.deepEqual(bound(), [undefined, undefined])
+})
+
+/** A node in dual stack with one ENI that has its primary address only, held by nobody. */
+function dual(setting: Setting = {}): Stage {
+  const s = new Stage(['vsw-a'], [{ ...nic('eni-1', 'InUse', 1), ipv6CIDR: 'fd00::/64' }], { stack: 'dual', ipv6PerAdapter: 6, ...setting })
+  s.move('eni-1', 'InUse', 1)
+  return s
+}
+const podsOf = (count: number): readonly Pod[] =>
+  Array.from({ length: count }, (_, n) => ({ ...pod, metadata: { ...pod.metadata, name: `p-${n}`, uid: `u-${n}` } }))
+const sizes = (s: Stage) => {
+  const { ipv4, ipv6 } = s.cr.status?.networkInterfaces?.['eni-1'] ?? {}
+  return [Object.keys(ipv4 ?? {}).length, Object.keys(ipv6 ?? {}).length]
+}
+
+test('a vSwitch without IPv6 addresses is asked once in ten seconds, and only for what is missing', async () => {
+  const s = dual()
+  s.refuse6 = 'InvalidVSwitchId.IpNotEnough'
+  s.pods = podsOf(3)
+  await s.rounds(40_000, 99_000)
+  const [first, second, ...others] = s.calls
+  assert.deepEqual([first, second], ['assign 2 IPv4', 'assign 3 IPv6'])
+  assert.ok(others.length >= 4 && others.length <= 5 && others.every(c => c === 'assign 3 IPv6'), s.calls.join('\n'))
+  assert.equal(s.sufficient(), 'False')
+  assert.match(s.cr.status?.networkInterfaces?.['eni-1']?.conditions?.InsufficientIP?.message ?? '', /no free IPv6 address/)
+  s.refuse6 = undefined
+  await s.rounds(100_000, 115_000)
+  assert.deepEqual(sizes(s), [3, 3])
+  assert.equal(s.sufficient(), 'True')
+})
+
+test('IPv6 addresses that are refused for another reason: the IPv4 ones are recorded, and growth rests longer and longer', async () => {
+  const s = dual()
+  s.refuse6 = 'InvalidVSwitch.Ipv6NotTurnOn'
+  s.pods = podsOf(3)
+  await s.rounds(40_000, 100_000)
+  assert.deepEqual(sizes(s), [3, 0])
+  assert.deepEqual(
+    s.calls.filter(c => c.endsWith('IPv4')),
+    ['assign 2 IPv4'],
+  )
+  assert.ok(s.calls.length <= 8, s.calls.join('\n'))
+})
+
+test('an instance type with fewer addresses of one family is told once', async () => {
+  const s = dual({ ipv6PerAdapter: 2 })
+  await s.rounds(40_000, 100_000)
+  const told = s.model.events.filter(e => e.reason === 'DualStackLimited')
+  assert.deepEqual(
+    told.map(e => [e.type, e.about.kind, e.message.slice(0, 55)]),
+    [['Warning', 'Node', 'instance type t has 6 IPv4 and 2 IPv6 addresses per ENI']],
+  )
+})
+
+test('warm-up counts a pair when its second half has come', async () => {
+  const s = dual({ warmUpSize: 3 })
+  s.refuse6 = 'InvalidVSwitchId.IpNotEnough'
+  await s.round(40_000)
+  assert.deepEqual([s.cr.status?.warmUpAllocatedCount, sizes(s)], [0, [3, 0]])
+  s.refuse6 = undefined
+  await s.rounds(51_000, 55_000)
+  assert.deepEqual([s.cr.status?.warmUpAllocatedCount, s.cr.status?.warmUpCompleted, sizes(s)], [3, true, [3, 3]])
 })

@@ -3,7 +3,7 @@ import { isOf } from '#cloud/errors.ts'
 import type { ClusterView } from '#controller/cluster-view.ts'
 import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import { bindCentrally } from '#controller/eni/bind.ts'
-import { bindable, countWarmUp, demandOf, needsAddress, nextReclaim, obtained, startWarmUp, waitingPods } from '#controller/eni/demand.ts'
+import { bindable, countWarmUp, demandOf, needsAddress, nextReclaim, startWarmUp, waitingPods } from '#controller/eni/demand.ts'
 import {
   aboutNode,
   arrivalEvent,
@@ -27,6 +27,7 @@ import { nicsOf } from '#controller/eni/status.ts'
 import { isAddress } from '#controller/eni/sync.ts'
 import { answerLines, callLines, decisionLines, type Line, textOf } from '#controller/eni/tell.ts'
 import { exhaustion, NodeCondition } from '#controller/node/condition.ts'
+import { quotaNotice } from '#controller/node/quota.ts'
 import type { Round } from '#controller/queue.ts'
 import type { VSwitchCache } from '#controller/vswitch/cache.ts'
 import { selectVSwitches, vSwitchFaults } from '#controller/vswitch/select.ts'
@@ -38,6 +39,7 @@ import type { Nic, NodeCr, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
 import { parseDuration } from '#lib/duration.ts'
 import { diffMerge } from '#lib/merge-patch.ts'
+import { stackOf } from '#net/stack.ts'
 
 /** The mirror of bindings alone is worth one write a second and node. */
 const mirrorInterval = 1_000
@@ -88,6 +90,7 @@ export class NodeRounds {
   #growFailures = 0
   #generation: number | undefined
   #told = ''
+  #toldQuota = ''
   /** For what changed since the last round. */
   #poolBefore: Pool | undefined
   readonly #condition: NodeCondition
@@ -113,8 +116,8 @@ export class NodeRounds {
     if (looked.synced && looked.begun >= this.#syncAt) this.#syncAt = Number.POSITIVE_INFINITY
     const { vSwitches, formerVSwitches, faults } = await this.#vSwitches(node, looked.status)
     const started = startWarmUp(looked.status, node.spec.pool?.warmUpSize)
-    const stack = deps.decisions.poolOf({ node, runtime, binding, podUids: new Set(), seen: looked.seen }).stack
-    const bound = binding === 'central' ? bindCentrally(started, pods.filter(needsAddress).map(bindable), runtime, stack) : started
+    const bindings = pods.filter(needsAddress).map(bindable)
+    const bound = binding === 'central' ? bindCentrally(started, bindings, runtime, stackOf(node.spec.eni)) : started
     const observed: NodeCr = { ...node, status: bound }
     const podUids = new Set(pods.flatMap(p => p.metadata.uid ?? []))
     const arrivals = this.#moves.follow(nicsOf(bound), looked.seen, deps.clock.now())
@@ -131,6 +134,7 @@ export class NodeRounds {
     const reasons = [...decided.reasons, ...faults]
     const plan = this.#withoutPausedGrowth({ ...decided, reasons, actions: [...decided.actions, ...this.#unbar(pool)] }, node)
     this.#tell(reasons.join('; '), shortageOf(plan))
+    this.#tellQuota(node)
     // While something is on its way nothing is marked: the adjustment stays due, instead of being put off by a whole period.
     const putOff = adjust && (isGrowing(pool) || plan.actions.some(isGrowth))
     if (adjust && !putOff) this.#adjusted(node)
@@ -140,7 +144,7 @@ export class NodeRounds {
     this.#log(decisionLines(plan.actions))
     const outcomes = await this.#perform(plan.actions)
     this.#log(callLines(outcomes))
-    await this.#fold(outcomes, pool)
+    await this.#fold(outcomes)
     this.#c.assertLeader()
     await this.#condition.tell(view.node(this.name), exhaustion({ pool, vSwitches, formerVSwitches }))
     this.#forget()
@@ -186,7 +190,7 @@ export class NodeRounds {
     return {
       vSwitches: selectVSwitches(ids, known, zone, policy, () => clock.random()),
       formerVSwitches: known.filter(v => !ids.includes(v.id)),
-      faults: vSwitchFaults(this.name, ids, known, zone),
+      faults: vSwitchFaults(this.name, ids, known, zone, stackOf(node.spec.eni)),
     }
   }
 
@@ -225,6 +229,17 @@ export class NodeRounds {
     const about = aboutNode(view.node(this.name), this.name)
     deps.log.warn({ node: this.name }, shortage ?? reasons)
     deps.kube.event({ about, type: 'Warning', reason: 'AllocIPFailed', action: 'AllocIP', message: shortage ?? reasons })
+  }
+
+  /** An event on the node when its instance type has fewer addresses of one family than of the other. */
+  #tellQuota(node: NodeCr): void {
+    const message = quotaNotice(node.spec)
+    if (message === undefined || message === this.#toldQuota) return
+    this.#toldQuota = message
+    const { deps, view } = this.#c
+    const about = aboutNode(view.node(this.name), this.name)
+    deps.log.warn({ node: this.name }, message)
+    deps.kube.event({ about, type: 'Warning', reason: 'DualStackLimited', action: 'Config', message })
   }
 
   /** After a refusal that another call would only repeat (quota, permission), growth rests: 1 s, 2 s, 4 s …, or until the spec changes. */
@@ -332,7 +347,8 @@ export class NodeRounds {
     const intents = Object.values(node.status?.intents ?? {}).filter(i =>
       this.memory.mayTry(`intent/${i.token}`, deps.clock.now(), retryIntent),
     )
-    const affordable = actions.filter(a => !isRelease(a) || deps.throttle.expectedWait(apiOf(a), 'reclaim') <= patience)
+    const isAffordable = (a: CloudAction) => apisOf(a).every(api => deps.throttle.expectedWait(api, 'reclaim') <= patience)
+    const affordable = actions.filter(a => !isRelease(a) || isAffordable(a))
     if (affordable.some(isRelease)) await this.record.verify()
     const work = {
       node,
@@ -346,14 +362,16 @@ export class NodeRounds {
     return perform(work, intents, affordable)
   }
 
-  async #fold(outcomes: readonly Outcome[], pool: Pool): Promise<void> {
+  async #fold(outcomes: readonly Outcome[]): Promise<void> {
     const node = this.record.copy
     if (node === undefined || outcomes.length === 0) return
     const { deps, view } = this.#c
     const at = new Date(deps.clock.wall()).toISOString()
-    const gained = outcomes.reduce((n, o) => n + gainOf(o, pool), 0)
-    const folded = noteErrors(countWarmUp(fold(node.status ?? {}, outcomes, node.spec), gained), outcomes, at)
-    await this.#put(folded)
+    const before = node.status ?? {}
+    const additions = outcomes.filter(o => o.was === 'created' || o.was === 'assigned')
+    const grown = fold(before, additions, node.spec)
+    const counted = countWarmUp(fold(before, outcomes, node.spec), before, grown, stackOf(node.spec.eni))
+    await this.#put(noteErrors(counted, outcomes, at))
     for (const o of outcomes) {
       this.#learn(o)
       const event = eventOf(o)
@@ -406,15 +424,13 @@ function isGrowth(a: CloudAction): boolean {
   return a.do === 'create-eni' || a.do === 'assign'
 }
 
-function isRelease(a: CloudAction): a is CloudAction & { do: 'unassign' | 'detach' | 'delete-eni' } {
+function isRelease(a: CloudAction): boolean {
   return a.do === 'unassign' || a.do === 'detach' || a.do === 'delete-eni'
 }
 
-function apiOf(a: CloudAction): string {
-  return a.do === 'detach' ? 'DetachNetworkInterface' : a.do === 'delete-eni' ? 'DeleteNetworkInterface' : 'UnassignPrivateIpAddresses'
-}
-
-function gainOf(o: Outcome, pool: Pool): number {
-  if (o.was === 'created') return obtained(pool, o.eni.ipv4.length, o.eni.ipv6.length)
-  return o.was === 'assigned' ? obtained(pool, o.ipv4.length, o.ipv6.length) : 0
+function apisOf(a: CloudAction): readonly string[] {
+  if (a.do === 'detach') return ['DetachNetworkInterface']
+  if (a.do === 'delete-eni') return ['DeleteNetworkInterface']
+  if (a.do !== 'unassign') return []
+  return [...(a.ipv4.length > 0 ? ['UnassignPrivateIpAddresses'] : []), ...(a.ipv6.length > 0 ? ['UnassignIpv6Addresses'] : [])]
 }

@@ -120,5 +120,11 @@ test('annotation max-available-ip: pods that the shared ENIs can serve, once the
   assert.equal(read(), '45')
   const flavor = [{ networkInterfaceType: 'Secondary', networkInterfaceTrafficMode: 'Standard', count: 2 }] as const
   assert.equal(maxAvailableIp({ ...filled.spec, flavor }), 30)
-  assert.equal(maxAvailableIp({ ...filled.spec, eni: { ...eni, enableIPv4: false }, nodeCap: { adapters: 3, ipv6PerAdapter: 7 } }), 14)
+  const served = (enableIPv4: boolean) =>
+    maxAvailableIp({
+      ...filled.spec,
+      eni: { ...eni, enableIPv4, enableIPv6: true },
+      nodeCap: { adapters: 3, ipv4PerAdapter: 3, ipv6PerAdapter: 7 },
+    })
+  assert.deepEqual([served(true), served(false)], [6, 14], 'pairs in dual stack')
 })

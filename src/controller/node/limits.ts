@@ -5,6 +5,7 @@ import { replyOf } from '#cloud/reply.ts'
 import type { NodeSpec } from '#kube/crd/node.ts'
 import type { Node } from '#kube/reflect/node.ts'
 import type { Clock } from '#lib/clock.ts'
+import { podsServed, stackOf } from '#net/stack.ts'
 
 export type Capacity = NonNullable<NodeSpec['nodeCap']>
 
@@ -32,12 +33,16 @@ function erdmaCards(t: InstanceType): number {
   return Math.min(t.eniQuantity >= 8 ? 2 : 1, t.eriQuantity)
 }
 
+/** ENIs of the node that are for pods to share. */
+export function sharedEnis(spec: NodeSpec): number {
+  if (spec.flavor === undefined) return Math.max(0, (spec.nodeCap?.adapters ?? 0) - 1)
+  return spec.flavor.filter(f => f.networkInterfaceTrafficMode === 'Standard').reduce((n, f) => n + f.count, 0)
+}
+
 /** Pods that shared ENIs of the node can serve: annotation k8s.aliyun.com/max-available-ip. */
 export function maxAvailableIp(spec: NodeSpec): number {
-  const planned = (spec.flavor ?? []).filter(f => f.networkInterfaceTrafficMode === 'Standard').reduce((n, f) => n + f.count, 0)
-  const enis = spec.flavor === undefined ? Math.max(0, (spec.nodeCap?.adapters ?? 0) - 1) : planned
-  const perEni = spec.eni?.enableIPv4 === false ? spec.nodeCap?.ipv6PerAdapter : spec.nodeCap?.ipv4PerAdapter
-  return enis * (perEni ?? 0)
+  const { ipv4PerAdapter = 0, ipv6PerAdapter = 0 } = spec.nodeCap ?? {}
+  return sharedEnis(spec) * podsServed(stackOf(spec.eni), ipv4PerAdapter, ipv6PerAdapter)
 }
 
 const infoAnnotation = 'alibabacloud.com/instance-type-info'

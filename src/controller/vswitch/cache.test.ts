@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Cloud, VSwitch } from '#cloud/port.ts'
 import { makeVSwitchCache } from '#controller/vswitch/cache.ts'
-import { selectVSwitches } from '#controller/vswitch/select.ts'
+import { selectVSwitches, vSwitchFaults } from '#controller/vswitch/select.ts'
 import { realClock } from '#lib/clock.ts'
 import { parseCidr } from '#net/cidr.ts'
+import type { Stack } from '#net/stack.ts'
 
 const vsw = (id: string, availableIpCount: number, zoneId = 'a'): VSwitch => ({
   id,
@@ -79,4 +80,18 @@ test('the order of vSwitches: listed, by free addresses, shuffled; only those of
     ids('random', () => n--),
     ['y', 'x'],
   )
+})
+
+test('what is wrong with a listed vSwitch, and the way out', () => {
+  const known = [vsw('x', 1), { ...vsw('y', 1), cidr6: parseCidr('2001:db8::/64') }, vsw('z', 1, 'b')]
+  const faults = (stack: Stack) => vSwitchFaults('n', ['x', 'y', 'z', 'none'], known, 'a', stack)
+  const always = [
+    'vSwitch z is in zone b, the node in a: correct vswitches in eni_conf',
+    'vSwitch none does not exist: correct vswitches in eni_conf',
+  ]
+  assert.deepEqual(faults('ipv4'), always)
+  assert.deepEqual(faults('dual'), [
+    'vSwitch x has no IPv6 CIDR block, which ip_stack dual needs: turn IPv6 on for it, or list another one in eni_conf',
+    ...always,
+  ])
 })
