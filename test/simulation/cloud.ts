@@ -11,6 +11,7 @@ import { parseSeed } from '#sim/seed.ts'
 import { Simulator } from '#sim/simulator.ts'
 import type { VirtualClock } from '#sim/virtual-clock.ts'
 import type { World } from './clock.ts'
+import { uneven } from './variant.ts'
 
 /** How rough the way to the cloud is: probabilities per call. */
 export interface Weather {
@@ -40,7 +41,7 @@ export const rough: Weather = {
   slow: 3_000,
 }
 
-const takesAddresses: ReadonlySet<string> = new Set(['CreateNetworkInterface', 'AssignPrivateIpAddresses'])
+const takesAddresses: ReadonlySet<string> = new Set(['CreateNetworkInterface', 'AssignPrivateIpAddresses', 'AssignIpv6Addresses'])
 
 /** The simulated cloud of the sim/ folder in virtual time, behind the real client: only HTTP and signatures are left out. */
 export class SimCloud {
@@ -115,22 +116,22 @@ export const region = 'cn-lab'
 export const zone = 'cn-lab-a'
 export const vpcId = 'vpc-1'
 export const vSwitches = ['vsw-a', 'vsw-b'] as const
-/** 4 ENIs of 10 addresses: three of them for pods. */
-export const instanceType = 'ecs.lab.medium'
 
+/** Blocks of one size in both families: whichever pods have, they run out. */
 function seedOf(describeLag: number) {
   return parseSeed({
     region,
     zones: [zone],
     keys: [{ id: 'key', secret: 'secret' }],
-    vpc: { id: vpcId, cidr4: '10.0.0.0/16' },
+    vpc: { id: vpcId, cidr4: '10.0.0.0/16', cidr6: 'fd00::/56' },
     vSwitches: [
-      { id: vSwitches[0], zone, cidr4: '10.0.0.0/26' },
-      { id: vSwitches[1], zone, cidr4: '10.0.1.0/26' },
+      { id: vSwitches[0], zone, cidr4: '10.0.0.0/26', cidr6: 'fd00::/122' },
+      { id: vSwitches[1], zone, cidr4: '10.0.1.0/26', cidr6: 'fd00:0:0:1::/122' },
       { id: 'vsw-nodes', zone, cidr4: '10.0.2.0/24' },
     ],
     securityGroups: [{ id: 'sg-1' }],
     instances: [],
+    instanceTypes: [uneven],
     timing: {
       creating: 300,
       attaching: 2000,

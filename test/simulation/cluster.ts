@@ -7,11 +7,12 @@ import { nodes } from '#kube/reflect/node.ts'
 import { parseMac } from '#net/mac.ts'
 import { KubeModel } from '../support/kube-model.ts'
 import { World } from './clock.ts'
-import { calm, instanceType, region, rough, SimCloud, vSwitches, type Weather, zone } from './cloud.ts'
+import { calm, region, rough, SimCloud, vSwitches, type Weather, zone } from './cloud.ts'
 import { type ControllerPorts, Controlplane } from './controlplane.ts'
 import { always, atRest, Violation } from './invariants.ts'
 import { Contradiction, Kubelet } from './kubelet.ts'
 import { type DaemonPorts, SimNode } from './node.ts'
+import { type Variant, variantOf } from './variant.ts'
 
 export interface Surroundings {
   readonly weather: Partial<Weather>
@@ -38,7 +39,7 @@ export const noMutation: Ports = {
 
 export const pool = { min: 1, max: 3 }
 
-const eniConf = JSON.stringify({
+const eniConf = {
   version: '1',
   ipam_type: 'crd',
   vswitches: { [zone]: vSwitches },
@@ -48,7 +49,7 @@ const eniConf = JSON.stringify({
   min_pool_size: pool.min,
   ip_pool_sync_period: '5s',
   service_cidr: '172.16.0.0/16',
-})
+}
 
 /** A whole cluster in one process and virtual time: cloud, API server, controlplane replicas, nodes with their daemons, kubelets. */
 export class Cluster {
@@ -59,13 +60,17 @@ export class Cluster {
   readonly nodes = new Map<string, SimNode>()
   readonly kubelet: Kubelet
   readonly seed: number
+  readonly variant: Variant
   readonly #ports: Ports
   readonly isolation: number
   readonly deletions: number
+  readonly #conf: string
   #broken: unknown
 
   constructor(seed: number, ports: Ports = noMutation) {
     this.seed = seed
+    this.variant = variantOf(seed)
+    this.#conf = JSON.stringify({ ...eniConf, ip_stack: this.variant.stack })
     this.#ports = ports
     this.isolation = ports.surroundings.isolation ?? 1
     this.deletions = ports.surroundings.deletions ?? 0
@@ -83,7 +88,7 @@ export class Cluster {
       apiVersion: 'v1',
       kind: 'ConfigMap',
       metadata: { name: 'eni-config', namespace: 'kube-system' },
-      data: { eni_conf: eniConf },
+      data: { eni_conf: this.#conf },
     })
     this.api.faults.latency = () => this.world.int(20)
     this.api.faults.watchDelay = () => this.world.int(this.world.chance(0.02) ? 3000 : 30)
@@ -102,13 +107,13 @@ export class Cluster {
   join(name: string): SimNode {
     const { instanceId } = this.cloud.simulator.createInstance({
       name,
-      type: instanceType,
+      type: this.variant.type.id,
       vSwitchId: 'vsw-nodes',
       securityGroupIds: ['sg-1'],
     })
     const central = this.world.chance(0.1)
     const { world, api } = this
-    const node = new SimNode({ name, instanceId, world, api, conf: eniConf, ports: this.#ports.daemon, central })
+    const node = new SimNode({ name, instanceId, world, api, conf: this.#conf, ports: this.#ports.daemon, central })
     this.nodes.set(name, node)
     this.register(node)
     node.start()
@@ -125,7 +130,7 @@ export class Cluster {
         labels: {
           'topology.kubernetes.io/region': region,
           'topology.kubernetes.io/zone': zone,
-          'node.kubernetes.io/instance-type': instanceType,
+          'node.kubernetes.io/instance-type': this.variant.type.id,
         },
       },
       spec: { providerID: `${region}.${instanceId}` },
@@ -185,7 +190,7 @@ export class Cluster {
   #replaceCut(): void {
     const gone = new Set([...this.cloud.taken].filter(id => this.cloud.simulator.store.state.get('eni', id) === undefined))
     const nics = this.api.all(nodeCrs).flatMap(cr => Object.values(cr.status?.networkInterfaces ?? {}))
-    const named = nics.flatMap(nic => (gone.has(nic.id) ? Object.values(nic.ipv4 ?? {}).flatMap(a => a.podUID ?? []) : []))
+    const named = nics.flatMap(nic => (gone.has(nic.id) ? Object.values({ ...nic.ipv4, ...nic.ipv6 }).flatMap(a => a.podUID ?? []) : []))
     this.kubelet.replaceCut(gone, new Set(named))
   }
 

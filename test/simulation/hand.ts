@@ -3,6 +3,7 @@ import { vSwitches } from './cloud.ts'
 import type { Cluster } from './cluster.ts'
 import type { SimNode } from './node.ts'
 import { deleteEni, detachEni, dropRuntime, jumpClock, loseNode } from './outsiders.ts'
+import { capacityOf } from './variant.ts'
 
 /** One kind of operation. Says whether there was anything to do: only what happened counts. */
 type Move = () => boolean
@@ -54,12 +55,12 @@ export class Hand {
   }
 
   create(on?: string): boolean {
-    const { world, nodes, kubelet } = this.#c
+    const { world, nodes, kubelet, variant } = this.#c
     const node = on === undefined ? world.pick([...nodes.values()]) : nodes.get(on)
     if (node === undefined) return false
     const load = [...kubelet.jobs.values()].filter(j => j.node === node).length
-    // Nearly what the node can hold (30).
-    if (load >= 26 && on === undefined) return false
+    // Nearly what the node can hold.
+    if (load >= capacityOf(variant) - 4 && on === undefined) return false
     kubelet.create(`pod-${++this.#pods}`, node)
     if (world.chance(0.03)) world.after(world.int(1000), () => this.#crashDaemon(node))
     if (world.chance(0.03)) world.after(world.int(1000), () => this.#crashController())

@@ -3,11 +3,14 @@ import { intentTag } from '#controller/tags.ts'
 import { addressesOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import { heldByRuntime, isLive } from '#ipam/pool.ts'
-import { type NodeCr, type NodeStatus, nodeCrs } from '#kube/crd/node.ts'
-import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { type Nic, type NodeCr, type NodeStatus, nodeCrs } from '#kube/crd/node.ts'
+import { type NodeRuntime, nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { familiesOf } from '#net/stack.ts'
 import type { Eni } from '#sim/model/rows.ts'
 import type { Cluster } from './cluster.ts'
+import { podsWith } from './idle.ts'
 import type { SimNode } from './node.ts'
+import { capacityOf } from './variant.ts'
 
 export class Violation extends Error {}
 
@@ -20,6 +23,7 @@ export function always(c: Cluster): void {
   oneHolder(c)
   leasedStays(c)
   leaseStands(c)
+  wholeLeases(c)
   accounted(c)
 }
 
@@ -65,7 +69,7 @@ function connected(c: Cluster, node: SimNode): readonly { readonly id: string; r
 /** Invariant 1, the cloud's half: the address of a lease, or of a live sandbox, is on an ENI of its instance. */
 function leasedStays(c: Cluster): void {
   const home = new Map<string, Eni>()
-  for (const eni of c.cloud.simulator.store.state.list('eni')) for (const ip of eni.ipv4) home.set(ip, eni)
+  for (const eni of c.cloud.simulator.store.state.list('eni')) for (const ip of [...eni.ipv4, ...eni.ipv6]) home.set(ip, eni)
   for (const node of c.nodes.values()) {
     const stays = (ip: string, who: string) => {
       const eni = home.get(ip)
@@ -88,6 +92,18 @@ function leaseStands(c: Cluster): void {
     const lease = node.disk.leases.get(sandbox.id)
     if (lease?.state !== 'held' || addressesOf(lease).join() !== sandbox.ips.join())
       fail(`${sandbox.id} of ${node.name}/${name} was answered ${sandbox.ips.join()}, its lease is ${JSON.stringify(lease)}`)
+  }
+}
+
+/** Nothing falls back: a lease has one address of each family that pods have, and no other. */
+function wholeLeases(c: Cluster): void {
+  const { stack } = c.variant
+  const families = familiesOf(stack).join()
+  for (const node of c.nodes.values()) {
+    for (const { containerId, attachment } of node.disk.leases.values()) {
+      const has = [attachment.v4 === undefined ? [] : 4, attachment.v6 === undefined ? [] : 6].flat().join()
+      if (has !== families) fail(`${node.name}/${containerId} has IPv${has}, and ip_stack is ${stack}`)
+    }
   }
 }
 
@@ -125,30 +141,17 @@ function nodeAtRest(c: Cluster, cr: NodeCr, enis: readonly Eni[]): void {
   const { name } = cr.metadata
   const node = c.nodes.get(name)
   if (Object.keys(cr.status?.intents ?? {}).length > 0) fail(`at rest: ${name} has intents ${JSON.stringify(cr.status?.intents)}`)
-  let idle = 0
-  let primaries = 0
   const runtime = c.api.read(nodeRuntimes, name)
   const leases = [...(node?.disk.leases.values() ?? [])]
   const held = node?.central === true ? new Set<string>(leases.flatMap(addressesOf)) : heldByRuntime(runtime)
-  for (const nic of Object.values(cr.status?.networkInterfaces ?? {})) {
+  const nics = Object.values(cr.status?.networkInterfaces ?? {})
+  for (const nic of nics) {
     const eni = enis.find(e => e.id === nic.id)
     if (nic.status !== 'InUse' || eni?.status !== 'InUse')
       fail(`at rest: ${name}/${nic.id} is ${nic.status} in the CR and ${eni?.status} in the cloud`)
-    const record = Object.values(nic.ipv4 ?? {})
-    const [ours, theirs] = [
-      record
-        .map(a => a.ip)
-        .sort()
-        .join(),
-      [...eni.ipv4].sort().join(),
-    ]
-    if (ours !== theirs) fail(`at rest: ${name}/${nic.id} has ${ours} in the CR and ${theirs} in the cloud`)
-    for (const a of record) {
-      if (a.status !== 'Valid') fail(`at rest: ${name}/${a.ip} is ${a.status}, answer ${JSON.stringify(runtime?.status?.releases?.[a.ip])}`)
-      if (held.has(a.ip) !== (a.podUID !== undefined)) fail(`at rest: ${name}/${a.ip} is held: ${held.has(a.ip)}, mirrored: ${a.podUID}`)
-      if (!held.has(a.ip)) idle++
-      if (a.primary) primaries++
-    }
+    sameAddresses(`${name}/${nic.id}`, nic.ipv4, eni.ipv4)
+    sameAddresses(`${name}/${nic.id}`, nic.ipv6, eni.ipv6)
+    addressesAtRest(name, nic, runtime, held)
   }
   const live = Object.values(runtime?.status?.pods ?? {}).filter(isLive)
   if (leases.length !== live.length) fail(`at rest: ${name} has ${leases.length} leases and reports ${live.length} pods`)
@@ -156,8 +159,23 @@ function nodeAtRest(c: Cluster, cr: NodeCr, enis: readonly Eni[]): void {
   const devices = node.kernel.links.size
   if (devices !== leases.length) fail(`at rest: ${name} has ${devices} devices and ${leases.length} leases`)
   const { minPoolSize: min = 0, maxPoolSize: max = 0 } = cr.spec.pool ?? {}
-  const full = leases.length + idle >= 30
+  const sum = (of: (nic: Nic) => number) => nics.reduce((n, nic) => n + of(nic), 0)
+  const idle = sum(nic => podsWith(c.variant.stack, nic, a => !held.has(a.ip)))
+  // A primary address cannot leave while its ENI serves somebody; alone, it serves nobody without IPv4.
+  const primaries = c.variant.stack === 'ipv6' ? 0 : sum(nic => Object.values(nic.ipv4 ?? {}).filter(a => a.primary).length)
+  const full = leases.length + idle >= capacityOf(c.variant)
   if (idle < min && !full) fail(`at rest: ${name} has ${idle} idle addresses, fewer than ${min}`)
-  // A primary address cannot leave while its ENI serves somebody.
   if (idle > max + primaries) fail(`at rest: ${name} has ${idle} idle addresses, more than ${max} and ${primaries} primary ones`)
+}
+
+function sameAddresses(at: string, record: Nic['ipv4'], cloud: readonly string[]): void {
+  const [ours, theirs] = [Object.values(record ?? {}).map(a => a.ip), cloud].map(ips => [...ips].sort().join())
+  if (ours !== theirs) fail(`at rest: ${at} has ${ours} in the CR and ${theirs} in the cloud`)
+}
+
+function addressesAtRest(name: string, nic: Nic, runtime: NodeRuntime | undefined, held: ReadonlySet<string>): void {
+  for (const { ip, status, podUID } of Object.values({ ...nic.ipv4, ...nic.ipv6 })) {
+    if (status !== 'Valid') fail(`at rest: ${name}/${ip} is ${status}, answer ${JSON.stringify(runtime?.status?.releases?.[ip])}`)
+    if (held.has(ip) !== (podUID !== undefined)) fail(`at rest: ${name}/${ip} is held: ${held.has(ip)}, mirrored: ${podUID}`)
+  }
 }

@@ -2,6 +2,8 @@
 
 import type { IfName } from '#datapath/attachment.ts'
 import type { Datapath } from '#datapath/port.ts'
+import type { Plan, PlanInput } from '#ipam/action.ts'
+import type { Ledger, LedgerChange } from '#ipam/ledger.ts'
 import { plan } from '#ipam/plan.ts'
 import { type Pool, type PoolAddress, poolOf } from '#ipam/pool.ts'
 import type { NodeStatus } from '#kube/crd/node.ts'
@@ -86,7 +88,31 @@ export const mutants: readonly Mutant[] = [
     lacks: 'the distrust of a Describe that lags',
     ports: () => ({ ...controller({ options: { windows: { lag: 0, late: 60_000 }, syncPeriod: 5_000 } }), surroundings: longLag }),
   },
+  {
+    name: 'half-a-pair',
+    lacks: 'the IPv6 half of a lease with two addresses in the ledger',
+    ports: () => daemon({ ledger: halfLeases }),
+  },
+  {
+    name: 'forget-v6',
+    lacks: 'the IPv6 addresses of what is given back',
+    ports: () => controller({ decisions: { plan: withoutIpv6 } }),
+  },
 ]
+
+function halfLeases(ledger: Ledger): Ledger {
+  const half = (change: LedgerChange): LedgerChange => {
+    if (!('put' in change) || change.put !== 'lease' || change.lease.attachment.v4 === undefined) return change
+    const { v6: _, ...attachment } = change.lease.attachment
+    return { put: 'lease', lease: { ...change.lease, attachment } }
+  }
+  return { load: () => ledger.load(), commit: changes => ledger.commit(changes.map(half)), close: () => ledger.close() }
+}
+
+function withoutIpv6(input: PlanInput): Plan {
+  const whole = plan(input)
+  return { ...whole, actions: whole.actions.map(a => (a.do === 'unassign' ? { ...a, ipv6: [] } : a)) }
+}
 
 function withStates(pool: Pool, state: (s: PoolAddress['state']) => PoolAddress['state']): Pool {
   return { ...pool, enis: pool.enis.map(e => ({ ...e, addresses: e.addresses.map(a => ({ ...a, state: state(a.state) })) })) }

@@ -3,6 +3,7 @@ import { Cluster, type Ports, pool } from './cluster.ts'
 import { Hand } from './hand.ts'
 import { idleOn } from './idle.ts'
 import { Violation } from './invariants.ts'
+import { capacityOf } from './variant.ts'
 
 export interface Outcome {
   readonly seed: number
@@ -54,7 +55,7 @@ async function burst(c: Cluster, hand: Hand): Promise<void> {
   const [node] = c.nodes.values()
   if (node === undefined) return
   const before = idleOn(c, node)
-  const room = 30 - before.total
+  const room = capacityOf(c.variant) - before.total
   const count = Math.min(before.idle + 3, room + before.idle - pool.min)
   if (count <= 0) return
   for (let i = 0; i < count; i++) hand.create(node.name)
