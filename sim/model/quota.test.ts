@@ -45,6 +45,16 @@ test('IPv6 needs a vSwitch with a block and a type with addresses', async () => 
   )
 })
 
+test('an ENI with more IPv6 addresses than the type holds is not attached, and one call creates at most ten', async () => {
+  const { call, createEni, simulator } = world()
+  const uneven = simulator.createInstance({ name: 'uneven', type: 'ecs.lab.uneven', vSwitchId: 'vsw-a', securityGroupIds: ['sg-1'] })
+  const attach = (id: string) => call('AttachNetworkInterface', { NetworkInterfaceId: id, InstanceId: uneven.instanceId })
+  await assert.rejects(attach(await createEni({ Ipv6AddressCount: '3' })), code('InvalidOperation.Ipv6CountExceeded'))
+  await attach(await createEni({ Ipv6AddressCount: '2' }))
+  await createEni({ Ipv6AddressCount: '10' })
+  await assert.rejects(createEni({ Ipv6AddressCount: '11' }), code('InvalidParameter.Ipv6AddressCount'))
+})
+
 test('an ENI stays in its zone', async () => {
   const { createEni, attach } = world()
   await assert.rejects(attach(await createEni({ VSwitchId: 'vsw-b' })), code('InvalidOperation.AvailabilityZoneMismatch'))

@@ -17,6 +17,8 @@ const recognised: readonly (readonly [string, CloudErrorClass])[] = [
   ['SecurityGroupInstanceLimitExceed', 'quota'],
   ['InvalidOperation.Ipv4CountExceeded', 'quota'],
   ['InvalidOperation.Ipv6CountExceeded', 'quota'],
+  ['InvalidOperation.Ipv6NotSupport', 'quota'],
+  ['InvalidVSwitch.Ipv6NotTurnOn', 'quota'],
   ['InvalidOperation.InvalidEniState', 'conflict'],
   ['Forbidden.RAM', 'denied'],
   ['InvalidAllocationId.NotFound', 'gone'],
@@ -49,5 +51,7 @@ test('the message names action, code and detail; the request id is beside it, so
   const e = new CloudError('AttachNetworkInterface', 'Throttling', 'slow down', { requestId: 'R-1', httpStatus: 400 })
   assert.equal(e.message, 'AttachNetworkInterface: Throttling: slow down')
   assert.equal(e.requestId, 'R-1')
+  const withRemedy = new CloudError('AssignIpv6Addresses', 'InvalidVSwitch.Ipv6NotTurnOn', 'no IPv6').message
+  assert.match(withRemedy, /: no IPv6; turn IPv6 on for the vSwitch, or list another one in eni_conf$/)
   assert.ok(isCloudError(e, 'throttled') && !isCloudError(e, 'quota') && !isCloudError(new Error('x')))
 })

@@ -58,6 +58,8 @@ const exact: Readonly<Record<string, CloudErrorClass>> = {
   SecurityGroupInstanceLimitExceed: 'quota',
   'InvalidOperation.Ipv4CountExceeded': 'quota',
   'InvalidOperation.Ipv6CountExceeded': 'quota',
+  'InvalidOperation.Ipv6NotSupport': 'quota',
+  'InvalidVSwitch.Ipv6NotTurnOn': 'quota',
   'InvalidEniId.NotFound': 'gone',
   'InvalidEcsId.NotFound': 'gone',
   'InvalidInstanceId.NotFound': 'gone',

@@ -15,6 +15,8 @@ const remedies: readonly (readonly [RegExp, string])[] = [
   [/^(Forbidden|NoPermission)(\.|$)/, 'allow ecs:{action} (vpc:{action} for vSwitches) to the RAM user or role whose credentials are used'],
   [/^InvalidSecurityGroupId\./, 'correct security_group or security_groups in eni_conf'],
   [/^(InvalidEcsId|InvalidInstanceId)\./, 'the instance does not exist any more: delete its Kubernetes node'],
+  [/^InvalidVSwitch\.Ipv6NotTurnOn/, 'turn IPv6 on for the vSwitch, or list another one in eni_conf'],
+  [/^InvalidOperation\.Ipv6NotSupport/, 'use an instance type with IPv6 addresses, or ip_stack ipv4 in eni_conf'],
   [/^SecurityGroupInstanceLimitExceed/, 'the security group is full: use another one in eni_conf'],
 ]
 

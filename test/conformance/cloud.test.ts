@@ -9,6 +9,7 @@ import type { Cloud, CloudErrorClass, CreateEni } from '#cloud/port.ts'
 import { endpointsFrom, makeRpc, type Rpc } from '#cloud/transport.ts'
 import { makeVpc } from '#cloud/vpc.ts'
 import { CloudFault } from '#sim/model/errors.ts'
+import { readSeed } from '#sim/seed.ts'
 import type { Simulator } from '#sim/simulator.ts'
 import { key, startSim } from './sim-fixture.ts'
 
@@ -54,6 +55,13 @@ const request = (token: string, extra: Partial<CreateEni> = {}): CreateEni => ({
   description: 'interface create by terway',
   ...extra,
 })
+
+/** Besides those of the seed: one without IPv6, and one with four IPv6 addresses to give. */
+const vSwitches6 = [
+  ...readSeed('sim/seeds/demo.yaml').vSwitches,
+  { id: 'vsw-v4', zone: 'cn-lab-a', cidr4: '10.10.48.0/24' },
+  { id: 'vsw-few', zone: 'cn-lab-a', cidr4: '10.10.49.0/24', cidr6: 'fd00:10:10:30::/125' },
+]
 
 const of = (expected: CloudErrorClass) => (e: unknown) =>
   e instanceof CloudError && (e.class === expected || assert.fail(`${e.message} is ${e.class}, not ${expected}`))
@@ -137,6 +145,22 @@ for (const [way, connect] of Object.entries(ways)) {
     assert.equal(await cloud.instanceExists('i-unknown'), false)
     sim.simulator.exhaustVSwitch(vSwitchId)
     await assert.rejects(cloud.createEni(request('t3')), of('no-addresses'))
+  })
+
+  test(`${way}: what refuses IPv6 addresses`, async () => {
+    await using sim = await startSim({ vSwitches: vSwitches6 })
+    const cloud = connect(sim)
+    const six = (token: string, ipv6Count: number, extra: Partial<CreateEni> = {}) => request(token, { ipv4Count: 1, ipv6Count, ...extra })
+    await assert.rejects(cloud.createEni(six('t4', 11)), of('bug'))
+    await assert.rejects(cloud.createEni(six('t5', 1, { vSwitchId: 'vsw-v4' })), of('quota'))
+    await assert.rejects(cloud.createEni(six('t6', 5, { vSwitchId: 'vsw-few' })), of('no-addresses'))
+    const { id } = await cloud.createEni(six('t7', 4, { vSwitchId: 'vsw-few' }))
+    await becomes(cloud, id, 'Available')
+    await assert.rejects(cloud.assignIpv6({ clientToken: 'a7', eniId: id, count: 1 }), of('no-addresses'))
+    for (const type of ['ecs.lab.uneven', 'ecs.lab.tiny']) {
+      const { instanceId } = sim.simulator.createInstance({ name: type, type, vSwitchId, securityGroupIds: ['sg-bp1lab'] })
+      await assert.rejects(cloud.attachEni({ eniId: id, instanceId }), of('quota'))
+    }
   })
 
   test(`${way}: injected failures have their class`, async () => {
