@@ -44,6 +44,33 @@ test("Terway's protocol: each waiting pod gets a free address, a pod that has on
   assert.deepEqual(bound(s), { '10.0.0.1': 'default/b', '10.0.0.2': 'default/a', '10.0.0.3': '' })
 })
 
+test('two families: a new pod gets one of each from one ENI; what a pod has it keeps, whatever the stack is now', () => {
+  const six = (text: string, extra: Partial<NicIp> = {}) => ({ [text]: ip(text, extra) })
+  const both: NodeStatus = {
+    networkInterfaces: {
+      'eni-1': { id: 'eni-1', status: 'InUse', ipv4: { '10.0.0.1': ip('10.0.0.1') }, ipv6: {} },
+      'eni-2': {
+        id: 'eni-2',
+        status: 'InUse',
+        ipv4: { '10.0.0.2': ip('10.0.0.2'), '10.0.0.3': ip('10.0.0.3') },
+        ipv6: { ...six('fd00::2'), ...six('fd00::3') },
+      },
+    },
+  }
+  const all = (s: NodeStatus) =>
+    Object.values(s.networkInterfaces ?? {})
+      .flatMap(nic => Object.values({ ...nic.ipv4, ...nic.ipv6 }))
+      .flatMap(a => (a.podID === undefined ? [] : [`${a.ip} ${a.podID}`]))
+  const pods = [pod('new'), pod('v4', { ips: ['10.0.0.2'] })]
+  assert.deepEqual(all(bindCentrally(both, pods, undefined, 'dual')), [
+    '10.0.0.2 default/v4',
+    '10.0.0.3 default/new',
+    'fd00::2 default/new',
+  ])
+  assert.deepEqual(all(bindCentrally(both, pods, undefined, 'ipv6')), ['10.0.0.2 default/v4', 'fd00::2 default/new'])
+  assert.deepEqual(all(bindCentrally(both, [pod('a'), pod('b'), pod('c')], undefined, 'dual')).length, 4, 'no half of a pair')
+})
+
 test('an address is freed only when its pod is gone and the daemon says deleted for that UID', () => {
   const taken = status(ip('10.0.0.1', { podID: 'default/a', podUID: 'uid-a' }))
   assert.deepEqual(bound(bindCentrally(taken, [], undefined, 'ipv4')), { '10.0.0.1': 'default/a' })

@@ -3,7 +3,7 @@ import { editAddresses, editNic, nicsOf, putNic } from '#controller/eni/status.t
 import { isLive } from '#ipam/pool.ts'
 import type { Nic, NicIp, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
-import type { Stack } from '#net/stack.ts'
+import { familiesOf, type Stack } from '#net/stack.ts'
 
 /** A pod of the node as binding needs it. */
 export interface BindablePod {
@@ -71,17 +71,17 @@ function bindOne(s: NodeStatus, pod: BindablePod, stack: Stack): NodeStatus {
   return s
 }
 
+/** A pod that has addresses gets those, whatever the stack is now; another one gets one of each family of the stack. */
 function choose(nic: Nic, pod: BindablePod, stack: Stack): readonly NicIp[] | undefined {
-  const mine = new Set(pod.ips)
-  const serving = nic.status === 'InUse' && nic.unschedulable !== true && nic.networkInterfaceTrafficMode !== 'HighPerformance'
-  const free = (addresses: Readonly<Record<string, NicIp>> | undefined) =>
-    Object.values(addresses ?? {}).find(
-      a => (a.podID === undefined || a.podID === '') && (mine.size > 0 ? mine.has(a.ip) : a.status === 'Valid' && serving),
-    )
-  const wanted = [stack === 'ipv6' ? undefined : nic.ipv4, stack === 'ipv4' ? undefined : nic.ipv6]
-  const found = [stack === 'ipv6' ? undefined : free(nic.ipv4), stack === 'ipv4' ? undefined : free(nic.ipv6)]
-  const complete = wanted.every((_, i) => found[i] !== undefined || (i === 0 ? stack === 'ipv6' : stack === 'ipv4'))
-  return complete ? found.filter(a => a !== undefined) : undefined
+  const free = (addresses: Nic['ipv4']) => Object.values(addresses ?? {}).filter(a => a.podID === undefined || a.podID === '')
+  if (pod.ips.length > 0) {
+    const own = [...free(nic.ipv4), ...free(nic.ipv6)].filter(a => pod.ips.includes(a.ip))
+    return own.length > 0 ? own : undefined
+  }
+  if (nic.status !== 'InUse' || nic.unschedulable === true || nic.networkInterfaceTrafficMode === 'HighPerformance') return undefined
+  const families = familiesOf(stack)
+  const found = families.flatMap(f => free(f === 4 ? nic.ipv4 : nic.ipv6).find(a => a.status === 'Valid') ?? [])
+  return found.length === families.length ? found : undefined
 }
 
 function addressesOf(nic: Nic): readonly NicIp[] {

@@ -3,7 +3,7 @@ import type { Eni, EniStatus, VSwitch } from '#cloud/port.ts'
 import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import type { Memory } from '#controller/eni/memory.ts'
 import { isMoving, isRemoved } from '#controller/eni/moves.ts'
-import { nicsOf } from '#controller/eni/status.ts'
+import { canonical, nicsOf } from '#controller/eni/status.ts'
 import { isElsewhere, lose, mergeDescribed } from '#controller/eni/sync.ts'
 import type { VSwitchCache } from '#controller/vswitch/cache.ts'
 import type { Nic, NodeCr, NodeStatus } from '#kube/crd/node.ts'
@@ -27,8 +27,8 @@ export interface LookContext {
 /** Asks about ENIs on their way that are due; when a comparison is, about every ENI of the instance, and merges what it finds. */
 export async function look(c: LookContext, node: NodeCr, isDue: (nic: Nic) => boolean, memory: Memory, sync: boolean): Promise<Looked> {
   const start = c.deps.clock.now()
-  const status = node.status ?? {}
-  const merged = sync ? await compare(c, node, memory) : status
+  const status = canonical(node.status ?? {})
+  const merged = sync ? await compare(c, { ...node, status }, memory) : status
   const moving = nicsOf(merged).filter(nic => isMoving(nic) && isDue(nic))
   const ids = moving.map(nic => nic.id)
   const begun = c.deps.clock.now()

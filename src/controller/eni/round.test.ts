@@ -320,8 +320,12 @@ test('who binds follows the announcement, and stays as agreed while there is no 
 })
 
 /** A node in dual stack with one ENI that has its primary address only, held by nobody. */
-function dual(setting: Setting = {}): Stage {
-  const s = new Stage(['vsw-a'], [{ ...nic('eni-1', 'InUse', 1), ipv6CIDR: 'fd00::/64' }], { stack: 'dual', ipv6PerAdapter: 6, ...setting })
+function dual(setting: Setting = {}, ipv6: NonNullable<Nic['ipv6']> = {}): Stage {
+  const s = new Stage(['vsw-a'], [{ ...nic('eni-1', 'InUse', 1), ipv6CIDR: 'fd00::/64', ipv6 }], {
+    stack: 'dual',
+    ipv6PerAdapter: 6,
+    ...setting,
+  })
   s.move('eni-1', 'InUse', 1)
   return s
 }
@@ -379,4 +383,16 @@ test('warm-up counts a pair when its second half has come', async () => {
   s.refuse6 = undefined
   await s.rounds(51_000, 55_000)
   assert.deepEqual([s.cr.status?.warmUpAllocatedCount, s.cr.status?.warmUpCompleted, sizes(s)], [3, true, [3, 3]])
+})
+
+test('an address that another controller has spelled differently stays the same address', async () => {
+  const entry = { ip: 'FD00::0A', primary: false, status: 'Valid' as const, podID: 'd/p', podUID: 'u' }
+  const s = dual({}, { 'FD00::0A': entry })
+  s.enis.set('eni-1', { ...described('eni-1', 'InUse', 1), ipv6: [parseIpv6('fd00::a')] })
+  s.pods = [pod]
+  const found = () => s.cr.status?.networkInterfaces?.['eni-1']?.ipv6
+  await s.round(40_000)
+  assert.deepEqual(found(), { 'fd00::a': { ...entry, ip: 'fd00::a' } })
+  await s.round(3_700_000)
+  assert.deepEqual(found(), { 'fd00::a': { ...entry, ip: 'fd00::a' } }, 'compared with the cloud')
 })

@@ -2,6 +2,7 @@
 import type { Eni, VSwitch } from '#cloud/port.ts'
 import { creatorTag } from '#controller/tags.ts'
 import type { Intent, Nic, NicIp, NodeSpec, NodeStatus } from '#kube/crd/node.ts'
+import { tryParseIp } from '#net/ip.ts'
 
 /** Edits of Node.status as values: each returns a new status and leaves the old one as it was. */
 
@@ -38,6 +39,27 @@ export function editAddresses(nic: Nic, which: (a: NicIp) => boolean, edit: (a: 
     ...(nic.ipv4 === undefined ? {} : { ipv4: family(nic.ipv4) }),
     ...(nic.ipv6 === undefined ? {} : { ipv6: family(nic.ipv6) }),
   }
+}
+
+/** Another controller may spell IPv6 addresses differently; here they are compared as texts. What is no address stays as it is. */
+export function canonical(s: NodeStatus): NodeStatus {
+  return nicsOf(s).reduce((s, nic) => {
+    const [ipv4, ipv6] = [respelled(nic.ipv4), respelled(nic.ipv6)]
+    if (ipv4 === nic.ipv4 && ipv6 === nic.ipv6) return s
+    return putNic(s, { ...nic, ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) })
+  }, s)
+}
+
+function respelled(addresses: Nic['ipv4']): Nic['ipv4'] {
+  const others = Object.values(addresses ?? {}).flatMap(a => {
+    const ip = tryParseIp(a.ip) ?? a.ip
+    return ip === a.ip ? [] : [{ old: a.ip, ip, entry: { ...a, ip } }]
+  })
+  if (others.length === 0) return addresses
+  const old = new Set<string>(others.map(o => o.old))
+  const kept = Object.entries(addresses ?? {}).filter(([, a]) => !old.has(a.ip))
+  // One that is there in both spellings is what the canonical one says.
+  return { ...Object.fromEntries(others.map(o => [o.ip, o.entry])), ...Object.fromEntries(kept) }
 }
 
 /** Whether a pod has one of its addresses, as far as it is recorded. */
