@@ -6,6 +6,7 @@ import type { Pool, PoolEni } from '#ipam/pool.ts'
 import { type Node, nodes } from '#kube/reflect/node.ts'
 import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
+import { parseCidr } from '#net/cidr.ts'
 import { KubeModel } from '../../../test/support/kube-model.ts'
 
 const eni = (count: number, state: 'held' | 'idle', extra: Partial<PoolEni> = {}): PoolEni => ({
@@ -47,6 +48,16 @@ test('nothing is left when every ENI is full, or has room in an exhausted vSwitc
   assert.match(lack(pool([eni(3, 'held')])) ?? '', /all 1 ENIs/)
   assert.match(lack(pool([eni(2, 'held')], { maxEnis: 2 }), 0) ?? '', /no free address in vSwitches vsw-a/)
   assert.match(lack(pool([eni(2, 'held')]), 9, 'vsw-b') ?? '', /all 1 ENIs/)
+})
+
+test('in dual stack the smaller number of addresses per ENI decides', () => {
+  const both = eni(2, 'held')
+  const pairs = [...both.addresses, ...both.addresses.map((a, n) => ({ ...a, ip: `fd00::${n}`, family: 6 as const, primary: false }))]
+  const uneven = (capacity6: number) => pool([eni(0, 'held', { addresses: pairs })], { stack: 'dual', capacity6 })
+  const lackOf = (p: Pool) =>
+    exhaustion({ pool: p, vSwitches: [{ id: 'vsw-a', availableIpCount: 9, cidr6: parseCidr('fd00::/64') }], formerVSwitches: [] })
+  assert.match(lackOf(uneven(2)) ?? '', /an ENI of this instance type holds 3 and 2$/)
+  assert.equal(lackOf(uneven(3)), undefined)
 })
 
 const node = (condition?: object): Node => ({
