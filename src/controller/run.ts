@@ -5,6 +5,7 @@ import type { ControllerDeps, ControllerOptions } from '#controller/deps.ts'
 import { aboutNode } from '#controller/eni/events.ts'
 import { leaveRound } from '#controller/eni/leave.ts'
 import { NodeRounds, type RoundContext } from '#controller/eni/round.ts'
+import { usualTimes } from '#controller/eni/usual.ts'
 import { collectLeaks } from '#controller/gc/collect.ts'
 import { annotateCapacity, ensureNodeCr } from '#controller/node/ensure.ts'
 import { identityOf } from '#controller/node/identity.ts'
@@ -62,7 +63,7 @@ export function runController(
     },
     (object, node, reason) => tellUnreadable(deps, view, object, node, reason),
   )
-  const context: RoundContext = { deps, options, view, vSwitches, assertLeader }
+  const context: RoundContext = { deps, options, view, vSwitches, usual: usualTimes(), assertLeader }
 
   const roundsOf = (name: string) => {
     let found = rounds.get(name)

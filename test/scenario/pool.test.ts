@@ -45,3 +45,18 @@ test('several nodes are served at once', async () => {
   // One after the other they would take an attachment each.
   assert.ok(created.filter(at => at - first < 2_000).length >= names.length, created.join())
 })
+
+test('a new ENI is in use little later than the cloud has it ready, with few looks at it', async () => {
+  await using w = await World.make()
+  w.controlplane()
+  const since = () => w.clock.now() - (w.wire.of('CreateNetworkInterface').at(-1)?.at ?? 0)
+  for (const name of ['node-1', 'node-2', 'node-3']) {
+    const looked = w.wire.count('DescribeNetworkInterfaces')
+    await w.join(name)
+    await w.until('its ENI is in use', () => w.nics(name).some(n => n.status === 'InUse'))
+    // 300 ms to create, 2 s to attach, and 300 ms until it is shown.
+    assert.ok(since() <= (name === 'node-1' ? 1.3 : 1.2) * 2_600, `${since()} ms`)
+    const looks = w.wire.count('DescribeNetworkInterfaces') - looked
+    assert.ok(looks <= (name === 'node-1' ? 20 : 10), `${looks} looks`)
+  }
+})

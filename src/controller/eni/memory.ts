@@ -90,6 +90,11 @@ export class Memory {
     if (last !== undefined) this.#tried.set(key, { ...last, refusals: refused ? last.refusals + 1 : 0 })
   }
 
+  /** The last try does not count. */
+  untried(key: string): void {
+    this.#tried.delete(key)
+  }
+
   /** Forgets what no longer matters: old times, and births whose key is not in use. */
   prune(now: number, inUse: (key: string) => boolean): void {
     for (const key of this.#born) if (!inUse(key)) this.#born.delete(key)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EniStatus } from '#cloud/port.ts'
+import type { Looked } from '#controller/eni/observe.ts'
+import type { Usual, UsualTimes } from '#controller/eni/usual.ts'
 import type { Nic } from '#kube/crd/node.ts'
 
 /** A move of an ENI that the cloud shows to be over. */
@@ -13,49 +15,89 @@ interface Move {
   readonly since: number
   /** What the cloud said last. */
   readonly seen: EniStatus | 'absent' | undefined
-  /** When that was. */
+  /** When it was asked, or tried, last; when it began, until then. */
   readonly at: number
+  /** How long it usually takes, when this process saw it begin. */
+  readonly usual?: Usual
+  /** How long it had taken at the last look, or try, that was too early. */
+  readonly early?: number
+  /** It was created by this process and not attached yet, in so many tries. */
+  readonly tries?: number
 }
 
 /** After this time in Attaching, as in Terway, an ENI is not counted on any more. */
 export const attachLimit = 120_000
 /** Between two looks at ENIs that are being attached, or removed. */
-const attachPoll = 1_000
+const attachPoll = 50
 const removePoll = 3_000
-/** What takes long is looked at less and less often: no sooner than after a tenth of the time that it had taken at the last look, but at least every half minute. */
+/** Between looks at what is being attached while the budget for looks is short. */
+const scarcePoll = 1_000
+/** What takes long is looked at less and less often: after a share of the time that it has taken, or taken longer than usual, but at least every half minute. */
 const share = 0.1
+const shareOver = 0.2
 const slowest = 30_000
+/** A Describe lags: what was created is attached when it should be there, without one. After so many tries it is looked at first. */
+const blindTries = 6
 
 /** Since when each ENI of a node has been on its way, as far as this process has seen. Milliseconds. */
 export class Moves {
   readonly #moves = new Map<string, Move>()
+  readonly #usual: UsualTimes
 
-  /** Once a round, with what the cloud said in it: answers what has arrived. */
-  follow(nics: readonly Nic[], seen: ReadonlyMap<string, EniStatus | 'absent'>, now: number): readonly Arrival[] {
+  constructor(usual: UsualTimes) {
+    this.#usual = usual
+  }
+
+  /** Once a round, with what the cloud was asked about and said in it: answers what has arrived. */
+  follow(nics: readonly Nic[], { asked, seen }: Pick<Looked, 'asked' | 'seen'>, now: number): readonly Arrival[] {
     const moving = nics.filter(isMoving)
     const ids = new Set(moving.map(n => n.id))
     for (const id of this.#moves.keys()) if (!ids.has(id)) this.#moves.delete(id)
     return moving.flatMap(nic => {
       const old = this.#moves.get(nic.id)
       const present = seen.get(nic.id)
-      const since = old?.status === nic.status ? old.since : now
-      const at = present === undefined ? (old?.at ?? Number.NEGATIVE_INFINITY) : now
-      this.#moves.set(nic.id, { status: nic.status, since, seen: present ?? old?.seen, at })
+      const move: Move = old !== undefined && goesOn(nic, old) ? { ...old, status: nic.status } : fresh(nic.status, old?.seen, now)
       const action = arrived(nic, old?.seen, present)
+      if (action === 'AttachENI') move.usual?.learn(move.early)
+      const tooEarly = asked.has(nic.id) && !(move.tries !== undefined && present === 'Available')
+      this.#moves.set(nic.id, {
+        ...move,
+        ...(asked.has(nic.id) ? { at: now } : {}),
+        ...(present === undefined ? {} : { seen: present }),
+        ...(tooEarly ? { early: now - move.since } : {}),
+      })
       return action === undefined ? [] : [{ eniId: nic.id, action }]
     })
   }
 
-  /** What is gone stays gone between two looks. */
-  withAbsent(seen: ReadonlyMap<string, EniStatus | 'absent'>): ReadonlyMap<string, EniStatus | 'absent'> {
-    const absent = [...this.#moves].flatMap(([id, m]): readonly [string, 'absent'][] => (m.seen === 'absent' ? [[id, 'absent']] : []))
-    return new Map([...absent, ...seen])
+  /** What may be taken for true besides: what is gone stays gone between two looks, what was created is there when its usual time is over. */
+  withAssumed(seen: ReadonlyMap<string, EniStatus | 'absent'>, now: number): ReadonlyMap<string, EniStatus | 'absent'> {
+    const assumed = new Map<string, EniStatus | 'absent'>()
+    for (const [id, m] of this.#moves) {
+      if (m.seen === 'absent') assumed.set(id, 'absent')
+      if (!isBlind(m) || now < dueAt(m)) continue
+      assumed.set(id, 'Available')
+      this.#moves.set(id, { ...m, at: now, tries: m.tries + 1, ...(m.tries > 0 ? { early: m.at - m.since } : {}) })
+    }
+    return new Map([...assumed, ...seen])
   }
 
-  /** The cloud has taken the call: the time that it waited for its budget does not count. */
-  attaching(id: string, now: number): void {
+  created(id: string, now: number): void {
+    this.#moves.set(id, { ...fresh('Available', undefined, now), at: now, usual: this.#usual.creating, tries: 0 })
+  }
+
+  /**
+   * The cloud has taken the call: the time that it waited for its budget does not count. Or it has refused it, because the ENI is in
+   * another state: answers whether it was too early for a new one.
+   */
+  attaching(id: string, now: number, refused: boolean): 'underway' | 'early' {
     const old = this.#moves.get(id)
-    if (old?.status !== 'Attaching') this.#moves.set(id, { status: 'Attaching', since: now, seen: old?.seen, at: now })
+    if (refused && old?.tries !== undefined) return 'early'
+    if (old?.tries !== undefined) this.#usual.creating.learn(old.early)
+    if (old?.tries !== undefined || old?.status !== 'Attaching') {
+      this.#moves.set(id, { ...fresh('Attaching', old?.seen, now), at: now, usual: this.#usual.attaching })
+    }
+    return 'underway'
   }
 
   since(id: string): number | undefined {
@@ -73,18 +115,36 @@ export class Moves {
   /** Whether the ENI is worth another look now, when a round is made for other reasons. */
   isDue(nic: Nic, now: number): boolean {
     const move = this.#moves.get(nic.id)
-    return move === undefined || move.status !== nic.status || now >= dueAt(move)
+    if (move === undefined || !goesOn(nic, move)) return true
+    return !isBlind(move) && now >= dueAt(move)
   }
 
-  /** Milliseconds until it is worth a round of its own. */
-  pollIn(nic: Nic, now: number): number {
+  /** Milliseconds until it is worth a round of its own; `scarce`: there is little budget for looks. */
+  pollIn(nic: Nic, now: number, scarce: boolean): number {
     const move = this.#moves.get(nic.id)
-    return Math.max(isRemoved(nic) ? removePoll : attachPoll, move === undefined ? 0 : dueAt(move) - now)
+    const least = isRemoved(nic) ? removePoll : scarce ? scarcePoll : attachPoll
+    return Math.max(least, move === undefined ? 0 : dueAt(move) - now)
   }
 }
 
-function dueAt({ at, since }: Move): number {
-  return at + Math.min(slowest, Math.max(0, at - since) * share)
+function fresh(status: string, seen: Move['seen'], now: number): Move {
+  return { status, since: now, seen, at: Number.NEGATIVE_INFINITY }
+}
+
+/** A new ENI is on its way to being attached from the first try on, though it be too early. */
+function goesOn(nic: Nic, move: Move): boolean {
+  return move.status === nic.status || (move.tries !== undefined && nic.status === 'Attaching')
+}
+
+function isBlind(move: Move): move is Move & { readonly tries: number } {
+  return move.tries !== undefined && move.tries < blindTries
+}
+
+/** When the next look is due: after the usual time at first, then after a share of what it takes longer. */
+function dueAt({ since, at, usual }: Move): number {
+  const first = since + (usual?.ms ?? 0)
+  if (usual !== undefined && at < first) return first
+  return at + Math.min(slowest, Math.max(0, at - first) * (usual === undefined ? share : shareOver))
 }
 
 export function isMoving(nic: Nic): boolean {

@@ -11,7 +11,9 @@ import type { Nic, NodeCr, NodeStatus } from '#kube/crd/node.ts'
 /** What the cloud said in this round. */
 export interface Looked {
   readonly status: NodeStatus
-  /** ENIs on their way in or out. */
+  /** ENIs on their way in or out that were asked about. */
+  readonly asked: ReadonlySet<string>
+  /** Their states, as far as the answer proves them. */
   readonly seen: ReadonlyMap<string, EniStatus | 'absent'>
   readonly synced: boolean
   /** Monotonic time before the first call. */
@@ -42,7 +44,13 @@ export async function look(c: LookContext, node: NodeCr, isDue: (nic: Nic) => bo
   }
   const at = new Date(c.deps.clock.wall()).toISOString()
   const lost = moving.filter(nic => !isRemoved(nic) && seen.get(nic.id) === 'absent')
-  return { status: lost.reduce((s, nic) => lose(s, nic, found.get(nic.id), at), merged), seen, synced: sync, begun: start }
+  return {
+    status: lost.reduce((s, nic) => lose(s, nic, found.get(nic.id), at), merged),
+    asked: new Set(ids),
+    seen,
+    synced: sync,
+    begun: start,
+  }
 }
 
 async function compare(c: LookContext, node: NodeCr, memory: Memory): Promise<NodeStatus> {

@@ -56,7 +56,7 @@ async function inOrder(work: Work, steps: readonly Step[]): Promise<readonly Out
 function stepOf(work: Work, a: CloudAction): Step | undefined {
   switch (a.do) {
     case 'attach':
-      return nowAndThen(work, `attach/${a.eniId}`, () => attach(work, a.eniId))
+      return nowAndThen(work, attachKey(a.eniId), () => attach(work, a.eniId))
     case 'detach':
       return nowAndThen(work, `detach/${a.eniId}`, () =>
         move(work, a.eniId, 'DetachENI', c => c.detachEni({ eniId: a.eniId, instanceId: instanceOf(work) })),
@@ -68,6 +68,11 @@ function stepOf(work: Work, a: CloudAction): Step | undefined {
     default:
       return undefined
   }
+}
+
+/** What tries to attach the ENI are remembered by. */
+export function attachKey(eniId: string): string {
+  return `attach/${eniId}`
 }
 
 /** The step, unless it is too soon for it: after refusals it waits longer and longer. */
@@ -186,7 +191,7 @@ async function attach(work: Work, eniId: string): Promise<Outcome> {
     return { was: 'moving', eniId, action: 'AttachENI' }
   } catch (error) {
     if (!(error instanceof CloudError)) throw error
-    if (isUnderway(error)) return { was: 'moving', eniId, action: 'AttachENI' }
+    if (isUnderway(error)) return { was: 'moving', eniId, action: 'AttachENI', ...(error.mayHaveHappened ? {} : { refused: true }) }
     if (isOf(error, 'quota') || instanceGone.has(error.code)) return { was: 'unattachable', eniId, error }
     return { was: 'failed', eniId, action: 'AttachENI', error }
   }

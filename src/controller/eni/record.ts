@@ -102,8 +102,8 @@ export type Outcome =
   | { readonly was: 'unassigned'; readonly eniId: string; readonly addresses: readonly string[] }
   /** The ENI cannot be attached: it has to go again, unless pods have its addresses. */
   | { readonly was: 'unattachable'; readonly eniId: string; readonly error: CloudError }
-  /** attach, detach, delete done or still going on: the next round sees how far it is. */
-  | { readonly was: 'moving'; readonly eniId: string; readonly action: string }
+  /** attach, detach, delete done or still going on: the next round sees how far it is. `refused`: the ENI was in another state, and the call did nothing. */
+  | { readonly was: 'moving'; readonly eniId: string; readonly action: string; readonly refused?: true }
   | { readonly was: 'failed'; readonly eniId: string; readonly action: string; readonly error: CloudError }
 
 /** What Node.status must say after the calls: what was created goes in and its intent out in one patch. */

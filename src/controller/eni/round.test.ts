@@ -6,6 +6,7 @@ import type { Cloud, Eni, EniStatus } from '#cloud/port.ts'
 import { makeThrottle } from '#cloud/throttle.ts'
 import { decisions, defaultControllerOptions, noObserver } from '#controller/deps.ts'
 import { NodeRounds } from '#controller/eni/round.ts'
+import { usualTimes } from '#controller/eni/usual.ts'
 import { creatorTag } from '#controller/tags.ts'
 import { makeVSwitchCache } from '#controller/vswitch/cache.ts'
 import { localBindingAnnotation, localBindingVersion } from '#ipam/release.ts'
@@ -131,7 +132,7 @@ class Stage {
     }
     const options = { ...defaultControllerOptions, clusterId: 'c', vpcId: 'vpc' }
     const vSwitches = makeVSwitchCache(cloud, clock)
-    this.#rounds = new NodeRounds('n', { deps, options, view, vSwitches, assertLeader: () => undefined })
+    this.#rounds = new NodeRounds('n', { deps, options, view, vSwitches, usual: usualTimes(), assertLeader: () => undefined })
   }
 
   /** One round at `time`, in milliseconds; answers when the next one is due. */

@@ -21,11 +21,12 @@ import { mirror } from '#controller/eni/mirror.ts'
 import { type Arrival, attachLimit, isMoving, Moves } from '#controller/eni/moves.ts'
 import { NodeRecord } from '#controller/eni/node-record.ts'
 import { look } from '#controller/eni/observe.ts'
-import { perform } from '#controller/eni/perform.ts'
+import { attachKey, perform } from '#controller/eni/perform.ts'
 import { fold, type Outcome } from '#controller/eni/record.ts'
 import { nicsOf } from '#controller/eni/status.ts'
 import { isAddress } from '#controller/eni/sync.ts'
 import { answerLines, callLines, decisionLines, type Line, textOf } from '#controller/eni/tell.ts'
+import type { UsualTimes } from '#controller/eni/usual.ts'
 import { exhaustion, NodeCondition } from '#controller/node/condition.ts'
 import { quotaNotice } from '#controller/node/quota.ts'
 import type { Round } from '#controller/queue.ts'
@@ -58,6 +59,7 @@ export interface RoundContext {
   readonly options: ControllerOptions
   readonly view: ClusterView
   readonly vSwitches: VSwitchCache
+  readonly usual: UsualTimes
   readonly assertLeader: () => void
 }
 
@@ -80,7 +82,7 @@ export class NodeRounds {
   readonly record: NodeRecord
   readonly memory: Memory
   readonly #c: RoundContext
-  readonly #moves = new Moves()
+  readonly #moves: Moves
   readonly #barredSince = new Map<string, number>()
   readonly #toldStuck = new Set<string>()
   #writtenAt = Number.NEGATIVE_INFINITY
@@ -103,6 +105,7 @@ export class NodeRounds {
     this.record = new NodeRecord(deps.kube, name)
     this.memory = new Memory(deps.clock.now(), options.windows)
     this.#condition = new NodeCondition(deps, name)
+    this.#moves = new Moves(context.usual)
   }
 
   async run(node: NodeCr): Promise<Round> {
@@ -120,9 +123,9 @@ export class NodeRounds {
     const bound = binding === 'central' ? bindCentrally(started, bindings, runtime, stackOf(node.spec.eni)) : started
     const observed: NodeCr = { ...node, status: bound }
     const podUids = new Set(pods.flatMap(p => p.metadata.uid ?? []))
-    const arrivals = this.#moves.follow(nicsOf(bound), looked.seen, deps.clock.now())
+    const arrivals = this.#moves.follow(nicsOf(bound), looked, deps.clock.now())
     const late = this.#moves.late(deps.clock.now())
-    const seen = this.#moves.withAbsent(looked.seen)
+    const seen = this.#moves.withAssumed(looked.seen, deps.clock.now())
     const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen, late })
     this.#tellOfEnis(node, bound, pool, arrivals)
     this.#log(answerLines(this.#poolBefore, pool))
@@ -384,7 +387,11 @@ export class NodeRounds {
     // A created ENI that cannot be attached is no progress.
     if (o.was === 'assigned' && o.error === undefined) this.#growFailures = 0
     if (o.was === 'unattachable') this.#attached(o.eniId, 'failure')
-    if (o.was === 'moving' && o.action === 'AttachENI') this.#moves.attaching(o.eniId, deps.clock.now())
+    if (o.was === 'created') this.#moves.created(o.eni.id, deps.clock.now())
+    if (o.was === 'moving' && o.action === 'AttachENI') {
+      const how = this.#moves.attaching(o.eniId, deps.clock.now(), o.refused === true)
+      if (how === 'early') this.memory.untried(attachKey(o.eniId))
+    }
     // The daemon needs its CIDR.
     if (o.was === 'created' && o.vSwitch === undefined) this.sync()
     const error = 'error' in o ? o.error : undefined
@@ -400,16 +407,17 @@ export class NodeRounds {
 
   /** Milliseconds until the node must be looked at again without an event. */
   #again({ plan, outcomes, mirrorIn, putOff, agreed }: Done): number {
-    const { clock } = this.#c.deps
+    const { clock, throttle } = this.#c.deps
     const status = this.record.copy?.status ?? {}
     const adjustIn = putOff ? retryIntent : (this.#adjustAt ?? 0) - clock.now()
     const times = [adjustIn, Date.parse(status.nextSyncOpenAPITime ?? '') - clock.wall()]
     if (mirrorIn !== undefined) times.push(mirrorIn)
-    // What was created is attached at once; then it is looked at every second.
+    const scarce = throttle.expectedWait('DescribeNetworkInterfaces', 'warm') > 0
     if (outcomes.some(o => o.was === 'created' || o.was === 'assigned' || o.was === 'unassigned')) times.push(0)
     // A vSwitch that is empty is known to be now: another one may do.
     if (outcomes.some(o => 'error' in o && isOf(o.error, 'no-addresses'))) times.push(0)
-    for (const nic of nicsOf(status)) if (isMoving(nic) && !awaitsAnswer(nic, agreed)) times.push(this.#moves.pollIn(nic, clock.now()))
+    for (const nic of nicsOf(status))
+      if (isMoving(nic) && !awaitsAnswer(nic, agreed)) times.push(this.#moves.pollIn(nic, clock.now(), scarce))
     if (plan.actions.some(a => a.do === 'unassign')) times.push(unassignPoll)
     if (Object.keys(status.intents ?? {}).length > 0) times.push(retryIntent)
     if (plan.unmet > 0) times.push(retryUnmet)

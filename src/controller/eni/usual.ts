@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A first look that finds it over may have been late: the next one is made sooner by this share. */
+const sooner = 0.03
+
+/** How long the cloud usually takes for something, in milliseconds: a guess first, then learned from when looks found it over. */
+export class Usual {
+  #ms: number
+
+  constructor(guess: number) {
+    this.#ms = guess
+  }
+
+  get ms(): number {
+    return this.#ms
+  }
+
+  /** It was over at last. `early`: how long it had taken at the last look that was too early, undefined when the first one was not. */
+  learn(early: number | undefined): void {
+    const ms = early ?? this.#ms * (1 - sooner)
+    // One that takes long is no reason to look late at the next.
+    this.#ms = ms > this.#ms ? (this.#ms + ms) / 2 : ms
+  }
+}
+
+/** What the controller waits for on its way to an ENI in use; one for all nodes. */
+export interface UsualTimes {
+  readonly creating: Usual
+  readonly attaching: Usual
+}
+
+export function usualTimes(): UsualTimes {
+  return { creating: new Usual(300), attaching: new Usual(1_000) }
+}
