@@ -107,6 +107,18 @@ Resource DB (1 entry)
   )
 })
 
+test('mapping shows the addresses of both families, or of IPv6 alone', async t => {
+  const [lease] = exampleDaemon.snapshot().leases
+  assert.ok(lease)
+  const { ipv4: _, ...six } = { ...lease, name: 'six', ipv6: '2001:db8::18' }
+  const leases = [{ ...lease, ipv6: '2001:db8::17' }, six]
+  const daemon = { ...exampleDaemon, snapshot: () => ({ ...exampleDaemon.snapshot(), leases }) }
+  assert.deepEqual((await cli(t, ['mapping'], { daemon })).split('\n').slice(-2), [
+    '├─ default/web-0 -> eni-1 192.0.2.17,2001:db8::17',
+    '└─ default/six -> eni-1 2001:db8::18',
+  ])
+})
+
 test('mapping --json is the reply itself', async t => {
   const reply = JSON.parse(await cli(t, ['mapping', '--json']))
   assert.deepEqual(reply.resource_db[0].pod_name, 'web-0')

@@ -134,4 +134,14 @@ describe('the result in each version of the specification', () => {
     '1.1.0': `{"cniVersion":"1.1.0",${withMtu},${now}}`,
   }
   for (const version of cniVersions) test(version, () => assert.equal(JSON.stringify(formatResult(version, result)), golden[version]))
+
+  test('IPv6 alone', () => {
+    const six = { interfaces: [], ips: result.ips.slice(1) }
+    const entry = '"interface":1,"address":"fd00::5/64","gateway":"fd00::fffd"'
+    assert.equal(
+      JSON.stringify(formatResult('0.4.0', six)),
+      `{"cniVersion":"0.4.0","interfaces":[],"ips":[{"version":"6",${entry}}],"dns":{}}`,
+    )
+    assert.equal(JSON.stringify(formatResult('1.0.0', six)), `{"cniVersion":"1.0.0","interfaces":[],"ips":[{${entry}}],"dns":{}}`)
+  })
 })
