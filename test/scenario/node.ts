@@ -6,6 +6,7 @@ import { pods } from '#kube/reflect/pod.ts'
 import type { Clock } from '#lib/clock.ts'
 import { messageOf } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
+import type { Stack } from '#net/stack.ts'
 import type { CniHandler } from '#rpc/cni-server.ts'
 import { DatapathModel } from '../support/datapath-model.ts'
 import type { KubeModel } from '../support/kube-model.ts'
@@ -14,10 +15,14 @@ import { emptyDisk, LedgerMemory } from '../support/ledger-memory.ts'
 const config = { cniVersion: '1.0.0', name: 'terway' } as const
 const conflist = JSON.stringify({ cniVersion: '0.4.0', name: 'terway-chainer', plugins: [{ type: 'terway', eniip_virtual_type: 'veth' }] })
 
-/** What the kubelet knows of a pod: its address, or why its last ADD failed. */
+/** What the kubelet knows of a pod: its addresses, or why its last ADD failed. */
 export interface TestPod {
   readonly name: string
+  /** What pods were to have when it came. */
+  readonly stack: Stack
+  /** The first of its addresses. */
   ip: string | undefined
+  ips: readonly string[]
   lastError: string
   gone: boolean
 }
@@ -32,16 +37,18 @@ export class TestNode {
   readonly #clock: Clock
   readonly #api: KubeModel
   readonly #log: Logger
+  readonly #stack: () => Stack
   readonly #netns = new Set<string>()
   #handler: CniHandler | undefined
   #daemon: Daemon | undefined
 
-  constructor(o: { name: string; instanceId: string; clock: Clock; api: KubeModel; log: Logger }) {
+  constructor(o: { name: string; instanceId: string; clock: Clock; api: KubeModel; log: Logger; stack: () => Stack }) {
     this.name = o.name
     this.instanceId = o.instanceId
     this.#clock = o.clock
     this.#api = o.api
     this.#log = o.log
+    this.#stack = o.stack
     this.kernel = new DatapathModel(o.clock)
   }
 
@@ -82,7 +89,7 @@ export class TestNode {
     for (const name of names) {
       const metadata = { name, namespace: 'default', uid: `uid-${name}` }
       this.#api.put(pods, { apiVersion: 'v1', kind: 'Pod', metadata, spec: { nodeName: this.name }, status: { phase: 'Pending' } })
-      const pod: TestPod = { name, ip: undefined, lastError: '', gone: false }
+      const pod: TestPod = { name, stack: this.#stack(), ip: undefined, ips: [], lastError: '', gone: false }
       this.pods.set(name, pod)
       void this.#bringUp(pod)
     }
@@ -133,10 +140,11 @@ export class TestNode {
         const { ips = [] } = ((await this.#handler?.(request, this.#clock.now())) ?? {}) as {
           readonly ips?: readonly { readonly address: string }[]
         }
-        pod.ip = ips[0]?.address.replace(/\/\d+$/, '')
+        pod.ips = ips.map(({ address }) => address.replace(/\/\d+$/, ''))
+        pod.ip = pod.ips[0]
         const present = this.#api.read(pods, pod.name, 'default')
         if (pod.ip !== undefined && present !== undefined)
-          this.#api.put(pods, { ...present, status: { phase: 'Running', podIP: pod.ip, podIPs: [{ ip: pod.ip }] } })
+          this.#api.put(pods, { ...present, status: { phase: 'Running', podIP: pod.ip, podIPs: pod.ips.map(ip => ({ ip })) } })
       } catch (e) {
         pod.lastError = messageOf(e)
       }

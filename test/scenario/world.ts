@@ -14,6 +14,7 @@ import { Election } from '#kube/elect.ts'
 import { configMaps } from '#kube/reflect/config-map.ts'
 import { nodes } from '#kube/reflect/node.ts'
 import { parseMac } from '#net/mac.ts'
+import type { Stack } from '#net/stack.ts'
 import { parseSeed } from '#sim/seed.ts'
 import type { Seed } from '#sim/seed-schema.ts'
 import { Simulator } from '#sim/simulator.ts'
@@ -36,12 +37,13 @@ const seed: Seed = {
     { id: goodKey.accessKeyId, secret: goodKey.accessKeySecret },
     { id: 'LTAI-poor', secret: 'poor-secret', allow: ['DescribeVSwitches'] },
   ],
-  vpc: { id: vpcId, cidr4: '10.0.0.0/16' },
+  vpc: { id: vpcId, cidr4: '10.0.0.0/16', cidr6: 'fd00::/56' },
   vSwitches: [
-    { id: vSwitches[0], zone, cidr4: '10.0.0.0/24' },
+    { id: vSwitches[0], zone, cidr4: '10.0.0.0/24', cidr6: 'fd00::/64' },
+    // Without IPv6, as they are unless somebody turns it on.
     { id: vSwitches[1], zone, cidr4: '10.0.1.0/24' },
     { id: 'vsw-elsewhere', zone: 'cn-lab-b', cidr4: '10.0.2.0/24' },
-    { id: 'vsw-nodes', zone, cidr4: '10.0.3.0/24' },
+    { id: 'vsw-nodes', zone, cidr4: '10.0.3.0/24', cidr6: 'fd00:0:0:3::/64' },
   ],
   securityGroups: [{ id: 'sg-1' }],
   instances: [],
@@ -69,6 +71,8 @@ export class World implements AsyncDisposable {
   readonly api = new KubeModel(this.clock)
   readonly simulator: Simulator
   readonly nodes = new Map<string, TestNode>()
+  /** What pods that come now are to have. */
+  stack: Stack = 'ipv4'
   /** What every process logged, as text. */
   readonly log: string[] = []
   /** The key that calls are signed with from now on. */
@@ -107,7 +111,8 @@ export class World implements AsyncDisposable {
   }
 
   /** Changes eni_conf; daemons follow. */
-  configure(changes: Record<string, unknown>): void {
+  configure(changes: Record<string, unknown> & { readonly ip_stack?: Stack }): void {
+    this.stack = changes.ip_stack ?? 'ipv4'
     const metadata = { name: 'eni-config', namespace: 'kube-system' }
     this.api.put(configMaps, {
       apiVersion: 'v1',
@@ -153,7 +158,7 @@ export class World implements AsyncDisposable {
     instance = this.instance(name, type),
     primaryVSwitch?: () => Promise<string | undefined>,
   ): Promise<TestNode> {
-    const node = new TestNode({ name, instanceId: instance, clock: this.clock, api: this.api, log: this.logger })
+    const node = new TestNode({ name, instanceId: instance, clock: this.clock, api: this.api, log: this.logger, stack: () => this.stack })
     this.nodes.set(name, node)
     const labels = {
       'topology.kubernetes.io/region': 'cn-lab',
