@@ -10,6 +10,7 @@ import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
 import { openOwnNetns } from '#kernel/netns.ts'
 import type { KernelOp } from '#kernel/op.ts'
+import { KeptFiles } from '#kernel/worker/kept-files.ts'
 import { Namespaces } from '#kernel/worker/namespaces.ts'
 import { perform } from '#kernel/worker/perform.ts'
 import { reap } from '#kernel/worker/reap.ts'
@@ -51,7 +52,7 @@ async function recorded(): Promise<readonly KernelOp[]> {
 
 addNetns(sandbox)
 const ops = await recorded()
-const home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: '/proc' }
+const home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: '/proc', kept: new KeptFiles() }
 const undo = ops.flatMap((op): KernelOp[] => (op.op === 'rule-add' ? [{ ...op, op: 'rule-del' }] : []))
 const batch = (list: readonly KernelOp[]) => {
   const namespaces = new Namespaces(home)

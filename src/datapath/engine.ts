@@ -220,9 +220,11 @@ class Engine implements Datapath {
   }
 }
 
-function judge({ a, eni }: Target, host: NsState, pod: NsState): Look<Pair> {
+function judge({ a, eni, desired }: Target, host: NsState, pod: NsState): Look<Pair> {
   const pair = recognisePair(a, host, pod)
-  return { ops: diff(plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac }), { host, pod }, pair), seen: pair }
+  // The draft is the plan of a pair that is still to be made.
+  const wanted = pair.state === 'absent' ? desired : plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac })
+  return { ops: diff(wanted, { host, pod }, pair), seen: pair }
 }
 
 function doom(name: IfName, owners: Iterable<string> | undefined): Doomed {

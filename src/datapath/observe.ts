@@ -28,7 +28,8 @@ function hostQuery(targets: readonly Target[]): NsQuery {
   const each = <T>(of: (t: Target) => readonly T[]): T[] => [...new Set(targets.flatMap(of))]
   return {
     ns: 'host',
-    links: each(({ a, eni }) => [a.hostIfName, eni.dev]),
+    // The uplink for its settings, which its description tells.
+    links: each(({ a, eni }) => [a.hostIfName, eni.dev, ...(eni.uplink === undefined ? [] : [eni.uplink])]),
     addrs: true,
     tbfs: true,
     routes: {

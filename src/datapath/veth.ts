@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import type { NsState } from '#kernel/state.ts'
 import { AppError } from '#lib/errors.ts'
@@ -48,6 +48,6 @@ export function newMacs(a: SharedEniAttachment): { readonly hostMac: Mac; readon
  * unicast. Set at birth: an end without an explicit address may get another one from udev after its MAC was used.
  */
 function macOf(a: SharedEniAttachment, end: 'host' | 'pod'): Mac {
-  const digest = createHash('sha1').update(`${a.containerId}/${a.ifName}/${end}`).digest()
+  const digest = hash('sha1', `${a.containerId}/${a.ifName}/${end}`, 'buffer')
   return macFromBytes(Uint8Array.of((digest.readUInt8(0) & 0xfc) | 0x02, ...digest.subarray(1, 6)))
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { parseIfName } from '#kernel/names.ts'
 import type { NsQuery, NsState } from '#kernel/state.ts'
@@ -46,6 +47,16 @@ test('settings of a device are told as their files tell them, whether the device
   assert.deepEqual((await observe({ sysctls })).sysctls, four)
 })
 
+test('settings of the namespace are read anew at every look, from files that are opened once', async () => {
+  const sysctls = ['net/ipv4/conf/all/rp_filter', 'net/ipv6/conf/default/accept_ra']
+  const open = () => readdirSync('/proc/self/fd').filter(fd => sysctls.some(key => target(fd).endsWith(`/sys/${key}`)))
+  for (const value of ['0', '1', '2']) {
+    lab.run('host', `sysctl -w ${sysctls.map(key => `${key}=${value}`).join(' ')}`)
+    assert.deepEqual(Object.values((await observe({ sysctls })).sysctls), [value, value])
+    assert.equal(open().length, 2)
+  }
+})
+
 test('neighbours are asked for by address', async () => {
   lab.run('host', 'ip link set eth1 mtu 1500')
   const known = ['192.0.2.50', 'fe80::50']
@@ -57,3 +68,12 @@ test('neighbours are asked for by address', async () => {
     known.map(ip => [ip, '00:16:3e:00:00:50', true]),
   )
 })
+
+/** What a descriptor of this process is; empty when it is closed meanwhile. */
+function target(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return ''
+  }
+}

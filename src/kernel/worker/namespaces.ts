@@ -4,6 +4,7 @@ import type { IfName, Netns } from '#kernel/names.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
 import { getLink } from '#kernel/netlink/link.ts'
 import { closeNetns, errnoOf, inNetns, openNetns } from '#kernel/netns.ts'
+import type { KeptFiles } from '#kernel/worker/kept-files.ts'
 
 /** One namespace during one batch: a connection whose socket lives there, and the device numbers looked up so far. */
 export interface Namespace {
@@ -25,6 +26,8 @@ export interface Home {
   readonly conn: NetlinkConn
   /** A writable proc. The kernel shows each thread the sysctls of its own network namespace, whoever mounted the proc. */
   readonly procRoot: string
+  /** Files of the home's own settings that have been read before. */
+  readonly kept: KeptFiles
 }
 
 /**
@@ -43,7 +46,16 @@ export class Namespaces {
   get(ns: Netns): Namespace {
     const known = this.#open.get(ns)
     if (known !== undefined) return known
-    const opened = ns === 'host' ? namespace(this.#home, this.#home.fd, this.#home.conn, fn => fn()) : this.#enter(ns)
+    const opened =
+      ns === 'host'
+        ? namespace(
+            this.#home,
+            this.#home.fd,
+            this.#home.conn,
+            path => this.#home.kept.read(path),
+            fn => fn(),
+          )
+        : this.#enter(ns)
     this.#open.set(ns, opened)
     return opened
   }
@@ -61,7 +73,7 @@ export class Namespaces {
     const fd = openNetns(path)
     try {
       const conn = inNetns(this.#home.fd, fd, path, () => new NetlinkConn())
-      return namespace(this.#home, fd, conn, fn => {
+      return namespace(this.#home, fd, conn, readText, fn => {
         inNetns(this.#home.fd, fd, path, fn)
       })
     } catch (e) {
@@ -71,7 +83,9 @@ export class Namespaces {
   }
 }
 
-function namespace(home: Home, fd: number, conn: NetlinkConn, inside: (fn: () => void) => void): Namespace {
+type Read = (path: string) => string
+
+function namespace(home: Home, fd: number, conn: NetlinkConn, read: Read, inside: (fn: () => void) => void): Namespace {
   const indexes = new Map<IfName, number>()
   const path = (key: string) => `${home.procRoot}/sys/${key}`
   return {
@@ -86,17 +100,21 @@ function namespace(home: Home, fd: number, conn: NetlinkConn, inside: (fn: () =>
     readSysctls: keys => {
       const found: Record<string, string> = {}
       // A pod's namespace is entered once for all of them.
-      if (keys.length > 0) inside(() => readEach(keys, path, found))
+      if (keys.length > 0) inside(() => readEach(keys, key => read(path(key)), found))
       return found
     },
     writeSysctl: (key, value) => inside(() => writeFileSync(path(key), value, { flag: 'r+' })),
   }
 }
 
-function readEach(keys: readonly string[], path: (key: string) => string, into: Record<string, string>): void {
+function readText(path: string): string {
+  return readFileSync(path, 'utf8')
+}
+
+function readEach(keys: readonly string[], read: Read, into: Record<string, string>): void {
   for (const key of keys) {
     try {
-      into[key] = readFileSync(path(key), 'utf8').trim()
+      into[key] = read(key).trim()
     } catch (e) {
       if (errnoOf(e) !== 'ENOENT') throw e
     }

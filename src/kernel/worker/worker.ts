@@ -4,6 +4,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { setNetns } from '#kernel/ffi.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
 import { openOwnNetns } from '#kernel/netns.ts'
+import { KeptFiles } from '#kernel/worker/kept-files.ts'
 import { look } from '#kernel/worker/look.ts'
 import { type Home, Namespaces } from '#kernel/worker/namespaces.ts'
 import { perform } from '#kernel/worker/perform.ts'
@@ -19,7 +20,7 @@ import { unreachable } from '#lib/errors.ts'
  */
 export function serve(port: MessagePort, setup: WorkerSetup): void {
   if (setup.hostNetns !== undefined) setNetns(openSync(setup.hostNetns, 'r'))
-  const home: Home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: setup.procRoot }
+  const home: Home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: setup.procRoot, kept: new KeptFiles() }
   const say = (reply: Reply) => port.postMessage(reply)
   let watch: Watch | undefined
   const answer = (request: Request): Calls[keyof Calls]['result'] => {
