@@ -2,6 +2,7 @@
 // needs: root
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { familiesOf, stackOf } from '#net/stack.ts'
 import { cniVersions } from '#rpc/cni-message.ts'
 import { findGo } from '../../tools/setup/go.ts'
 import { NetnsNode } from '../support/netns-node.ts'
@@ -13,7 +14,7 @@ import { Libcni, type LibcniResult } from './libcni.ts'
  * a result, an error or a supported version is what a runtime would.
  */
 const go = await findGo().catch((e: Error) => e)
-const addresses = Array.from({ length: 12 }, (_, i) => `10.0.0.${i + 1}`)
+const addresses = Array.from({ length: 20 }, (_, i) => [`10.0.0.${i + 1}`, `fd00:1::${i + 1}`]).flat()
 let node: NetnsNode
 let libcni: Libcni
 
@@ -32,8 +33,12 @@ async function add(pod: string, version = '1.1.0', runtime = 'runtime'): Promise
   return result ?? assert.fail('ADD printed no result')
 }
 
+function addressesOf(result: LibcniResult): string[] {
+  return result.ips.map(ip => String(ip.address).replace(/\/.*/, ''))
+}
+
 function addressOf(result: LibcniResult): string {
-  return String(result.ips[0]?.address).replace(/\/.*/, '')
+  return addressesOf(result)[0] ?? assert.fail('no address')
 }
 
 const held = (address: string) => node.state().some(line => line.includes(`${address} `))
@@ -81,6 +86,25 @@ describe('libcni', { skip: go instanceof Error ? `no Go: ${go.message}` : false 
       assert.deepEqual(await libcni.call({ verb: 'DEL', list: list(version), netns, ...call }), {})
       assert.equal(held(address), false)
       assert.deepEqual(await libcni.call({ verb: 'DEL', list: list(version), netns, ...call }), {}, 'a second DEL succeeds')
+    })
+  }
+
+  for (const stack of ['dual', 'ipv6', 'ipv4'] as const) {
+    test(`a node that becomes ${stack}: ADD, CHECK and DEL at each version`, async () => {
+      node.cluster.configure({ ip_stack: stack })
+      await until(() => stackOf(node.cluster.node().spec.eni) === stack)
+      for (const version of cniVersions) {
+        const pod = `${stack}-${version.replaceAll('.', '-')}`
+        const result = await add(pod, version)
+        const families = result.ips.map(ip => [String(ip.address).includes(':') ? 6 : 4, ip.version])
+        const named = (f: number) => [f, version < '1.0.0' ? String(f) : undefined]
+        assert.deepEqual(families, familiesOf(stack).map(named), version)
+        for (const address of addressesOf(result)) assert.ok(node.reaches(address), address)
+        const call = attachment(pod)
+        if (version >= '0.4.0') assert.deepEqual(await libcni.call({ verb: 'CHECK', list: list(version), ...call }), {})
+        assert.deepEqual(await libcni.call({ verb: 'DEL', list: list(version), ...call }), {})
+        assert.deepEqual(addressesOf(result).filter(held), [])
+      }
     })
   }
 

@@ -4,7 +4,7 @@ import { chownSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { podArgs } from '../support/cni-client.ts'
-import { ipOf } from '../support/daemon-world.ts'
+import { ipsOf } from '../support/daemon-world.ts'
 import { NetnsNode } from '../support/netns-node.ts'
 import { until } from '../support/until.ts'
 
@@ -42,13 +42,15 @@ function add(node: NetnsNode, pod: string) {
   })
 }
 
-test('the capabilities of the DaemonSet are enough for everything', { skip }, async () => {
-  await using node = new NetnsNode(['10.0.0.1', '10.0.0.2'])
+test('the capabilities of the DaemonSet are enough for everything, in both families', { skip }, async () => {
+  await using node = new NetnsNode(['10.0.0.1', 'fd00:1::1'], {}, 'dual')
   await started(node, listed)
   await until(() => existsSync(conflistOf(node)))
   const reply = await add(node, 'web')
   assert.equal(reply.exit, 0, JSON.stringify(reply))
-  assert.ok(node.reaches(ipOf(reply)))
+  const ips = ipsOf(reply)
+  assert.equal(ips.length, 2)
+  for (const address of ips) assert.ok(node.reaches(address), address)
   assert.equal((await node.del('c-web')).exit, 0)
   await until(() => !node.state().some(l => l.includes('cali')))
 })
@@ -65,9 +67,16 @@ const needed: Readonly<Record<string, (node: NetnsNode) => Promise<void>>> = {
 }
 
 async function refused(node: NetnsNode, what: string): Promise<void> {
-  const reply = await add(node, 'web')
-  assert.notEqual(reply.exit, 0, what)
-  assert.match(reply.body?.msg ?? '', /EPERM|not permitted/, what)
+  // Until the daemon is ready it refuses for that reason.
+  await until(
+    async () => {
+      const reply = await add(node, 'web')
+      assert.notEqual(reply.exit, 0, what)
+      return /EPERM|not permitted/.test(reply.body?.msg ?? '')
+    },
+    10_000,
+    what,
+  )
 }
 
 test('every capability of the DaemonSet has its reason here', () => {

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { type CniCall, conf, podArgs } from '../support/cni-client.ts'
-import { ipOf } from '../support/daemon-world.ts'
-import { NetnsNode } from '../support/netns-node.ts'
+import { ipOf, ipsOf } from '../support/daemon-world.ts'
+import { ip, NetnsNode } from '../support/netns-node.ts'
 import { nodeName } from '../support/node-world.ts'
 import { until } from '../support/until.ts'
 
@@ -36,6 +36,38 @@ test('a pod through the shim: it is reached from the VPC, CHECK passes, DEL leav
   assert.equal((await node.call(check)).body?.code, 3)
   assert.equal((await node.del('c-web')).exit, 0)
 })
+
+for (const stack of ['dual', 'ipv6'] as const) {
+  test(`${stack}: a pod is reached by each address at once, CHECK passes, DEL leaves nothing`, { skip }, async () => {
+    await using node = new NetnsNode(['10.0.0.1', 'fd00:1::1'], {}, stack)
+    await node.started()
+    const before = node.state()
+    node.cluster.pod('web')
+    const reply = await node.add('web')
+    const ips = ipsOf(reply)
+    assert.deepEqual(ips, stack === 'dual' ? ['10.0.0.1', 'fd00:1::1'] : ['fd00:1::1'], JSON.stringify(reply))
+    for (const ns of [node.name, `${node.name}-c-web`]) {
+      const devices = ip('-n', ns, '-o', '-6', 'addr', 'show', 'tentative').filter(l => !/: eth0 /.test(l) || ns !== node.name)
+      assert.deepEqual(devices, [], 'no address of ours waits for duplicate detection')
+    }
+    for (const address of ips) assert.ok(node.reaches(address), `${address} does not answer\n${node.state().join('\n')}`)
+    assert.deepEqual(await node.add('web'), reply)
+    const check = { command: 'CHECK', containerId: 'c-web', netns: node.sandbox('c-web'), config: { ...conf, prevResult: reply.body } }
+    assert.deepEqual(await node.call(check), { exit: 0, body: undefined })
+
+    node.cluster.pod('small')
+    const netns = node.sandbox('c-small')
+    const small = { command: 'ADD', containerId: 'c-small', netns, args: podArgs('default', 'small', 'uid-small') }
+    const refused = await node.call({ ...small, config: { ...conf, mtu: 1200 } })
+    assert.deepEqual([refused.body?.code, refused.body?.msg], [7, 'mtu: 1200 is less than 1280, which IPv6 needs'])
+
+    assert.equal((await node.del('c-web')).exit, 0)
+    const ours = (line: string) => ips.some(address => line.split(' ').includes(address))
+    assert.equal(node.state().some(ours), false, 'DEL has answered, so nothing routes to the pod')
+    await until(() => node.state().join() === before.join())
+    assert.equal((await node.call(check)).body?.code, 3)
+  })
+}
 
 test('what cannot be served is refused by name, and leaves no lease', { skip }, async t => {
   await using node = new NetnsNode(addresses(1))

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { defaultOptions, type Options } from '#daemon/deps.ts'
 import type { Addresses } from '#daemon/expose/serve.ts'
 import { realClock } from '#lib/clock.ts'
+import { gatewayOf, parseCidr } from '#net/cidr.ts'
+import type { Stack } from '#net/stack.ts'
 import { type CniCall, type CniReply, podArgs } from './cni-client.ts'
 import { serveKube } from './kube-ipc.ts'
 import { KubeModel } from './kube-model.ts'
@@ -22,8 +24,8 @@ interface Start {
 
 /**
  * A node made of network namespaces, with a fabric behind its ENI: pods answer pings of the fabric's gateway and of each
- * other. terwayd runs in it as a process, CNI calls go through the compiled shim, the cluster is a KubeModel here.
- * Everything carries the name `twd<pid>-<n>` and goes with the world.
+ * other. The node itself has an IPv6 address in dual stack only. terwayd runs in it as a process, CNI calls go through the
+ * compiled shim, the cluster is a KubeModel here. Everything carries the name `twd<pid>-<n>` and goes with the world.
  */
 export class NetnsNode implements AsyncDisposable {
   readonly name = `twd${process.pid}-${worlds++}`
@@ -37,8 +39,8 @@ export class NetnsNode implements AsyncDisposable {
   readonly #shim: Shim = compileShim()
   readonly #pods = new Set<string>()
 
-  constructor(addresses: readonly string[], options: Partial<Options> = {}) {
-    this.cluster = new NodeWorld(this.model, addresses)
+  constructor(addresses: readonly string[], options: Partial<Options> = {}, stack: Stack = 'ipv4') {
+    this.cluster = new NodeWorld(this.model, addresses, stack)
     for (const sub of ['etc', 'net.d']) mkdirSync(join(this.dir, sub))
     writeFileSync(join(this.dir, 'etc', '10-terway.conf'), '{"cniVersion":"0.4.0","name":"terway","type":"terway"}')
     this.options = {
@@ -56,6 +58,7 @@ export class NetnsNode implements AsyncDisposable {
     }
     try {
       this.#makeNamespaces(addresses)
+      if (stack === 'dual') ip('-n', this.name, 'addr', 'add', 'fd00::10/128', 'dev', 'eth0', 'nodad')
     } catch (e) {
       this.#remove()
       throw e
@@ -75,7 +78,8 @@ export class NetnsNode implements AsyncDisposable {
     ip('-n', node, 'link', 'set', 'eth0', 'up')
     ip('-n', node, 'route', 'add', 'default', 'via', '192.168.0.253')
     ip('-n', node, 'link', 'add', 'eth1', 'address', eni.mac, 'type', 'veth', 'peer', 'name', 'port1', 'netns', fabric)
-    ip('-n', fabric, 'addr', 'add', '10.0.0.253/32', 'dev', 'port1')
+    ip('-n', fabric, 'addr', 'add', gatewayOf(parseCidr(eni.cidr)), 'dev', 'port1')
+    ip('-n', fabric, 'addr', 'add', gatewayOf(parseCidr(eni.cidr6)), 'dev', 'port1', 'nodad')
     ip('-n', fabric, 'link', 'set', 'port1', 'up')
     for (const address of addresses) {
       ip('-n', fabric, 'route', 'add', address, 'dev', 'port1')
@@ -163,8 +167,10 @@ export class NetnsNode implements AsyncDisposable {
   /** What the node's kernel has of ours, sorted: host links, policy rules, routes over host links. */
   state(): string[] {
     const links = this.ip('-o', 'link', 'show', 'type', 'veth').flatMap(l => /^\d+: (cali[0-9a-f]+)/.exec(l)?.[1] ?? [])
-    const rules = this.ip('rule').flatMap(l => (/^(512|2048):/.test(l) ? [l.replace(/\s+/g, ' ').trim()] : []))
-    const routes = this.ip('route').flatMap(l => (l.includes(' dev cali') ? [l.replace(/\s+/g, ' ').trim()] : []))
+    const of = (what: string) => ['-4', '-6'].flatMap(family => this.ip(family, what)).map(l => l.replace(/\s+/g, ' ').trim())
+    const rules = of('rule').filter(l => /^(512|2048):/.test(l))
+    // Every device has a link-local network of the kernel's.
+    const routes = of('route').filter(l => l.includes(' dev cali') && !l.startsWith('fe80::/64'))
     return [...links, ...rules, ...routes].sort()
   }
 
