@@ -42,6 +42,7 @@ test('a call that the cloud refused is logged with its request id, a long wait w
   const said: unknown[] = []
   const observer = cloudObserver(controllerMetrics(), { ...silent, warn: (fields: object) => said.push(fields) })
   observer.called('X', 12.6, new CloudError('X', 'Forbidden.RAM', 'no', { httpStatus: 403, requestId: 'r-1' }))
+  observer.called('X', 1, new CloudError('X', 'InvalidOperation.InvalidEniState', 'Creating', { httpStatus: 400 }))
   observer.waited('X', 4_999, 'pod', 'node-1')
   observer.waited('X', 5_000, 'pod', 'node-1')
   assert.equal(said.length, 2)

@@ -2,6 +2,7 @@
 import type { CloudObserver } from '#cloud/execute.ts'
 import { controllers } from '#controller/config.ts'
 import type { ControllerObserver } from '#controller/deps.ts'
+import { isUnderway } from '#controller/eni/perform.ts'
 import { sum } from '#ipam/pool.ts'
 import type { Logger } from '#lib/log.ts'
 import type { ControllerMetrics } from '#lib/metrics.ts'
@@ -13,8 +14,10 @@ export function cloudObserver(metrics: ControllerMetrics, log: Logger): CloudObs
   return {
     called: (api, ms, error) => {
       metrics.openApiLatency.observe({ api, error: String(error !== undefined) }, ms)
-      if (error !== undefined)
-        log.warn({ api, code: error.code, class: error.class, requestId: error.requestId, ms: Math.round(ms) }, error.message)
+      if (error === undefined) return
+      // An ENI that is not there yet, or not gone yet: asked again soon, and no trouble.
+      const level = isUnderway(error) ? 'info' : 'warn'
+      log[level]({ api, code: error.code, class: error.class, requestId: error.requestId, ms: Math.round(ms) }, error.message)
     },
     waited: (api, ms, priority, who) => {
       metrics.rateLimiterLatency.observe({ api }, ms)

@@ -93,7 +93,8 @@ export class Moves {
   attaching(id: string, now: number, refused: boolean): 'underway' | 'early' {
     const old = this.#moves.get(id)
     if (refused && old?.tries !== undefined) return 'early'
-    if (old?.tries !== undefined) this.#usual.creating.learn(old.early)
+    // The next one is tried later, when this one was refused at first: a refusal costs a call.
+    if (old?.tries !== undefined) this.#usual.creating.learn(old.early === undefined ? undefined : now - old.since)
     if (old?.tries !== undefined || old?.status !== 'Attaching') {
       this.#moves.set(id, { ...fresh('Attaching', old?.seen, now), at: now, usual: this.#usual.attaching })
     }

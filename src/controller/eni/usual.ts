@@ -15,9 +15,9 @@ export class Usual {
     return this.#ms
   }
 
-  /** It was over at last. `early`: how long it had taken at the last look that was too early, undefined when the first one was not. */
-  learn(early: number | undefined): void {
-    const ms = early ?? this.#ms * (1 - sooner)
+  /** It was over at last. `longer`: how long it took at least, when the first look was too early. */
+  learn(longer: number | undefined): void {
+    const ms = longer ?? this.#ms * (1 - sooner)
     // One that takes long is no reason to look late at the next.
     this.#ms = ms > this.#ms ? (this.#ms + ms) / 2 : ms
   }
