@@ -63,7 +63,7 @@ async function addSandbox(ctx: Context, request: AddRequest, received: number, t
   phase('kernel')
   const total = ctx.clock.now() - received
   ctx.observer.addPhase('total', total)
-  announce(ctx, lease, total)
+  ctx.clock.after(0, () => announce(ctx, lease, total))
   return formatResult(request.config.cniVersion, resultOf(lease.attachment, setup), request.previous)
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { noObserver } from '#daemon/observer.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { nodes } from '#kube/reflect/node.ts'
 import { AppError } from '#lib/errors.ts'
@@ -36,6 +37,23 @@ test('ADD gives an address, DEL frees it, and the cluster hears of both', async 
   assert.equal(world.kernel.links.size + world.kernel.routes.size, 0)
   await until(() => report(world)['uid-web']?.status.deleted !== undefined)
   assert.equal(report(world)['uid-web']?.ipv4, undefined)
+})
+
+test('what an ADD makes the daemon tell others waits until it has been answered', async () => {
+  await using world = new DaemonWorld(addresses(3))
+  let toldBefore: number | undefined
+  world.observer = {
+    ...noObserver,
+    verb: verb => {
+      if (verb === 'ADD') toldBefore = told()
+    },
+  }
+  await world.started()
+  world.cluster.pod('web')
+  const told = () => world.model.events.filter(e => e.reason === 'AllocIPSucceed').length
+  assert.equal((await world.add('web')).exit, 0)
+  assert.equal(toldBefore, 0)
+  await until(() => told() === 1)
 })
 
 test('dual stack: ADD gives a pair of one ENI, IPv4 first, and DEL frees both', async () => {

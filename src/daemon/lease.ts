@@ -131,7 +131,9 @@ function record(ctx: Context, request: LeaseRequest, { eni, addresses, waived }:
   ctx.observer.addPhase('ledger', ctx.clock.now() - start)
   ctx.observer.leased(eni.eniId, 'ok')
   if (waived) ctx.observer.coolingWaived()
-  ctx.log.info({ pod: pod.id, container: containerId, eni: eni.eniId, ips: addresses.map(a => a.ip), waived }, 'lease made')
+  // Said while the kernel is looked at.
+  const ips = addresses.map(a => a.ip)
+  ctx.clock.after(0, () => ctx.log.info({ pod: pod.id, container: containerId, eni: eni.eniId, ips, waived }, 'lease made'))
   return lease
 }
 

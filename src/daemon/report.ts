@@ -23,6 +23,7 @@ export class Report {
   readonly #gone: (podId: string, uid: string) => boolean
   #running = false
   #again = false
+  #isPoked = false
   readonly #stop = new AbortController()
   #nextWrite = 0
 
@@ -31,14 +32,23 @@ export class Report {
     this.#gone = gone
   }
 
-  /** Something may have changed. Marks are answered at once, the write is coalesced. */
+  /** Something may have changed. Marks are answered at once, but nobody's ADD waits for that; the write is coalesced. */
   poke(): void {
+    if (this.#isPoked) return
+    this.#isPoked = true
+    this.#ctx.clock.after(0, () => {
+      this.#isPoked = false
+      this.#begin()
+    })
+  }
+
+  #begin(): void {
+    if (this.#stop.signal.aborted) return
     this.#answer()
     this.#again = true
-    if (!this.#running && !this.#stop.signal.aborted) {
-      this.#running = true
-      void this.#loop()
-    }
+    if (this.#running) return
+    this.#running = true
+    void this.#loop()
   }
 
   stop(): void {

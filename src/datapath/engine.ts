@@ -215,8 +215,9 @@ class Engine implements Datapath {
     return host
   }
 
+  /** Said afterwards: whoever called may have somebody waiting. */
   #logOps(what: string, fields: Record<string, string>, ops: readonly KernelOp[]): void {
-    if (ops.length > 0) this.#deps.log.info({ ...fields, ops: ops.map(formatOp) }, what)
+    if (ops.length > 0) this.#deps.clock.after(0, () => this.#deps.log.info({ ...fields, ops: ops.map(formatOp) }, what))
   }
 }
 

@@ -8,7 +8,7 @@ export interface Clock {
   now(): number
   /** Resolves after `ms`; rejects with the signal's reason when aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
-  /** Calls `fn` once after `ms`; the returned function cancels it. */
+  /** Calls `fn` once after `ms`, 0 = as soon as what goes on now has been done; the returned function cancels it. */
   after(ms: number, fn: () => void): () => void
   /** Uniform in [0, 1). */
   random(): number
@@ -33,6 +33,11 @@ export const realClock: Clock = {
       signal?.addEventListener('abort', stop, { once: true })
     }),
   after: (ms, fn) => {
+    if (ms <= 0) {
+      // A timer takes a millisecond at least, and comes after whatever has arrived meanwhile.
+      const immediate = setImmediate(fn)
+      return () => clearImmediate(immediate)
+    }
     const timer = setTimeout(fn, ms)
     return () => clearTimeout(timer)
   },
