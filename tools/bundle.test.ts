@@ -35,6 +35,22 @@ test('the daemon carries nothing that only the controller needs, and its text ta
   assert.ok(!bytes.includes('ALIBABA_CLOUD_ACCESS_KEY_SECRET'), 'the chain of credentials')
 })
 
+test('the daemon starts without a second HTTP client and without gRPC', () => {
+  const list = `process.once('exit', () => console.log(JSON.stringify(process.moduleLoadList)))`
+  const { stdout } = spawnSync(process.execPath, ['--import', `data:text/javascript,${list}`, 'terwayd.mjs'], {
+    cwd: directory,
+    env: {},
+    encoding: 'utf8',
+  })
+  assert.match(stdout, /NODE_NAME is not set/)
+  const modules: unknown = JSON.parse(stdout.split('\n').find(line => line.startsWith('[')) ?? '')
+  assert.ok(Array.isArray(modules) && modules.includes('NativeModule http'))
+  assert.deepEqual(
+    modules.filter(name => /undici|http2/.test(name)),
+    [],
+  )
+})
+
 test('a bundled process can ask an API server: it is refused a connection, not a method', () => {
   const kubeconfig = {
     clusters: [{ name: 'c', cluster: { server: 'http://127.0.0.1:1' } }],

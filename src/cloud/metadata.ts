@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-
+import { request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { type Backoff, delays } from '#lib/backoff.ts'
 import type { Clock } from '#lib/clock.ts'
 import { AppError, messageOf } from '#lib/errors.ts'
@@ -21,11 +22,28 @@ const tokenSeconds = 21_600
 const retries: Backoff = { initialDelay: 0, duration: 500, factor: 1.2, jitter: 0, steps: 4 }
 const timeout = 30_000
 
+/** As much of `fetch` as the service needs. */
+export type Ask = (
+  url: string,
+  options: { readonly method?: string; readonly headers: Readonly<Record<string, string>>; readonly signal: AbortSignal },
+) => Promise<{ readonly ok: boolean; readonly status: number; text(): Promise<string> }>
+
+/** Not Node's own `fetch`: its first use costs a daemon 15 MB that stay. */
+const ask: Ask = (url, options) =>
+  new Promise((resolve, reject) => {
+    const call = request(url, options, answer => {
+      const status = answer.statusCode ?? 0
+      resolve({ ok: status >= 200 && status < 300, status, text: () => text(answer) })
+    })
+    call.on('error', reject)
+    call.end()
+  })
+
 /** `base` comes from a flag or ALIBABA_CLOUD_IMDS_ENDPOINT (host or URL). Token mode: one token serves half its life; a 401 fetches one new token. */
 export function makeMetadata(
   clock: Clock,
   base: string = defaultMetadataBase,
-  fetchFn: typeof fetch = fetch,
+  askFn: Ask = ask,
   observe: MetadataObserver = () => {},
 ): Metadata {
   const root = base.includes('://') ? base.replace(/\/+$/, '') : `http://${base}`
@@ -33,7 +51,7 @@ export function makeMetadata(
 
   const freshToken = async () => {
     if (token !== undefined && clock.now() < token.until) return token.value
-    const reply = await fetchFn(`${root}/latest/api/token`, {
+    const reply = await askFn(`${root}/latest/api/token`, {
       method: 'PUT',
       headers: { 'X-aliyun-ecs-metadata-token-ttl-seconds': String(tokenSeconds) },
       signal: AbortSignal.timeout(timeout),
@@ -44,7 +62,7 @@ export function makeMetadata(
   }
 
   const once = async (path: string) =>
-    fetchFn(`${root}/latest/meta-data/${path}`, {
+    askFn(`${root}/latest/meta-data/${path}`, {
       headers: { 'X-aliyun-ecs-metadata-token': await freshToken() },
       signal: AbortSignal.timeout(timeout),
     })

@@ -101,7 +101,7 @@ async function connect(kubeconfig: string, nodeName: string): Promise<KubeClient
 /** From the metadata service, by the MAC of the primary interface. */
 async function primaryVSwitch(metrics: DaemonMetrics): Promise<string | undefined> {
   const base = process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || defaultMetadataBase
-  const metadata = makeMetadata(realClock, base, fetch, (url, failed, ms) =>
+  const metadata = makeMetadata(realClock, base, undefined, (url, failed, ms) =>
     metrics.metadataLatency.observe({ url, error: String(failed) }, ms),
   )
   try {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Pool } from 'undici'
 import type { Clock } from '#lib/clock.ts'
 import { isAppError } from '#lib/errors.ts'
 import { type KubeConfig, readSource } from './config.ts'
+import { Connections } from './connections.ts'
 import { StatusError, statusError, unavailable } from './status.ts'
 
 export interface Request {
@@ -25,9 +25,6 @@ interface Credentials {
 
 /** Credential files are read again after this many milliseconds, and at once after a 401. */
 const credentialAge = 10_000
-/** The API server closes idle connections after 90 s; ours go first, so that a request seldom meets a dying one. */
-const keepAlive = 60_000
-const connectTimeout = 5_000
 const minRetryAfter = 100
 
 /** The deadline of a request has passed. */
@@ -35,12 +32,12 @@ class Overdue extends Error {}
 
 /**
  * HTTP to the API server: kept-alive connections, credentials that are read again, the next server when one cannot be connected or
- * does not answer in time. HTTP/1.1 on purpose: a watch then has a connection of its own, and a stalled one blocks nobody else.
+ * does not answer in time.
  */
 export class Transport {
   private readonly config: KubeConfig
   private readonly clock: Clock
-  private pools: { readonly tlsText: string; readonly byServer: Map<string, Pool> } = { tlsText: '', byServer: new Map() }
+  private connections: { readonly tlsText: string; readonly byServer: Map<string, Connections> } = { tlsText: '', byServer: new Map() }
   private credentials: { readonly readAt: number; readonly value: Credentials } | undefined
   private preferred = 0
 
@@ -88,9 +85,8 @@ export class Transport {
   }
 
   async close(): Promise<void> {
-    const pools = [...this.pools.byServer.values()]
-    this.pools.byServer.clear()
-    await Promise.all(pools.map(p => p.destroy()))
+    for (const connections of this.connections.byServer.values()) connections.destroy()
+    this.connections.byServer.clear()
   }
 
   /** A refused connection carried nothing, so any request may go to the next server; a GET may also be repeated when a kept-alive connection died under it. */
@@ -121,7 +117,7 @@ export class Transport {
   private async sendTo(server: string, r: Request, c: Credentials, signal: AbortSignal): Promise<Received> {
     // One that takes requests and answers none of them cannot be told from a slow one before: whoever asks next asks another.
     signal.addEventListener('abort', () => signal.reason instanceof Overdue && this.leave(server), { once: true })
-    const answer = await this.pool(server, c).request({
+    const answer = await this.connectionsTo(server, c).send({
       method: r.method,
       path: r.path,
       signal,
@@ -131,41 +127,25 @@ export class Transport {
         ...c.headers,
         ...(r.body !== undefined && { 'content-type': r.contentType ?? 'application/json' }),
       },
-      body: r.body === undefined ? null : JSON.stringify(r.body),
-      // The deadline is the caller's signal; a watch has none but its idle timer.
-      headersTimeout: 0,
-      bodyTimeout: 0,
+      body: r.body === undefined ? undefined : JSON.stringify(r.body),
     })
-    const retryAfter = answer.headers['retry-after']
-    return new Received(labelOf(r), answer.statusCode, answer.body, typeof retryAfter === 'string' ? retryAfter : undefined)
+    return new Received(labelOf(r), answer.statusCode ?? 0, answer, answer.headers['retry-after'])
   }
 
-  private pool(server: string, c: Credentials): Pool {
+  private connectionsTo(server: string, c: Credentials): Connections {
     const tlsText = JSON.stringify(c.tls)
-    if (tlsText !== this.pools.tlsText) {
+    if (tlsText !== this.connections.tlsText) {
       // A rotated client certificate or CA: new connections use it, the old ones end with their last request.
-      for (const old of this.pools.byServer.values()) void old.close()
-      this.pools = { tlsText, byServer: new Map() }
+      for (const old of this.connections.byServer.values()) old.retire()
+      this.connections = { tlsText, byServer: new Map() }
     }
-    const known = this.pools.byServer.get(server)
+    const known = this.connections.byServer.get(server)
     if (known !== undefined) return known
     const { serverName, insecure } = this.config
-    const pool = new Pool(server, {
-      allowH2: false,
-      keepAliveTimeout: keepAlive,
-      keepAliveMaxTimeout: keepAlive,
-      connect: {
-        ...c.tls,
-        timeout: connectTimeout,
-        // A dead peer is found 25 s after the last packet: libuv sends ten probes, one a second, after this delay.
-        keepAlive: true,
-        keepAliveInitialDelay: 15_000,
-        rejectUnauthorized: insecure !== true,
-        ...(serverName !== undefined && { servername: serverName }),
-      },
-    })
-    this.pools.byServer.set(server, pool)
-    return pool
+    const tls = { ...c.tls, rejectUnauthorized: insecure !== true, ...(serverName !== undefined && { servername: serverName }) }
+    const made = new Connections(server, tls, this.clock)
+    this.connections.byServer.set(server, made)
+    return made
   }
 
   private fresh(force = false): Credentials {
@@ -227,7 +207,5 @@ function labelOf(r: Request): string {
 
 function isConnectError(e: unknown): boolean {
   const code = e instanceof Error ? Reflect.get(e, 'code') : undefined
-  return ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT'].includes(
-    String(code),
-  )
+  return ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT'].includes(String(code))
 }
