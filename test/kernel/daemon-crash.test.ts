@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import type { CniReply } from '../support/cni-client.ts'
-import { ipOf } from '../support/daemon-world.ts'
+import { ipsOf } from '../support/daemon-world.ts'
 import { NetnsNode } from '../support/netns-node.ts'
 import { nodeName } from '../support/node-world.ts'
 import { until } from '../support/until.ts'
@@ -23,6 +23,8 @@ const step = /\bbook\.commit\(|\bdatapath\.(setup|withdraw|reap|removeLeftovers)
 /** Lines after a step within which its crash point must be. */
 const reach = 6
 
+const pairOf = (n: number): readonly [string, string] => [`10.0.0.${n}`, `fd00:1::${n}`]
+
 test('every commit and every kernel step has a crash point after it, and each name is used once', () => {
   const bare = files.flatMap(({ file, lines }) =>
     lines.flatMap((line, i) => {
@@ -36,8 +38,8 @@ test('every commit and every kernel step has a crash point after it, and each na
 })
 
 /**
- * One life of a node. A pod has its network when the ledger is lost, with a device that nobody wants beside it; then terwayd
- * is started with the point armed. Two pods come, somebody changes a rule, the first goes, an idle address is asked back, and
+ * One life of a dual-stack node. A pod has its network when the ledger is lost, with a device that nobody wants beside it; then terwayd
+ * is started with the point armed. Two pods come, somebody changes a rule, the first goes, an idle pair is asked back, and
  * a third pod gets a second sandbox before the first one's DEL. terwayd is killed at the point; a new one is started, and the
  * runtime does what runtimes do: whatever was not answered with success is asked again. In the end everything must be as if
  * nothing had happened.
@@ -46,10 +48,10 @@ describe('killed at each point, the node converges', { skip, concurrency: false 
   let killed = 0
   for (const point of points) {
     test(point, { timeout: 60_000 }, async () => {
-      await using node = new NetnsNode(Array.from({ length: 7 }, (_, i) => `10.0.0.${i + 1}`))
+      await using node = new NetnsNode([1, 2, 3, 4, 5, 6, 7].flatMap(pairOf), {}, 'dual')
       for (const name of ['a', 'b', 'c', 'old']) node.cluster.pod(name)
       await node.started()
-      const first = ipOf(await node.add('old'))
+      const first = ipsOf(await node.add('old'))
       await node.kill()
       node.loseLedger()
       node.ip('link', 'add', 'cali0123456789a', 'type', 'veth', 'peer', 'name', 'stray')
@@ -73,8 +75,8 @@ describe('killed at each point, the node converges', { skip, concurrency: false 
           answers.set(name, reply)
           if (reply.exit !== 0) return
           if (name !== 'ADD b') continue
-          node.ip('rule', 'del', 'priority', '2048', 'from', ipOf(reply))
-          node.cluster.address('10.0.0.7', { status: 'Deleting', releaseNonce: 'n1' })
+          for (const ip of ipsOf(reply)) node.ip(ip.includes(':') ? '-6' : '-4', 'rule', 'del', 'priority', '2048', 'from', ip)
+          for (const ip of pairOf(7)) node.cluster.address(ip, { status: 'Deleting', releaseNonce: 'n1' })
         }
       }
       const untilDead = async () => {
@@ -93,25 +95,27 @@ describe('killed at each point, the node converges', { skip, concurrency: false 
         20_000,
         'every call to succeed in the end',
       )
-      const addressOf = (name: string) => ipOf(answers.get(name) ?? { exit: 1, body: undefined })
+      const addressesOf = (name: string) => ipsOf(answers.get(name) ?? { exit: 1, body: undefined })
       const expected = new Map([
-        ['old', addressOf('ADD old again')],
-        ['b', addressOf('ADD b')],
-        ['c', addressOf('ADD c again')],
+        ['old', addressesOf('ADD old again')],
+        ['b', addressesOf('ADD b')],
+        ['c', addressesOf('ADD c again')],
       ])
-      assert.equal(expected.get('old'), first)
-      assert.equal(new Set(expected.values()).size, 3)
-      const ours = () => node.state().filter(l => /\d+\.\d+\.\d+\.\d+/.test(l))
-      const addresses = () => new Set(ours().flatMap(l => /(10\.0\.0\.\d+)/.exec(l)?.[1] ?? []))
-      await until(() => [...addresses()].sort().join() === [...expected.values()].sort().join(), 5_000, 'the kernel to have the three pods')
+      assert.deepEqual(expected.get('old'), first)
+      const pairs = [...expected.values()].flat().sort()
+      assert.equal(new Set(pairs).size, 6)
+      const addresses = () => new Set(node.state().flatMap(l => /10\.0\.0\.\d+|fd00:1::\w+/.exec(l)?.[0] ?? []))
+      await until(() => [...addresses()].sort().join() === pairs.join(), 5_000, 'the kernel to have the three pods')
       await until(() => node.state().filter(l => l.startsWith('cali')).length === 3, 5_000, 'three host devices')
-      for (const ip of expected.values()) await until(() => node.reaches(ip), 10_000, `${ip} to answer`)
+      for (const ip of pairs) await until(() => node.reaches(ip), 10_000, `${ip} to answer`)
 
       const status = () => node.model.read(nodeRuntimes, nodeName)?.status
-      await until(() => status()?.releases?.['10.0.0.7']?.answer === 'acked', 5_000, 'the mark to be answered')
-      assert.equal(status()?.releases?.['10.0.0.7']?.nonce, 'n1')
-      for (const [pod, ip] of expected)
-        await until(() => status()?.pods?.[`uid-${pod}`]?.ipv4 === ip, 5_000, `${pod} to be reported with ${ip}`)
+      for (const ip of pairOf(7)) {
+        await until(() => status()?.releases?.[ip]?.answer === 'acked', 5_000, 'the mark to be answered')
+        assert.equal(status()?.releases?.[ip]?.nonce, 'n1')
+      }
+      const reported = (pod: string) => [status()?.pods?.[`uid-${pod}`]?.ipv4, status()?.pods?.[`uid-${pod}`]?.ipv6].join()
+      for (const [pod, ips] of expected) await until(() => reported(pod) === ips.join(), 5_000, `${pod} to be reported with ${ips}`)
       assert.equal(status()?.pods?.['uid-c']?.containerID, 'c-c2')
       const gone = status()?.pods?.['uid-a']
       assert.ok(gone === undefined || gone.status.deleted !== undefined)

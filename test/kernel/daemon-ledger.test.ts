@@ -38,10 +38,11 @@ test('a damaged ledger: running pods keep their addresses, and the damaged file 
   await until(() => !node.state().some(l => l.includes(`${address} `)))
 })
 
-test('a ledger that is lost before the report: the sandbox is found by its device, and is checked, repaired and taken down as before', {
+test('a ledger that is lost before the report: a pair is found by its device, and is checked, repaired and taken down as before', {
   skip,
 }, async () => {
-  await using node = new NetnsNode(addresses(2), { reportInterval: 60_000, netnsDir: '/run/netns' })
+  const pairs = ['10.0.0.1', 'fd00:1::1', '10.0.0.2', 'fd00:1::2']
+  await using node = new NetnsNode(pairs, { reportInterval: 60_000, netnsDir: '/run/netns' }, 'dual')
   await node.started()
   const empty = node.state()
   node.cluster.pod('web')
