@@ -10,18 +10,27 @@ const addresses = ['10.0.0.1', '10.0.0.2']
 const rarely = { repairInterval: 600_000 }
 
 test('what a pod lost inside is put back within seconds', { skip }, async () => {
-  await using node = new NetnsNode(addresses)
+  const pair = ['10.0.0.1', 'fd00:1::1']
+  await using node = new NetnsNode(pair, {}, 'dual')
   await node.started()
   node.cluster.pod('web')
   assert.equal((await node.add('web')).exit, 0)
   const pod = node.sandbox('c-web').replace('/run/netns/', '')
-  const inside = () => [...ip('-n', pod, 'route'), ...ip('-n', pod, 'neigh', 'show', 'nud', 'permanent')].join('\n')
+  const inside = () =>
+    [['route'], ['-6', 'route', 'show', 'default'], ['neigh', 'show', 'nud', 'permanent']]
+      .flatMap(a => ip('-n', pod, ...a).sort())
+      .join('\n')
   const whole = inside()
-  ip('-n', pod, 'route', 'del', 'default')
-  ip('-n', pod, 'neigh', 'del', '169.254.1.1', 'dev', 'eth0')
-  assert.notEqual(inside(), whole)
-  await until(() => inside() === whole, 10_000)
-  assert.ok(node.reaches('10.0.0.1'))
+  for (const [family, gateway] of [
+    ['-4', '169.254.1.1'],
+    ['-6', 'fe80::1'],
+  ] as const) {
+    ip('-n', pod, family, 'route', 'del', 'default')
+    ip('-n', pod, 'neigh', 'del', gateway, 'dev', 'eth0')
+  }
+  // It may be repaired before anybody could look at the damage.
+  await until(() => node.model.events.some(e => e.action === 'Repair' && e.about.name === 'web') && inside() === whole, 10_000)
+  for (const address of pair) assert.ok(node.reaches(address), address)
 })
 
 test('after a restart, damage to pods of before is noticed at once', { skip }, async () => {
