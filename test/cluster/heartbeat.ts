@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import type { Lab } from '../../lab/lab.ts'
-import { get, ipOf, type Pod } from '../../lab/pods.ts'
+import { get, ipsOf, type Pod } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
+import { familyOf } from '../../sim/fabric/address.ts'
 import { startPod } from './terway-pods.ts'
 
 const port = '7000'
@@ -13,34 +14,33 @@ interface Second {
   readonly worst: number
 }
 
-/** One TCP connection between pods of two nodes, with a beat every millisecond, that is never made anew (deploy/image/heartbeat.c). */
+/** A pod on one node that answers beats, and from another node a connection to each of its addresses. */
+export async function startHeartbeats(lab: Lab, serverNode: string, clientNode: string): Promise<readonly Heartbeat[]> {
+  const command = ['/bin/heartbeat', 'serve', port]
+  const server = await startPod(lab, 'beat-server', { node: serverNode, command, restartPolicy: 'Never' })
+  return Promise.all(ipsOf(server).map(ip => Heartbeat.start(lab, clientNode, ip)))
+}
+
+/** One TCP connection from a pod, with a beat every millisecond, that is never made anew (deploy/image/heartbeat.c). */
 export class Heartbeat {
   readonly #lab: Lab
-  readonly server: Pod
-  readonly client: Pod
+  readonly #client: string
 
-  private constructor(lab: Lab, server: Pod, client: Pod) {
+  private constructor(lab: Lab, client: string) {
     this.#lab = lab
-    this.server = server
-    this.client = client
+    this.#client = client
   }
 
-  static async start(lab: Lab, serverNode: string, clientNode: string, family: 4 | 6 = 4): Promise<Heartbeat> {
-    const name = family === 4 ? 'beat' : 'beat6'
-    const server = await startPod(lab, `${name}-server`, {
-      node: serverNode,
-      command: ['/bin/heartbeat', 'serve', port],
-      restartPolicy: 'Never',
-    })
-    const command = ['/bin/heartbeat', 'ask', ipOf(server, family), port]
-    const client = await startPod(lab, `${name}-client`, { node: clientNode, command, restartPolicy: 'Never' })
-    const beat = new Heartbeat(lab, server, client)
+  static async start(lab: Lab, node: string, server: string): Promise<Heartbeat> {
+    const client = `beat-client-${familyOf(server)}`
+    await startPod(lab, client, { node, command: ['/bin/heartbeat', 'ask', server, port], restartPolicy: 'Never' })
+    const beat = new Heartbeat(lab, client)
     await beat.goesOn()
     return beat
   }
 
   async #seconds(): Promise<readonly Second[]> {
-    const log = await this.#lab.kubectl(['logs', this.client.metadata.name])
+    const log = await this.#lab.kubectl(['logs', this.#client])
     return [...log.matchAll(/^beats=(\d+) worst=([\d.]+)$/gm)].map(m => ({ beats: Number(m[1]), worst: Number(m[2]) }))
   }
 
@@ -54,12 +54,11 @@ export class Heartbeat {
     const before = (await this.#seconds()).at(-1)?.beats ?? 0
     const mark = await this.mark()
     await until(
-      'the heartbeat goes on',
+      `the heartbeat of ${this.#client} goes on`,
       ms,
       async () => {
-        const { name } = this.client.metadata
-        const client = await get<Pod>(this.#lab, 'pod', name)
-        assert.equal(client.status.phase, 'Running', `the heartbeat ended: ${await this.#lab.kubectl(['logs', '--tail=3', name])}`)
+        const client = await get<Pod>(this.#lab, 'pod', this.#client)
+        assert.equal(client.status.phase, 'Running', `the heartbeat ended: ${await this.#lab.kubectl(['logs', '--tail=3', this.#client])}`)
         const seconds = await this.#seconds()
         return seconds.length >= mark + 2 && (seconds.at(-1)?.beats ?? 0) > before
       },

@@ -12,7 +12,7 @@ export async function lines(node: LabNode, ...argv: readonly string[]): Promise<
     .filter(line => line !== '')
 }
 
-/** What the node's kernel has of Terway's, in both families, sorted: host ends of pods with their numbers, policy rules, routes of pods and of ENIs. */
+/** What the node's kernel has of Terway's, in both families, sorted: host ends of pods with their numbers, policy rules, routes of pods and of ENIs, and the node's own beside them. */
 export async function terwayState(node: LabNode): Promise<readonly string[]> {
   const links = (await lines(node, 'ip', '-o', 'link')).flatMap(l => /^\d+: cali[0-9a-f]+@\S+/.exec(l)?.[0] ?? [])
   const both = async (...argv: readonly string[]) => [
@@ -22,8 +22,16 @@ export async function terwayState(node: LabNode): Promise<readonly string[]> {
   const rules = (await both('rule')).filter(l => /^(512|2048):/.test(l))
   // Of link-local and multicast addresses the kernel itself keeps routes.
   const all = (await both('route', 'show', 'table', 'all')).filter(l => !/\b(fe80|ff00):\S* dev cali/.test(l))
-  const routes = all.filter(l => / dev cali/.test(l) || / table 10\d\d/.test(l))
+  const routes = all.filter(
+    l => / dev cali/.test(l) || / table 10\d\d/.test(l) || (/ dev eth\d/.test(l) && !/ (table|proto kernel) /.test(l)),
+  )
   return [...links, ...rules, ...routes].sort()
+}
+
+/** Addresses on the node, and in the namespaces of its pods, that wait for duplicate detection. */
+export async function tentative(node: LabNode): Promise<readonly string[]> {
+  const script = 'ip -6 -o addr show tentative; for ns in $(ls /run/netns); do ip -n "$ns" -6 -o addr show tentative; done'
+  return lines(node, 'sh', '-c', script)
 }
 
 /** What `work` has changed on the node's links, routes and rules, as `ip monitor` tells it; throws when the monitor tells nothing of a link of ours. */

@@ -8,6 +8,7 @@ import { leasesOf } from '../../lab/ledger.ts'
 import { get, ipsOf, isReady, type Pod } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
 import { familyOf } from '../../sim/fabric/address.ts'
+import { addressesOf } from '../../src/ipam/book.ts'
 import type { Lease } from '../../src/ipam/ledger.ts'
 
 export const appPort = 8080
@@ -16,25 +17,47 @@ export interface PodWish {
   readonly node: string
   readonly command?: readonly string[]
   readonly hostPort?: number
+  /** On its node's own network, where ports are shared with the node. */
+  readonly hostNetwork?: boolean
+  /** Where the server listens, `appPort` when absent. */
+  readonly port?: number
+  /** The kubelet asks it: it is ready when it has answered, and killed when it answers no more. */
+  readonly probed?: boolean
   readonly restartPolicy?: 'Always' | 'Never'
 }
 
-/** Creates a pod on a node, without the scheduler; the lab's HTTP server when no command is given. Resolves when it is ready. */
-export async function startPod(lab: Lab, name: string, wish: PodWish): Promise<Pod> {
+/** Creates a pod on a node, without the scheduler; the lab's HTTP server when no command is given. */
+export async function createPod(lab: Lab, name: string, wish: PodWish): Promise<void> {
   await lab.kubectl(['apply', '-f', '-'], JSON.stringify(manifest(name, wish)))
+}
+
+/** Creates a pod and resolves when it is ready. */
+export async function startPod(lab: Lab, name: string, wish: PodWish): Promise<Pod> {
+  await createPod(lab, name, wish)
   return readyPod(lab, name)
 }
 
-function manifest(name: string, { node, command, hostPort, restartPolicy }: PodWish): object {
-  const ports = hostPort === undefined ? [] : [{ containerPort: appPort, hostPort }]
-  const env = [{ name: 'PORT', value: String(appPort) }]
-  const container = { name: 'app', image: labApp.ref, imagePullPolicy: 'Never', env, ports, ...(command !== undefined && { command }) }
+function manifest(
+  name: string,
+  { node, command, hostPort, hostNetwork = false, port = appPort, probed = false, restartPolicy }: PodWish,
+): object {
+  const probe = { httpGet: { path: '/', port }, periodSeconds: 1, timeoutSeconds: 5 }
+  const container = {
+    name: 'app',
+    image: labApp.ref,
+    imagePullPolicy: 'Never',
+    env: [{ name: 'PORT', value: String(port) }],
+    ports: hostPort === undefined ? [] : [{ containerPort: port, hostPort }],
+    ...(command !== undefined && { command }),
+    ...(probed && { startupProbe: { ...probe, failureThreshold: 30 }, livenessProbe: probe, readinessProbe: probe }),
+  }
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name, labels: { test: name } },
     spec: {
       nodeName: node,
+      hostNetwork,
       terminationGracePeriodSeconds: 1,
       // A token is one more thing that a kubelet would want of the API server.
       automountServiceAccountToken: false,
@@ -61,24 +84,24 @@ export async function deletePods(lab: Lab, ...names: readonly string[]): Promise
   await lab.kubectl(['delete', 'pod', ...names, '--timeout=90s'])
 }
 
-/** The address that the API server names first. */
-export function ipOf(pod: Pod): string {
-  const [ip] = ipsOf(pod)
-  if (ip === undefined) throw new Error(`pod ${pod.metadata.name} has no address`)
-  return ip
+/** Waits until the API server has the addresses of the pod's present lease. */
+export async function toldOf(lab: Lab, name: string, lease: Lease): Promise<void> {
+  const wanted = addressesOf(lease).join()
+  const told = async () => ipsOf(await readyPod(lab, name)).join()
+  await until(`the API server knows ${wanted} of pod ${name}`, 90_000, async () => (await told()) === wanted, 500)
 }
 
-/** HTTP from the control plane's machine: the pod answers, and sees that machine's own address of the same family. */
-export async function reached(lab: Lab, address: string, port = appPort): Promise<void> {
-  const target = hostPort(address, port)
+/** HTTP from the control plane's machine: each address answers, and sees that machine's own address of the same family. */
+export async function reached(lab: Lab, addresses: readonly string[], port = appPort): Promise<void> {
+  const targets = addresses.map(ip => hostPort(ip, port))
   const { control } = lab.state
+  const own = new Map(addresses.map((ip, i) => [targets[i], familyOf(ip) === 4 ? control.address : control.address6]))
   await until(
-    `${target} answers`,
+    `${targets.join(' and ')} answer`,
     30_000,
     async () => {
-      const answers = await fromControl(lab, [target])
-      if (answers[0]?.client === undefined) return false
-      return expectClients(answers, () => (familyOf(address) === 4 ? control.address : (control.address6 ?? '')))
+      const answers = await fromControl(lab, targets)
+      return answers.every(a => a.client !== undefined) && expectClients(answers, a => own.get(a.target) ?? '')
     },
     500,
   )

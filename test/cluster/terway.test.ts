@@ -1,55 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
-import { after, afterEach, before, test } from 'node:test'
-import { disagreements, settled, unaccounted } from '../../lab/agree.ts'
+import { isIP } from 'node:net'
+import { basename } from 'node:path'
+import { before, test } from 'node:test'
+import { unaccounted } from '../../lab/agree.ts'
 import { processesOf } from '../../lab/chaos/act.ts'
 import { askCloud } from '../../lab/cloud/enis.ts'
-import { Lab } from '../../lab/lab.ts'
+import type { Lab } from '../../lab/lab.ts'
 import { leasesOf } from '../../lab/ledger.ts'
-import { collectAll } from '../../lab/logs.ts'
-import { get, podsOf } from '../../lab/pods.ts'
+import { addressesOf as machineAddresses } from '../../lab/node/config.ts'
+import { get, ipsOf, podsOf } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
-import { helm, installTerway, readyNodes, readyPods } from '../../lab/terway.ts'
-import { nodeVSwitches, seed } from '../../lab/vpc.ts'
+import { helm, readyNodes, readyPods } from '../../lab/terway.ts'
+import { addressesOf } from '../../src/ipam/book.ts'
 import type { NodeCr } from '../../src/kube/crd/node.ts'
-import { Heartbeat } from './heartbeat.ts'
-import { changesDuring, lines, terwayState } from './terway-kernel.ts'
-import { deletePods, ipOf, leaseOf, pauseOf, reached, readyPod, startPod } from './terway-pods.ts'
+import { type Heartbeat, startHeartbeats } from './heartbeat.ts'
+import { changesDuring, lines, tentative, terwayState } from './terway-kernel.ts'
+import { agreed, endLabAfterTests, startLab } from './terway-lab.ts'
+import { createPod, deletePods, leaseOf, pauseOf, reached, readyPod, startPod, toldOf } from './terway-pods.ts'
 
 /*
- * Terway as the chart installs it, in one lab, from the first pod to `helm uninstall`. The cases follow each other: each leaves
- * the cluster whole.
+ * Terway as the chart installs it, in one lab of both families, from the first pod to `helm uninstall`. The cases follow each
+ * other: each leaves the cluster whole.
  */
 const name = `terway-${process.pid}`
 const system = ['-n', 'kube-system'] as const
 let lab: Lab
-let beat: Heartbeat
-let failed = false
+/** One of each family. */
+let beats: readonly Heartbeat[]
 
 before(async () => {
-  lab = await Lab.up({ name, nodes: 2, seed, instanceType: 'ecs.lab.medium', vSwitchIds: nodeVSwitches })
-  await installTerway(lab, { eniConf: { max_pool_size: 5, min_pool_size: 2, ip_pool_sync_period: '5s' } })
+  lab = await startLab(name, 'dual')
 })
-afterEach(t => {
-  failed ||= 'passed' in t && !t.passed
-})
-after(async () => {
-  if (failed) {
-    const directory = join(tmpdir(), name)
-    await collectAll(lab, directory)
-    console.error(`logs and state of the lab: ${directory}`)
-  }
-  await Lab.down(name)
-})
+endLabAfterTests(name)
 
-const agreed = async () => assert.deepEqual((await settled(lab, 90_000)).flatMap(disagreements), [])
+const beatsGoOn = async (ms?: number) => Promise.all(beats.map(beat => beat.goesOn(ms)))
 const terwaydOf = (node: string) =>
   lab
     .node(node)
     .programs()
     .find(p => p.argv[0]?.endsWith('/node') && p.argv.includes('/usr/lib/terway/terwayd.mjs'))
+
+interface KubeEvent {
+  readonly reason: string
+  readonly message: string
+}
+const eventsAbout = (kind: 'Node' | 'Pod', about: string) =>
+  get<KubeEvent[]>(lab, 'events', '--all-namespaces', '--field-selector', `involvedObject.kind=${kind},involvedObject.name=${about}`)
 
 /** Since when each node has been Ready. */
 async function readySince(): Promise<string> {
@@ -67,14 +64,16 @@ async function restartDaemons(): Promise<void> {
   await lab.kubectl([...system, 'rollout', 'status', 'daemonset/terway-eniip', '--timeout=180s'])
 }
 
-test("a pod has an address of one of its node's ENIs, and is reached from the VPC", async () => {
+test("a pod has an address of each family, of one of its node's ENIs, and is reached from the VPC", async () => {
   for (const { name: node, identity } of lab.state.nodes) {
-    const address = ipOf(await startPod(lab, `on-${node}`, { node }))
-    const eni = (await askCloud(lab)).find(e => e.ipv4.includes(address))
+    const addresses = ipsOf(await startPod(lab, `on-${node}`, { node }))
+    assert.deepEqual(addresses.map(isIP), [4, 6])
+    const eni = (await askCloud(lab)).find(e => addresses.every(ip => e.ipv4.includes(ip) || e.ipv6.includes(ip)))
     assert.deepEqual([eni?.instanceId, eni?.type, eni?.status], [identity.instanceId, 'Secondary', 'InUse'])
-    await reached(lab, address)
+    assert.deepEqual(await tentative(lab.node(node)), [], 'no address waits for duplicate detection')
+    await reached(lab, addresses)
   }
-  await agreed()
+  await agreed(lab)
 })
 
 /*
@@ -82,33 +81,32 @@ test("a pod has an address of one of its node's ENIs, and is reached from the VP
  * anew when that ends: the sandbox's pause program is killed, and containerd, kubelet, shim and terwayd do the rest. The API
  * server is stopped in the middle of whatever it does (SIGSTOP): connections to it hang, which is worse than refusal.
  */
-test('with an API server that hangs, a new sandbox gets an idle address', async () => {
+test('with an API server that hangs, a new sandbox gets idle addresses', async () => {
   const before = await leaseOf(lab, 'node1', 'on-node1')
   const { pid } = await lab.process('control', 'kube-apiserver')
   process.kill(pid, 'SIGSTOP')
   try {
     process.kill(await pauseOf(lab, 'node1', before), 'SIGKILL')
     const now = await leaseOf(lab, 'node1', 'on-node1', l => l.containerId !== before.containerId)
-    assert.notEqual(now.attachment.v4?.address, before.attachment.v4?.address, 'the old address rests')
-    await reached(lab, now.attachment.v4?.address ?? '')
+    const old = addressesOf(before)
+    assert.deepEqual(
+      addressesOf(now).filter(ip => old.includes(ip)),
+      [],
+      'the old addresses rest',
+    )
+    await reached(lab, addressesOf(now))
   } finally {
     process.kill(pid, 'SIGCONT')
   }
-  const { attachment } = await leaseOf(lab, 'node1', 'on-node1')
-  await until(
-    'the API server knows the new address',
-    90_000,
-    async () => ipOf(await readyPod(lab, 'on-node1')) === attachment.v4?.address,
-    500,
-  )
+  await toldOf(lab, 'on-node1', await leaseOf(lab, 'node1', 'on-node1'))
   await readyNodes(lab)
-  await agreed()
+  await agreed(lab)
 })
 
 test('without a controller, pods start from idle addresses', async () => {
   await lab.kubectl([...system, 'scale', 'deployment', 'terway-controlplane', '--replicas=0'])
   await until('no controller', 60_000, async () => (await podsOf(lab, 'app=terway-controlplane')).length === 0, 250)
-  await reached(lab, ipOf(await startPod(lab, 'alone', { node: 'node1' })))
+  await reached(lab, ipsOf(await startPod(lab, 'alone', { node: 'node1' })))
   await deletePods(lab, 'alone')
   await lab.kubectl([...system, 'scale', 'deployment', 'terway-controlplane', '--replicas=1'])
   await readyPods(lab, 'app=terway-controlplane', 1)
@@ -132,7 +130,7 @@ test('two controllers survive the death of the one that leads: the other makes t
   process.kill(pid, 'SIGKILL')
   const killed = performance.now()
   const before = await enis()
-  // An ENI of this instance type has ten addresses.
+  // An ENI of this instance type has ten addresses of each family.
   const names = Array.from({ length: before.length * 10 + 1 - (leasesOf(lab, 'node2') ?? []).length }, (_, i) => `more-${i}`)
   await Promise.all(names.map(pod => startPod(lab, pod, { node: 'node2' })))
   t.diagnostic(`${names.length} pods ready ${Math.round(performance.now() - killed)} ms after the leader's death`)
@@ -144,7 +142,7 @@ test('two controllers survive the death of the one that leads: the other makes t
   assert.ok(successor !== undefined && successor !== leader, `${leader} led, ${successor} does now`)
   await deletePods(lab, ...names)
   await controllers(1)
-  await agreed()
+  await agreed(lab)
 })
 
 test('a node that reboots makes the networks of its pods anew, and nothing of before is left', async () => {
@@ -153,29 +151,24 @@ test('a node that reboots makes the networks of its pods anew, and nothing of be
   const lease = await leaseOf(lab, 'node1', 'on-node1', l => !before.some(b => b.containerId === l.containerId))
   await readyNodes(lab)
   await readyPods(lab, 'app=terway-eniip', 2)
-  await until(
-    'the API server knows the new address',
-    90_000,
-    async () => ipOf(await readyPod(lab, 'on-node1')) === lease.attachment.v4?.address,
-    500,
-  )
-  await reached(lab, lease.attachment.v4?.address ?? '')
+  await toldOf(lab, 'on-node1', lease)
+  await reached(lab, addressesOf(lease))
   const containers = new Set(before.map(l => l.containerId))
   const now = await until('the ledger can be read', 10_000, () => leasesOf(lab, 'node1'))
   assert.deepEqual(
     now.filter(l => containers.has(l.containerId)),
     [],
   )
-  await agreed()
+  await agreed(lab)
 })
 
-test('a connection between pods outlives terwayd, killed and upgraded, and no link, route or rule changes', async t => {
-  beat = await Heartbeat.start(lab, 'node1', 'node2')
-  await agreed()
+test('connections between pods outlive terwayd, killed and upgraded, and no link, route or rule changes', async t => {
+  beats = await startHeartbeats(lab, 'node1', 'node2')
+  await agreed(lab)
   const node = lab.node('node1')
   const before = await terwayState(node)
   let ready = ''
-  const mark = await beat.mark()
+  const marks = await Promise.all(beats.map(beat => beat.mark()))
   const changes = await changesDuring(node, async () => {
     const killed = terwaydOf('node1') ?? assert.fail('no terwayd on node1')
     process.kill(killed.pid, 'SIGKILL')
@@ -188,31 +181,39 @@ test('a connection between pods outlives terwayd, killed and upgraded, and no li
   assert.equal(await readySince(), ready, 'an upgrade leaves the nodes Ready: else Services would lose their pods')
   assert.deepEqual(changes, [])
   assert.deepEqual(await terwayState(node), before)
-  await beat.goesOn()
-  t.diagnostic(`longest wait for a beat: ${await beat.worstSince(mark)} ms`)
+  await beatsGoOn()
+  const worst = await Promise.all(beats.map((beat, i) => beat.worstSince(marks[i] ?? 0)))
+  t.diagnostic(`longest wait for a beat: ${worst.join(' and ')} ms`)
 })
 
-test('what somebody deletes on the node is put back within seconds, under the living connection', async t => {
+test('what somebody deletes on the node is put back within seconds, under living connections', async t => {
   const node = lab.node('node1')
-  const { attachment } = await leaseOf(lab, 'node1', 'beat-server')
-  const address = attachment.v4?.address ?? ''
-  const whole = await terwayState(node)
-  const table =
-    whole.flatMap(l => new RegExp(`^2048: from ${address} lookup (\\d+)`).exec(l)?.[1] ?? [])[0] ?? assert.fail('no rule of the pod')
-  const sandbox = basename(attachment.netns)
+  const repairs = (await get<KubeEvent[]>(lab, 'events', '--all-namespaces')).filter(e => e.reason === 'ConfigCheck')
+  assert.deepEqual(repairs, [], 'ENIs that share a gateway leave each other their routes')
+  const lease = await leaseOf(lab, 'node1', 'beat-server')
+  const { address: address6, gateway: gateway6 } = lease.attachment.v6 ?? assert.fail('no IPv6 address')
+  const whole = (await terwayState(node)).join('\n')
+  const found = (pattern: string) => new RegExp(pattern, 'm').exec(whole)?.[1] ?? assert.fail(`no ${pattern}`)
+  const table = found(`^2048: from ${address6} lookup (\\d+)`)
+  const dev = found(`^default via ${gateway6} dev (\\w+) table ${table}`)
+  const sandbox = basename(lease.attachment.netns)
   const damages: readonly (readonly string[])[] = [
-    ['rule', 'del', 'priority', '512', 'to', address],
-    ['rule', 'del', 'priority', '2048', 'from', address],
-    ['route', 'del', address],
-    ['route', 'flush', 'table', table],
+    ...addressesOf(lease).flatMap(address => [
+      [`-${isIP(address)}`, 'rule', 'del', 'priority', '512', 'to', address],
+      [`-${isIP(address)}`, 'rule', 'del', 'priority', '2048', 'from', address],
+      [`-${isIP(address)}`, 'route', 'del', address],
+      [`-${isIP(address)}`, 'route', 'flush', 'table', table],
+    ]),
+    ['-6', 'route', 'del', gateway6, 'dev', dev],
   ]
-  const all = async () => {
-    const inPod = [
-      await lines(node, 'ip', '-n', sandbox, 'route'),
-      await lines(node, 'ip', '-n', sandbox, 'neigh', 'show', 'nud', 'permanent'),
-    ]
-    return [...(await terwayState(node)), ...inPod.flat()].join('\n')
-  }
+  const inPod = async (...argv: readonly string[]) => lines(node, 'ip', '-n', sandbox, ...argv)
+  const all = async () =>
+    [
+      ...(await terwayState(node)),
+      ...(await inPod('-4', 'route')),
+      ...(await inPod('-6', 'route')),
+      ...(await inPod('neigh', 'show', 'nud', 'permanent')),
+    ].join('\n')
   const wanted = await all()
   const repaired = async (what: string, ms: number) => {
     const broken = performance.now()
@@ -222,13 +223,18 @@ test('what somebody deletes on the node is put back within seconds, under the li
   for (const damage of damages) {
     await lines(node, 'ip', ...damage)
     await repaired(`ip ${damage.join(' ')}`, 20_000)
-    await beat.goesOn()
+    await beatsGoOn()
   }
   // Inside a pod nobody watches: the round of every five seconds finds it. Then TCP's own pause has grown to as much again.
-  await lines(node, 'ip', '-n', sandbox, 'route', 'del', 'default')
-  await lines(node, 'ip', '-n', sandbox, 'neigh', 'del', '169.254.1.1', 'dev', 'eth0')
-  await repaired('default route and neighbour inside the pod', 15_000)
-  await beat.goesOn(30_000)
+  for (const [family, neighbour] of [
+    ['-4', '169.254.1.1'],
+    ['-6', 'fe80::1'],
+  ] as const) {
+    await inPod(family, 'route', 'del', 'default')
+    await inPod(family, 'neigh', 'del', neighbour, 'dev', 'eth0')
+  }
+  await repaired('default routes and neighbours inside the pod', 15_000)
+  await beatsGoOn(30_000)
 })
 
 test('a broken configuration is refused by an Event on the node, and the last good one stays', async () => {
@@ -239,13 +245,8 @@ test('a broken configuration is refused by an Event on the node, and the last go
     lab.kubectl([...system, 'patch', 'configmap', 'eni-config', '--type=merge', '-p', JSON.stringify({ data: { eni_conf: eniConf } })])
   const good: Record<string, unknown> = JSON.parse(data.eni_conf ?? '')
   await patch(JSON.stringify({ ...good, max_pool_size: 'many', min_pool_size: 1 }))
-  interface KubeEvent {
-    readonly reason: string
-    readonly message: string
-  }
-  const about = ['--field-selector', 'involvedObject.kind=Node,involvedObject.name=node1']
   const event = await until('an Event on the node', 60_000, async () =>
-    (await get<KubeEvent[]>(lab, 'events', '--all-namespaces', ...about)).find(e => e.reason === 'ConfigError'),
+    (await eventsAbout('Node', 'node1')).find(e => e.reason === 'ConfigError'),
   )
   assert.match(event.message, /max_pool_size/)
   assert.deepEqual((await nodeSpec()).pool, before.pool)
@@ -255,15 +256,28 @@ test('a broken configuration is refused by an Event on the node, and the last go
   await until('the former one is back', 60_000, async () => (await nodeSpec()).pool?.maxPoolSize === before.pool?.maxPoolSize, 250)
 })
 
-test('a node joins and gets ENIs; when it leaves, the cloud is left without any of them', async () => {
-  const node = await lab.join('node3')
+/** Two ENIs for pods, each with six IPv4 addresses and two IPv6 ones: four pairs. */
+test('a node whose families are unequal says how many pods it serves, and serves them; when it leaves, the cloud is left without its ENIs', async () => {
+  const node = await lab.join('node3', 'ecs.lab.uneven')
   const { instanceId } = node.identity
   await readyPods(lab, 'app=terway-eniip', 3)
   await readyNodes(lab)
-  await reached(lab, ipOf(await startPod(lab, 'on-node3', { node: 'node3' })))
-  assert.ok((await askCloud(lab)).some(e => e.instanceId === instanceId && e.type === 'Secondary'))
+  const limited = await until('an Event on the node', 60_000, async () =>
+    (await eventsAbout('Node', 'node3')).find(e => e.reason === 'DualStackLimited'),
+  )
+  assert.match(limited.message, /ecs\.lab\.uneven has 6 IPv4 and 2 IPv6 addresses per ENI.*serves 4 pods instead of 12/)
+  const names = Array.from({ length: 4 }, (_, i) => `on-node3-${i}`)
+  const pods = await Promise.all(names.map(pod => startPod(lab, pod, { node: 'node3' })))
+  await reached(lab, pods.flatMap(ipsOf))
+  const enis = (await askCloud(lab)).filter(e => e.instanceId === instanceId && e.type === 'Secondary')
+  assert.deepEqual([enis.length, enis.flatMap(e => e.ipv6).length], [2, 4])
+  await createPod(lab, 'too-many', { node: 'node3' })
+  const refused = await until('an Event on the pod for which there is no pair', 90_000, async () =>
+    (await eventsAbout('Pod', 'too-many')).find(e => e.reason === 'FailedCreatePodSandBox'),
+  )
+  assert.match(refused.message, /no address for pod default\/too-many.*IPv6: no idle address/)
   await node.leave()
-  await lab.kubectl(['delete', 'pod', 'on-node3', '--force', '--ignore-not-found'])
+  await lab.kubectl(['delete', 'pod', ...names, 'too-many', '--force', '--ignore-not-found'])
   await until(
     'its record is gone',
     90_000,
@@ -271,7 +285,7 @@ test('a node joins and gets ENIs; when it leaves, the cloud is left without any 
     500,
   )
   await until('its ENIs are gone', 60_000, async () => (await unaccounted(lab)).length === 0, 1_000)
-  await agreed()
+  await agreed(lab)
 })
 
 test('a plugin that is chained behind Terway works: portmap gives a pod a port of its node', async () => {
@@ -297,19 +311,19 @@ test('a plugin that is chained behind Terway works: portmap gives a pod a port o
     )
   }
   await startPod(lab, 'with-port', { node: 'node1', hostPort: 18081 })
-  await reached(lab, lab.node('node1').identity.address, 18081)
+  await reached(lab, machineAddresses(lab.node('node1').identity), 18081)
   await deletePods(lab, 'with-port')
-  await agreed()
+  await agreed(lab)
 })
 
 test('uninstalling the chart leaves running pods their network', async () => {
   const nodes = lab.nodes()
   const before = await Promise.all(nodes.map(terwayState))
-  await beat.goesOn()
+  await beatsGoOn()
   await helm(lab, ['uninstall', 'terway', '--wait', '--timeout=120s'])
   await until('no pod of Terway', 90_000, async () => (await podsOf(lab, 'app.kubernetes.io/name=terway')).length === 0, 500)
   assert.equal(terwaydOf('node1'), undefined)
   assert.deepEqual(await Promise.all(nodes.map(terwayState)), before)
-  await beat.goesOn()
-  await reached(lab, ipOf(await readyPod(lab, 'on-node2')))
+  await beatsGoOn()
+  await reached(lab, ipsOf(await readyPod(lab, 'on-node2')))
 })
