@@ -243,6 +243,19 @@ describe('marks', () => {
     assert.deepEqual([book.releases().length, looks], [1, 1])
   })
 
+  test('of an address that two ENIs show, the marked one is answered, and only a lease of that ENI keeps it', () => {
+    const deleted = nic('eni-1', [{ ip: '10.0.0.1', status: 'Deleting', releaseNonce: 'n1' }])
+    const node = nodeOf(deleted, nic('eni-2', [{ ip: '10.0.0.1' }]))
+    const own = leaseOf('c', '10.0.0.1')
+    const other: Lease = { ...own, attachment: { ...own.attachment, eni: { ...own.attachment.eni, eniId: 'eni-2' } } }
+    assert.deepEqual(answers(node, bookOf()), [release('n1', 'acked')])
+    assert.deepEqual(answers(node, bookOf({ put: 'lease', lease: other })), [release('n1', 'acked')])
+    assert.deepEqual(answers(node, bookOf({ put: 'lease', lease: own })), [release('n1', 'refused')])
+    const both = nodeOf(deleted, nic('eni-2', [{ ip: '10.0.0.1', status: 'Deleting', releaseNonce: 'n2' }]))
+    assert.deepEqual(answers(both, bookOf()), [release('n1', 'acked')])
+    assert.deepEqual(answers(both, bookOf(release('n1', 'acked'))), [], 'the other one waits until the first has gone')
+  })
+
   test('a live pod without lease keeps its address; foreign binding acks nothing', () => {
     const bound = marked('n1', { podID: 'default/web', podUID: 'u' })
     assert.deepEqual(

@@ -36,8 +36,8 @@ function facts(binding: Binding, address: NicIp, status: NodeRuntimeStatus = {},
 
 const stateOf = (f: PoolFacts) => poolOf(f).enis[0]?.addresses.find(a => a.ip === ip)?.state
 
-const live = (ipv4?: string): NodeRuntimeStatus => ({
-  pods: { u1: { podID: 'default/a', status: { initial: { lastUpdateTime: at } }, ...(ipv4 === undefined ? {} : { ipv4 }) } },
+const live = (ipv4?: string, eniID = 'eni-1'): NodeRuntimeStatus => ({
+  pods: { u1: { podID: 'default/a', status: { initial: { lastUpdateTime: at } }, ...(ipv4 === undefined ? {} : { ipv4, eniID }) } },
 })
 const answered = (nonce: string, answer: 'acked' | 'refused'): NodeRuntimeStatus => ({
   releases: { [ip]: { nonce, answer, lastUpdateTime: at } },
@@ -56,6 +56,12 @@ test('what an address is, by record and report', () => {
     ['Valid again, still barred on the node', 'barred', facts('local', valid, answered('n1', 'acked'))],
     ['vanished in the cloud', 'invalid', facts('local', { ...valid, status: 'Invalid' })],
     ['vanished under a live pod', 'held', facts('local', { ...valid, status: 'Invalid' }, live(ip))],
+    [
+      'vanished, and leased on the ENI that the cloud has given it to',
+      'invalid',
+      facts('local', { ...valid, status: 'Invalid' }, live(ip, 'eni-2')),
+    ],
+    ['given by the cloud while a pod has it on an ENI that is gone', 'held', facts('local', valid, live(ip, 'eni-2'))],
     ['bound in the record, pod alive', 'held', facts('local', { ...valid, podID: 'default/a', podUID: 'u1' }, {}, ['u1'])],
     ['bound in the record, pod gone', 'idle', facts('local', { ...valid, podID: 'default/a', podUID: 'u1' })],
     ["Terway's binding stands until it is cleared", 'held', facts('central', { ...valid, podID: 'default/a', podUID: 'u1' })],

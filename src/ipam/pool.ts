@@ -69,7 +69,7 @@ export interface PoolFacts {
 export function poolOf(facts: PoolFacts): Pool {
   const { spec, status } = facts.node
   const cap = spec.nodeCap ?? {}
-  const heldIps = heldByRuntime(facts.runtime)
+  const holders = heldByRuntime(facts.runtime)
   const flavor = spec.flavor ?? []
   const trunks = sum(flavor.filter(f => f.networkInterfaceType === 'Trunk').map(f => f.count))
   const planned = sum(flavor.filter(f => f.networkInterfaceTrafficMode === 'Standard').map(f => f.count))
@@ -79,7 +79,7 @@ export function poolOf(facts: PoolFacts): Pool {
     stack: stackOf(spec.eni),
     enis: Object.values(status?.networkInterfaces ?? {})
       .filter(nic => nic.networkInterfaceType !== 'Primary')
-      .map(nic => eniOf(nic, facts, heldIps)),
+      .map(nic => eniOf(nic, facts, holders)),
     intents: Object.values(status?.intents ?? {}),
     capacity4: cap.ipv4PerAdapter ?? 0,
     capacity6: cap.ipv6PerAdapter ?? 0,
@@ -88,8 +88,13 @@ export function poolOf(facts: PoolFacts): Pool {
   }
 }
 
-function eniOf(nic: Nic, facts: PoolFacts, heldIps: ReadonlySet<string>): PoolEni {
-  const address = (family: 4 | 6) => (a: NicIp) => ({ ip: a.ip, family, primary: a.primary, state: stateOf(a, facts, heldIps) })
+function eniOf(nic: Nic, facts: PoolFacts, holders: Holders): PoolEni {
+  const address = (family: 4 | 6) => (a: NicIp) => ({
+    ip: a.ip,
+    family,
+    primary: a.primary,
+    state: stateOf(a, facts, isHeld(a, nic, holders)),
+  })
   return {
     id: nic.id,
     status: nic.status,
@@ -109,14 +114,14 @@ export function isLost(nic: Nic): boolean {
   return nic.status !== 'Deleting' && Object.values(nic.ipv4 ?? {}).some(a => a.primary && a.status === 'Invalid')
 }
 
-function stateOf(a: NicIp, facts: PoolFacts, heldIps: ReadonlySet<string>): AddressState {
+function stateOf(a: NicIp, facts: PoolFacts, reported: boolean): AddressState {
   if (a.status === 'Deleting') {
     // Terway's daemon answers no marks. It binds nothing itself either: what nobody has may go, what somebody has stays.
-    if (facts.binding === 'central') return heldIps.has(a.ip) || (a.podID ?? '') !== '' ? 'refused' : 'unasked'
+    if (facts.binding === 'central') return reported || (a.podID ?? '') !== '' ? 'refused' : 'unasked'
     if (a.releaseNonce === undefined) return 'unasked'
     return answerTo(a, facts.runtime) ?? 'marked'
   }
-  if (heldIps.has(a.ip)) return 'held'
+  if (reported) return 'held'
   if (a.podUID !== undefined && a.podUID !== '' && boundInCr(a.podUID, facts)) return 'held'
   if (facts.binding === 'central' && a.podID !== undefined && a.podID !== '') return 'held'
   if (a.status === 'Invalid') return 'invalid'
@@ -149,15 +154,25 @@ function boundInCr(podUid: string, facts: PoolFacts): boolean {
   return facts.podUids.has(podUid) && (pod === undefined || isLive(pod))
 }
 
+/** The ENI on which each address is held, when the daemon says so. */
+type Holders = ReadonlyMap<string, string | undefined>
+
 /** Addresses that live pods of NodeRuntime hold. */
-export function heldByRuntime(runtime: NodeRuntime | undefined): ReadonlySet<string> {
-  const held = new Set<string>()
+export function heldByRuntime(runtime: NodeRuntime | undefined): Holders {
+  const held = new Map<string, string | undefined>()
   for (const pod of Object.values(runtime?.status?.pods ?? {})) {
     if (!isLive(pod)) continue
-    if (pod.ipv4 !== undefined) held.add(pod.ipv4)
-    if (pod.ipv6 !== undefined) held.add(pod.ipv6)
+    for (const ip of [pod.ipv4, pod.ipv6]) if (ip !== undefined) held.set(ip, pod.eniID)
   }
   return held
+}
+
+/**
+ * When somebody deletes an ENI, the cloud may give its address to another one of the node: until the first has left the record
+ * both show it. Where it is Valid the daemon leases it to nobody else while a pod of either has it.
+ */
+function isHeld(a: NicIp, nic: Nic, holders: Holders): boolean {
+  return holders.has(a.ip) && (a.status === 'Valid' || (holders.get(a.ip) ?? nic.id) === nic.id)
 }
 
 /** Whether the newest entry of a pod's report is not `deleted`. At equal times `deleted` wins: it cannot come first. */

@@ -60,16 +60,17 @@ export function answerMarks(node: NodeCr, book: BookView, by: Answering): readon
     const over = record === undefined || (answer === 'refused' && !record.releaseNonce)
     return over ? [{ drop: 'release', ip }] : []
   })
-  const answers = marked.flatMap(({ ip, record, nonce }): LedgerChange[] => {
+  const answers = marked.flatMap(({ ip, eniId, record, nonce }): LedgerChange[] => {
     if (book.release(ip)?.nonce === nonce) return []
-    const inUse = book.holder(ip) !== undefined || (!!record.podID && by.liveWithoutLease(record.podID, record.podUID || undefined))
+    const inUse =
+      book.holder(ip)?.attachment.eni.eniId === eniId || (!!record.podID && by.liveWithoutLease(record.podID, record.podUID || undefined))
     if (!inUse && by.mode === 'foreign') return []
     return [{ put: 'release', release: { ip, nonce, answer: inUse ? 'refused' : 'acked', since: by.now } }]
   })
   return [...forgotten, ...answers]
 }
 
-/** Every address that Node.status shows, of whichever ENI. */
+/** Every address that Node.status shows; of one that two ENIs have, see `shownBy`. */
 export function recordsOf(node: NodeCr): ReadonlyMap<Ip, NicIp> {
   return shownBy(node).records
 }
@@ -77,20 +78,26 @@ export function recordsOf(node: NodeCr): ReadonlyMap<Ip, NicIp> {
 interface Shown {
   readonly records: ReadonlyMap<Ip, NicIp>
   /** Those with a nonce that asks for them. */
-  readonly marked: readonly { readonly ip: Ip; readonly record: NicIp; readonly nonce: string }[]
+  readonly marked: readonly { readonly ip: Ip; readonly eniId: string; readonly record: NicIp; readonly nonce: string }[]
 }
 
-/** As with `parseNic`: each object of a watch is gone through once, not after each of a node's ADDs and DELs. */
+/**
+ * As with `parseNic`: each object of a watch is gone through once, not after each of a node's ADDs and DELs. When somebody deletes
+ * an ENI, the cloud may give its address to another one of the node: until the first has left the record both show it. Then one
+ * that is marked speaks for it, because it waits for the answer.
+ */
 const shown = new WeakMap<NodeCr, Shown>()
 
 function shownBy(node: NodeCr): Shown {
   const known = shown.get(node)
   if (known !== undefined) return known
-  const addresses = Object.values(node.status?.networkInterfaces ?? {}).flatMap(nic => parseNic(nic).addresses)
-  const records = new Map(addresses.map(({ ip, record }) => [ip, record]))
-  const marked = [...records].flatMap(([ip, record]) =>
-    record.status === 'Deleting' && record.releaseNonce ? [{ ip, record, nonce: record.releaseNonce }] : [],
+  const nics = Object.entries(node.status?.networkInterfaces ?? {})
+  const addresses = nics.flatMap(([eniId, nic]) => parseNic(nic).addresses.map(({ ip, record }) => ({ ip, eniId, record })))
+  const marks = addresses.flatMap(a =>
+    a.record.status === 'Deleting' && a.record.releaseNonce ? [{ ...a, nonce: a.record.releaseNonce }] : [],
   )
+  const marked = marks.filter((a, i) => marks.findIndex(other => other.ip === a.ip) === i)
+  const records = new Map([...addresses, ...marked].map(({ ip, record }) => [ip, record]))
   const made = { records, marked }
   shown.set(node, made)
   return made

@@ -173,7 +173,7 @@ function sameAddresses(at: string, record: Nic['ipv4'], cloud: readonly string[]
   if (ours !== theirs) fail(`at rest: ${at} has ${ours} in the CR and ${theirs} in the cloud`)
 }
 
-function addressesAtRest(name: string, nic: Nic, runtime: NodeRuntime | undefined, held: ReadonlySet<string>): void {
+function addressesAtRest(name: string, nic: Nic, runtime: NodeRuntime | undefined, held: Pick<ReadonlySet<string>, 'has'>): void {
   for (const { ip, status, podUID } of Object.values({ ...nic.ipv4, ...nic.ipv6 })) {
     if (status !== 'Valid') fail(`at rest: ${name}/${ip} is ${status}, answer ${JSON.stringify(runtime?.status?.releases?.[ip])}`)
     if (held.has(ip) !== (podUID !== undefined)) fail(`at rest: ${name}/${ip} is held: ${held.has(ip)}, mirrored: ${podUID}`)

@@ -17,7 +17,7 @@ const pod = (name: string, extra: Partial<BindablePod> = {}): BindablePod => ({
   leaving: false,
   ...extra,
 })
-const runtime = (pods: Readonly<Record<string, 'initial' | 'deleted'>>, ipv4?: string): NodeRuntime => ({
+const runtime = (pods: Readonly<Record<string, 'initial' | 'deleted'>>, ipv4?: string, eniID?: string): NodeRuntime => ({
   apiVersion: 'network.alibabacloud.com/v1beta1',
   kind: 'NodeRuntime',
   metadata: { name: 'n' },
@@ -26,7 +26,12 @@ const runtime = (pods: Readonly<Record<string, 'initial' | 'deleted'>>, ipv4?: s
     pods: Object.fromEntries(
       Object.entries(pods).map(([name, s]) => [
         `uid-${name}`,
-        { podID: `default/${name}`, status: { [s]: { lastUpdateTime: '2026-01-01T00:00:00Z' } }, ...(ipv4 === undefined ? {} : { ipv4 }) },
+        {
+          podID: `default/${name}`,
+          status: { [s]: { lastUpdateTime: '2026-01-01T00:00:00Z' } },
+          ...(ipv4 && { ipv4 }),
+          ...(eniID && { eniID }),
+        },
       ]),
     ),
   },
@@ -86,4 +91,6 @@ test('local binding is mirrored: live pods in, deleted ones out, bindings that t
   )
   assert.deepEqual(bound(s), { '10.0.0.1': 'default/a', '10.0.0.2': 'default/old' })
   assert.deepEqual(bound(mirror(s, runtime({ a: 'deleted', old: 'deleted' }))), { '10.0.0.1': '', '10.0.0.2': '' })
+  const elsewhere = runtime({ a: 'initial' }, '10.0.0.1', 'eni-2')
+  assert.deepEqual(bound(mirror(status(ip('10.0.0.1')), elsewhere)), { '10.0.0.1': '' }, 'an ENI that has the address no more')
 })
