@@ -4,7 +4,7 @@ import { crashPoint } from '#daemon/crash-point.ts'
 import { wantedRuntime } from '#daemon/runtime-status.ts'
 import type { LedgerChange } from '#ipam/ledger.ts'
 import { isCooling } from '#ipam/node-pool.ts'
-import { answerMarks, localBindingAnnotation, localBindingVersion, recordsOf } from '#ipam/release.ts'
+import { answerMarks, boundPods, localBindingAnnotation, localBindingVersion, recordsOf } from '#ipam/release.ts'
 import { type NodeRuntime, type NodeRuntimeStatus, nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
 import { diffMerge } from '#lib/merge-patch.ts'
@@ -133,8 +133,7 @@ export class Report {
 
   #wanted(present: NodeRuntimeStatus | undefined): NodeRuntimeStatus {
     const { book, cluster, clock } = this.#ctx
-    const records = cluster.node === undefined ? [] : [...recordsOf(cluster.node).values()]
-    const bound = new Map(records.flatMap(r => (r.podUID && r.podID ? [[r.podUID, r.podID] as const] : [])))
+    const bound = cluster.node === undefined ? new Map<string, string>() : boundPods(cluster.node)
     return wantedRuntime({ leases: book.leases(), releases: book.releases(), present, bound, gone: this.#gone, now: clock.wall() })
   }
 

@@ -5,7 +5,7 @@ import { acquire, type Wanted } from '#ipam/acquire.ts'
 import { addressesOf, Book } from '#ipam/book.ts'
 import type { Lease, LedgerChange } from '#ipam/ledger.ts'
 import { isCooling, limitsOf, type PoolView, poolView } from '#ipam/node-pool.ts'
-import { answerMarks, bindingOf, localBindingAnnotation } from '#ipam/release.ts'
+import { answerMarks, bindingOf, boundPods, localBindingAnnotation } from '#ipam/release.ts'
 import type { Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
 import { type Ip, parseIp, parseIpv4 } from '#net/ip.ts'
 import { leaseOf } from '../../test/support/leases.ts'
@@ -254,6 +254,18 @@ describe('marks', () => {
     const both = nodeOf(deleted, nic('eni-2', [{ ip: '10.0.0.1', status: 'Deleting', releaseNonce: 'n2' }]))
     assert.deepEqual(answers(both, bookOf()), [release('n1', 'acked')])
     assert.deepEqual(answers(both, bookOf(release('n1', 'acked'))), [], 'the other one waits until the first has gone')
+  })
+
+  test('of an address that two ENIs show, both pods are known as bound', () => {
+    const shown = (podUID: string) => [{ ip: '10.0.0.1', podID: `default/${podUID}`, podUID }]
+    const bound = boundPods(nodeOf(nic('eni-1', shown('a')), nic('eni-2', shown('b'))))
+    assert.deepEqual(
+      [...bound],
+      [
+        ['a', 'default/a'],
+        ['b', 'default/b'],
+      ],
+    )
   })
 
   test('a live pod without lease keeps its address; foreign binding acks nothing', () => {

@@ -75,8 +75,14 @@ export function recordsOf(node: NodeCr): ReadonlyMap<Ip, NicIp> {
   return shownBy(node).records
 }
 
+/** podUID to podID of every address that names a pod. */
+export function boundPods(node: NodeCr): ReadonlyMap<string, string> {
+  return shownBy(node).bound
+}
+
 interface Shown {
   readonly records: ReadonlyMap<Ip, NicIp>
+  readonly bound: ReadonlyMap<string, string>
   /** Those with a nonce that asks for them. */
   readonly marked: readonly { readonly ip: Ip; readonly eniId: string; readonly record: NicIp; readonly nonce: string }[]
 }
@@ -98,7 +104,8 @@ function shownBy(node: NodeCr): Shown {
   )
   const marked = marks.filter((a, i) => marks.findIndex(other => other.ip === a.ip) === i)
   const records = new Map([...addresses, ...marked].map(({ ip, record }) => [ip, record]))
-  const made = { records, marked }
+  const bound = new Map(addresses.flatMap(({ record: { podUID, podID } }) => (podUID && podID ? [[podUID, podID] as const] : [])))
+  const made = { records, marked, bound }
   shown.set(node, made)
   return made
 }
