@@ -13,7 +13,7 @@ import { shrink } from './step-6-shrink.ts'
 import { agree } from './step-7-agree.ts'
 
 /*
- * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=ipv4 NAME=demo. KEEP=1 (the default) leaves the
+ * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=dual NAME=demo. KEEP=1 (the default) leaves the
  * cluster running; KEEP=0 removes it. Exits with 1 when any check failed.
  */
 const number = (name: string, fallback: number, least: number) => {
@@ -26,7 +26,7 @@ const options: Options = {
   name: process.env.NAME || 'demo',
   nodes,
   pods: number('PODS', 40, 2 * nodes),
-  stack: stackFrom('IP_STACK', process.env.IP_STACK),
+  stack: stackFrom('IP_STACK', process.env.IP_STACK || 'dual'),
   keep: process.env.KEEP !== '0',
 }
 const report = new Report()

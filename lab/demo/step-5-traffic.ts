@@ -10,9 +10,10 @@ import { get, ipOf, ipsOf, type Pod, podsOf } from '../pods.ts'
 import { type Demo, settings } from './demo.ts'
 import { table } from './report.ts'
 
-/** What is asked once for each family of the stack. */
+/** What is asked once for each family of the stack; the cloud has told of its ENIs. */
 interface Traffic extends Demo {
   readonly family: 4 | 6
+  readonly enis: readonly CloudEni[]
 }
 
 /** Addresses against the cloud's own word, then packets in every direction; each server says which client it saw. */
@@ -20,22 +21,23 @@ export async function checkTraffic(demo: Demo): Promise<void> {
   const pods = await podsOf(demo.lab, 'app=web')
   const [host] = await podsOf(demo.lab, 'app=on-host')
   if (host === undefined) throw new Error('the pod on-host is gone')
-  await checkAddresses(demo, pods)
-  for (const family of familiesOf(demo.options.stack)) {
-    const traffic = { ...demo, family }
+  const enis = await askCloud(demo.lab)
+  await checkAddresses(demo, enis, pods)
+  const families = familiesOf(demo.options.stack).map((family): Traffic => ({ ...demo, family, enis }))
+  for (const traffic of families) {
     await betweenPods(traffic, pods)
     await throughService(traffic, pods)
     await podsAndNodes(traffic, pods, host)
     await internet(traffic, pods)
-    await securityGroup(traffic, pods)
   }
+  // Here somebody waits in vain for some seconds, which both families can do at once.
+  await Promise.all(families.map(traffic => securityGroup(traffic, pods)))
   if (demo.options.stack === 'ipv6') demo.report.say('pods have no IPv4 address, so there is no way to the IPv4 internet')
   await showMapping(demo)
 }
 
-async function checkAddresses({ lab, report, options }: Demo, pods: readonly Pod[]): Promise<void> {
-  await report.check("the cloud (asked with its own SDK) says that each pod address is on an ENI attached to that pod's node", async () => {
-    const enis = await askCloud(lab)
+async function checkAddresses({ lab, report, options }: Demo, enis: readonly CloudEni[], pods: readonly Pod[]): Promise<void> {
+  await report.check("the cloud (asked with its own SDK) says that each pod address is on an ENI attached to that pod's node", () => {
     const instances = new Map(lab.state.nodes.map(n => [n.name, n.identity.instanceId]))
     const families = familiesOf(options.stack)
     const wrong = pods.filter(pod => {
@@ -53,8 +55,7 @@ async function checkAddresses({ lab, report, options }: Demo, pods: readonly Pod
   })
 }
 
-async function betweenPods({ lab, report, family }: Traffic, pods: readonly Pod[]): Promise<void> {
-  const enis = await askCloud(lab)
+async function betweenPods({ lab, report, family, enis }: Traffic, pods: readonly Pod[]): Promise<void> {
   const vSwitchOf = (pod: Pod) => ownerOf(enis, ipOf(pod, family))?.vSwitchId ?? ''
   const nodes = [...new Set(pods.map(nodeOf))].sort()
   for (const node of nodes) {

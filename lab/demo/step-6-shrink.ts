@@ -21,24 +21,25 @@ export async function shrink({ lab, options, report }: Demo): Promise<void> {
   const before = await secondary()
   const begun = performance.now()
   const since = () => seconds(performance.now() - begun)
+  const what = options.stack === 'dual' ? 'pairs of addresses' : 'addresses'
   await lab.kubectl(['scale', 'deployment', 'web', '--replicas=0'])
   await report.check('the pods are gone', async () => {
     await until('no pod of web', 60_000, async () => (await podsOf(lab, 'app=web')).length === 0, 250)
     return since()
   })
   report.say(
-    `the pool keeps at most ${settings.maxPoolSize} and at least ${settings.minPoolSize} idle addresses per node; what is more goes back to the cloud once the node has agreed`,
+    `the pool keeps at most ${settings.maxPoolSize} and at least ${settings.minPoolSize} idle ${what} per node; what is more goes back to the cloud once the node has agreed`,
   )
   let shown = ''
   await report.check(
-    `the cloud has at most ${settings.maxPoolSize} idle addresses left per node, and at least ${settings.minPoolSize}`,
+    `the cloud has at most ${settings.maxPoolSize} idle ${what} left per node, and at least ${settings.minPoolSize}`,
     async () => {
       const pools = await until(
         'pools have shrunk',
         120_000,
         async () => {
           const now = await poolsNow()
-          const text = now.map(p => `${p.node}: ${p.enis} ENIs, ${p.addresses} addresses, ${p.bound} bound`).join(' · ')
+          const text = now.map(p => `${p.node}: ${p.enis} ENIs, ${p.addresses} ${what}, ${p.bound} bound`).join(' · ')
           if (text !== shown) report.say(`${since().padStart(7)}  ${text}`)
           shown = text
           return now.every(p => p.bound === 0 && p.addresses <= settings.maxPoolSize) && now
@@ -60,7 +61,7 @@ export async function shrink({ lab, options, report }: Demo): Promise<void> {
       const now = await secondary()
       return now.length < before.length && now.every(eni => eni.status === 'InUse') && now
     })
-    return `${before.length} before (${wanted.length} with more than ${settings.maxPoolSize} addresses), ${left.length} after`
+    return `${before.length} before (${wanted.length} with more than ${settings.maxPoolSize} ${what}), ${left.length} after`
   })
 
   function served(ipv4: number, ipv6: number): number {
