@@ -25,8 +25,17 @@ export class Terwayd {
     writeFileSync('/etc/eni/10-terway.conf', '{"cniVersion":"1.0.0","name":"terway","type":"terway"}')
     this.log = join(o.dir, 'terwayd.log')
     const out = openSync(this.log, 'a')
-    const args = [...nodeOptions(), ...profile, join(root, 'dist', 'terwayd.mjs'), '-config', '/etc/eni/eni_conf', '-log-level', 'info']
-    const env = { PATH: process.env.PATH, NODE_NAME: o.nodeName, POD_NAMESPACE: 'kube-system' }
+    const chart = readFileSync(join(root, 'deploy/chart/terway/templates/daemonset.yaml'), 'utf8')
+    const args = [
+      ...nodeOptions(chart),
+      ...profile,
+      join(root, 'dist', 'terwayd.mjs'),
+      '-config',
+      '/etc/eni/eni_conf',
+      '-log-level',
+      'info',
+    ]
+    const env = { ...mallocEnv(chart), PATH: process.env.PATH, NODE_NAME: o.nodeName, POD_NAMESPACE: 'kube-system' }
     this.process = spawn(process.execPath, [...args, '--kubeconfig', o.kubeconfig], { env, stdio: ['ignore', out, out], cwd: '/' })
     closeSync(out)
   }
@@ -102,9 +111,13 @@ export class Terwayd {
 }
 
 /** The options of Node that the chart starts terwayd with. */
-function nodeOptions(): string[] {
-  const chart = readFileSync(join(root, 'deploy/chart/terway/templates/daemonset.yaml'), 'utf8')
+function nodeOptions(chart: string): string[] {
   const command = /- \/usr\/local\/bin\/node\n([\s\S]*?)- \/usr\/lib\/terway\/terwayd\.mjs/.exec(chart)?.[1]
   if (command === undefined) throw new Error('the DaemonSet does not start terwayd as this benchmark expects')
   return [...command.matchAll(/- (--\S+)/g)].map(match => match[1] ?? '')
+}
+
+/** The variables of its environment that the C library reads. */
+function mallocEnv(chart: string): Record<string, string> {
+  return Object.fromEntries([...chart.matchAll(/- \{name: (MALLOC_\w+), value: "(.*?)"\}/g)].map(match => [match[1] ?? '', match[2] ?? '']))
 }

@@ -11,7 +11,7 @@ export interface GrpcDeps extends ServicesDeps {
 }
 
 /**
- * Serves TerwayBackend and TerwayTracing. gRPC itself is loaded by the first connection: most nodes never see one, and it takes 7 MB.
+ * Serves TerwayBackend and TerwayTracing. gRPC itself is loaded by the first connection: most nodes never see one, and it takes memory.
  * The socket is bound under another name, made 0600 and renamed: nobody can connect before the mode is right, and what a crashed
  * predecessor left is replaced in one step. Throws AppError `grpc-listen`.
  */
