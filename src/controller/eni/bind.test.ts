@@ -84,6 +84,18 @@ test('an address is freed only when its pod is gone and the daemon says deleted 
   assert.deepEqual(bound(bindCentrally(taken, [], runtime({ a: 'deleted' }), 'ipv4')), { '10.0.0.1': '' })
 })
 
+test('what has vanished under a pod goes with it, but not the primary address, which says that the ENI is lost', () => {
+  const gone = { status: 'Invalid', podID: 'default/a', podUID: 'uid-a' } as const
+  const s = bindCentrally(status(ip('10.0.0.1', { ...gone, primary: true }), ip('10.0.0.2', gone)), [], runtime({ a: 'deleted' }), 'ipv4')
+  assert.deepEqual(
+    Object.values(s.networkInterfaces?.['eni-1']?.ipv4 ?? {}).map(a => [a.ip, a.status, a.podUID]),
+    [
+      ['10.0.0.1', 'Invalid', undefined],
+      ['10.0.0.2', 'Deleting', undefined],
+    ],
+  )
+})
+
 test('local binding is mirrored: live pods in, deleted ones out, bindings that the daemon does not know yet stay', () => {
   const s = mirror(
     status(ip('10.0.0.1'), ip('10.0.0.2', { podID: 'default/old', podUID: 'uid-old' })),

@@ -50,9 +50,10 @@ function isFree(a: NicIp, present: ReadonlySet<string>, runtime: NodeRuntime | u
   return pod !== undefined && !isLive(pod)
 }
 
+/** What has vanished is let go; a primary address stays Invalid, which says that its ENI is lost, and leaves with it. */
 function unbound(a: NicIp): NicIp {
   const { podID: _, podUID: __, ...rest } = a
-  return a.status === 'Invalid' ? { ...rest, status: 'Deleting' } : rest
+  return a.status === 'Invalid' && !a.primary ? { ...rest, status: 'Deleting' } : rest
 }
 
 function bindOne(s: NodeStatus, pod: BindablePod, stack: Stack): NodeStatus {
