@@ -29,6 +29,23 @@ test('a connection serves one request after the other', async t => {
   assert.equal(made, 1)
 })
 
+test('the body of a DELETE belongs to it, not to the next request', async t => {
+  const seen: string[] = []
+  const server = createServer(async (q, a) => {
+    seen.push(`${q.method} ${await text(q)}`)
+    a.end()
+  })
+  const connections = new Connections(`http://${await listening(t, server)}`, { rejectUnauthorized: true }, realClock)
+  t.after(() => connections.destroy())
+  for (const method of ['DELETE', 'POST', 'GET']) {
+    const body = method === 'GET' ? undefined : `{"é":"${method}"}`
+    const answer = await connections.send({ ...get('/x'), method, body })
+    assert.equal(answer.statusCode, 200)
+    await text(answer)
+  }
+  assert.deepEqual(seen, ['DELETE {"é":"DELETE"}', 'POST {"é":"POST"}', 'GET '])
+})
+
 test('retired connections end: idle ones at once, the others with their request', async t => {
   const open = new Set<object>()
   let slow: ServerResponse | undefined

@@ -45,7 +45,9 @@ export class Connections {
   /** Resolves when the answer's head is there. Rejects with what Node says; ETIMEDOUT when no connection comes about. */
   send({ method, path, headers, body, signal }: Exchange): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const options = { method, path, headers, signal, agent: this.#agent }
+      // Node itself does not say how long the body of a DELETE is.
+      const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
+      const options = { method, path, headers: { ...headers, ...length }, signal, agent: this.#agent }
       const call = (this.#secure ? requestOverTls : request)(this.#server, options, resolve)
       call.on('error', reject)
       call.once('socket', socket => {
