@@ -5,7 +5,7 @@ import { type EniConf, parseEniConf } from '#config/eni-conf.ts'
 import { type AdoptInput, adopt } from '#daemon/adopt.ts'
 import { parseFlags } from '#daemon/flags.ts'
 import { bandwidth, isPodOf, judgePod } from '#daemon/pod.ts'
-import { type RuntimeInput, wantedRuntime } from '#daemon/runtime-status.ts'
+import { type RuntimeInput, stamp, wantedRuntime } from '#daemon/runtime-status.ts'
 import { specPatch } from '#daemon/spec-patch.ts'
 import type { IfName } from '#datapath/attachment.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
@@ -118,6 +118,14 @@ describe('NodeRuntime', () => {
     const later = { present: { pods: { u: deleted } }, now: now + 6 * 60_000 }
     assert.deepEqual(want(later).pods, {})
     assert.deepEqual(want({ ...later, bound: new Map([['u', 'default/x']]) }).pods, { u: deleted })
+  })
+
+  test('of many that are no more only the newest are kept, and whatever Node.status names', () => {
+    const entry = (i: number) => ({ podID: `default/p${i}`, status: { deleted: { lastUpdateTime: stamp(now - i * 1000) } } })
+    const present = { pods: Object.fromEntries(Array.from({ length: 299 }, (_, i) => [`u${298 - i}`, entry(298 - i)])) }
+    const kept = want({ present, bound: new Map([['u290', 'default/p290']]) }).pods ?? {}
+    const newest = Array.from({ length: 256 }, (_, i) => `u${i}`)
+    assert.deepEqual(new Set(Object.keys(kept)), new Set([...newest, 'u290']))
   })
 
   test('a bound pod that is gone is reported so; one that lives is not mentioned', () => {

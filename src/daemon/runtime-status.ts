@@ -6,6 +6,8 @@ import type { NodeRuntimeStatus, RuntimePod } from '#kube/crd/node-runtime.ts'
 
 /** How long a `deleted` entry stays after nobody refers to the pod any more, as with Terway. */
 const keepDeleted = 5 * 60_000
+/** How many of them stay at most, more than a node has pods: where many come and go each second, five minutes of them would fill every report. */
+const mostDeleted = 256
 
 export interface RuntimeInput {
   readonly leases: readonly Lease[]
@@ -22,7 +24,7 @@ export interface RuntimeInput {
 
 /**
  * NodeRuntime.status as it should be: `initial` with the addresses for every pod that holds a lease, dying ones included
- * (the address is not free yet); `deleted` for every other pod that was reported before, and for pods that Node.status binds
+ * (the address is not free yet); `deleted` for other pods that were reported before, for a while, and for pods that Node.status binds
  * although they are gone, so that a controller that waits for it frees their addresses. `releases` is always present: its
  * survival shows that the cluster's CRD knows the added fields.
  */
@@ -34,11 +36,15 @@ export function wantedRuntime(input: RuntimeInput): NodeRuntimeStatus {
     if (pods[lease.podUid] !== undefined && lease.state === 'dying') continue
     pods[lease.podUid] = livePod(lease)
   }
+  const unreferenced: [uid: string, pod: RuntimePod][] = []
   for (const [uid, pod] of Object.entries(input.present?.pods ?? {})) {
     if (pods[uid] !== undefined) continue
     const closed = closedPod(pod, input.now)
-    if (!expired(closed, input.now) || input.bound.has(uid)) pods[uid] = closed
+    if (input.bound.has(uid)) pods[uid] = closed
+    else if (!expired(closed, input.now)) unreferenced.push([uid, closed])
   }
+  const newestFirst = unreferenced.sort(([, a], [, b]) => deletedAt(b) - deletedAt(a))
+  for (const [uid, closed] of newestFirst.slice(0, mostDeleted)) pods[uid] = closed
   for (const [uid, podId] of input.bound) {
     if (pods[uid] === undefined && input.gone(podId, uid))
       pods[uid] = { podID: podId, status: { deleted: { lastUpdateTime: stamp(input.now) } } }
@@ -73,5 +79,9 @@ function closedPod(pod: RuntimePod, now: number): RuntimePod {
 }
 
 function expired(pod: RuntimePod, now: number): boolean {
-  return now - Date.parse(pod.status.deleted?.lastUpdateTime ?? '') > keepDeleted
+  return now - deletedAt(pod) > keepDeleted
+}
+
+function deletedAt(pod: RuntimePod): number {
+  return Date.parse(pod.status.deleted?.lastUpdateTime ?? '')
 }
