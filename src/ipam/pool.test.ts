@@ -69,6 +69,17 @@ test('what an address is, by record and report', () => {
   for (const [what, state, f] of rows) assert.equal(stateOf(f), state, what)
 })
 
+test('on an ENI that serves nobody a lease of another ENI holds nothing, so it can go', () => {
+  const f = facts('local', valid, live(ip, 'eni-2'))
+  const { 'eni-1': nic } = f.node.status?.networkInterfaces ?? {}
+  assert.ok(nic)
+  const on = (status: string) => ({ ...f, node: { ...f.node, status: { networkInterfaces: { 'eni-1': { ...nic, status } } } } })
+  assert.deepEqual(
+    ['InUse', 'Attaching', 'Deleting'].map(s => stateOf(on(s))),
+    ['held', 'idle', 'idle'],
+  )
+})
+
 test('a daemon that answers no marks is not waited for: what nobody has goes, what somebody has stays', () => {
   assert.equal(stateOf(facts('central', marked)), 'unasked')
   assert.equal(stateOf(facts('central', { ...marked, podID: 'default/a', podUID: 'u1' })), 'refused')

@@ -169,10 +169,11 @@ export function heldByRuntime(runtime: NodeRuntime | undefined): Holders {
 
 /**
  * When somebody deletes an ENI, the cloud may give its address to another one of the node: until the first has left the record
- * both show it. Where it is Valid the daemon leases it to nobody else while a pod of either has it.
+ * both show it. Where it could be leased the daemon leases it to nobody else while a pod of either has it.
  */
 function isHeld(a: NicIp, nic: Nic, holders: Holders): boolean {
-  return holders.has(a.ip) && (a.status === 'Valid' || (holders.get(a.ip) ?? nic.id) === nic.id)
+  if (!holders.has(a.ip)) return false
+  return (a.status === 'Valid' && nic.status === 'InUse') || (holders.get(a.ip) ?? nic.id) === nic.id
 }
 
 /** Whether the newest entry of a pod's report is not `deleted`. At equal times `deleted` wins: it cannot come first. */
