@@ -5,6 +5,7 @@ import type { Eni } from '#cloud/port.ts'
 import { defaultWindows, Memory } from '#controller/eni/memory.ts'
 import { mergeDescribed } from '#controller/eni/sync.ts'
 import { creatorTag, intentTag } from '#controller/tags.ts'
+import { isLost } from '#ipam/pool.ts'
 import type { NodeStatus } from '#kube/crd/node.ts'
 import { parseIpv4 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
@@ -81,4 +82,14 @@ test('an ENI of a pending intent is left to it; an unknown one is taken in', () 
   const enis = [eni('eni-coming', [5], [creatorTag, { key: intentTag, value: 't1' }]), eni('eni-new', [6])]
   const merged = merge({ intents: { t1: intent } }, enis, memory, lag)
   assert.deepEqual(Object.keys(merged.networkInterfaces ?? {}), ['eni-new'])
+})
+
+test('an ENI that vanishes while its primary address is not recorded is lost like any other', () => {
+  const { networkInterfaces: { 'eni-1': nic } = {} } = recorded(1, 2)
+  assert.ok(nic?.ipv4)
+  const { '10.0.0.1': _, ...rest } = nic.ipv4
+  const status: NodeStatus = { networkInterfaces: { 'eni-1': { ...nic, primaryIPAddress: '10.0.0.1', ipv4: rest } } }
+  const merged = merge(status, [], new Memory(0, defaultWindows), lag)
+  assert.deepEqual(states(merged).sort(), ['1:Invalid', '2:Invalid'])
+  assert.ok(merged.networkInterfaces?.['eni-1'] !== undefined && isLost(merged.networkInterfaces['eni-1']))
 })

@@ -94,12 +94,18 @@ function isUnused(nic: Nic): boolean {
   return nic.unschedulable === true && !isBound(nic)
 }
 
+/** A primary address that was given back for a removal that did not happen is missing; that it is Invalid says that the ENI is lost. */
+function withPrimary(nic: Nic): Nic {
+  const { primaryIPAddress: ip = '' } = nic
+  return ip === '' || nic.ipv4?.[ip] !== undefined ? nic : addAddresses(nic, [ip], [], ip)
+}
+
 /** The cloud has it no more, or elsewhere: its addresses can serve nobody. The ENI leaves the record when they are given back. */
 export function lose(s: NodeStatus, nic: Nic, eni: Eni | undefined, at: string): NodeStatus {
   if (isUnused(nic)) return dropNic(s, nic.id)
   if (nic.status === 'Deleting') return s
   const invalid = editAddresses(
-    nic,
+    withPrimary(nic),
     a => a.status === 'Valid',
     a => withStatus(a, 'Invalid'),
   )
