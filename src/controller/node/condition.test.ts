@@ -8,31 +8,10 @@ import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
 import { parseCidr } from '#net/cidr.ts'
 import { KubeModel } from '../../../test/support/kube-model.ts'
+import { eni as eniWith, poolWith } from '../../../test/support/pool.ts'
 
-const eni = (count: number, state: 'held' | 'idle', extra: Partial<PoolEni> = {}): PoolEni => ({
-  id: 'eni-1',
-  status: 'InUse',
-  seen: undefined,
-  trunk: false,
-  lost: false,
-  stuck: false,
-  plain: true,
-  vSwitchId: 'vsw-a',
-  v6: true,
-  addresses: Array.from({ length: count }, (_, n) => ({ ip: `10.0.0.${n}`, family: 4, primary: n === 0, state })),
-  ...extra,
-})
-const pool = (enis: readonly PoolEni[], extra: Partial<Pool> = {}): Pool => ({
-  binding: 'local',
-  stack: 'ipv4',
-  enis,
-  intents: [],
-  capacity4: 3,
-  capacity6: 0,
-  maxEnis: 1,
-  trunks: 0,
-  ...extra,
-})
+const eni = (count: number, state: 'held' | 'idle', extra: Partial<PoolEni> = {}) => eniWith('eni-1', state.charAt(0).repeat(count), extra)
+const pool = (enis: readonly PoolEni[], extra: Partial<Pool> = {}) => poolWith(enis, { capacity4: 3, capacity6: 0, maxEnis: 1, ...extra })
 const lack = (p: Pool, free = 9, id = 'vsw-a') => exhaustion({ pool: p, vSwitches: [{ id, availableIpCount: free }], formerVSwitches: [] })
 
 test('a further pod gets an address while one is idle or on its way, or an ENI has room in a vSwitch with addresses', () => {
