@@ -38,6 +38,15 @@ test("an application's pod that does not listen yet is announced; one that is pr
   }
 })
 
+test('a token that the API server refuses because it does not know the node of a pod yet is announced', () => {
+  const mount = (why: string) =>
+    unannounced([
+      { type: 'Warning', reason: 'FailedMount', message: `MountVolume.SetUp failed for volume "x" : ${why}`, involvedObject: about },
+    ]).length
+  const refused = 'failed to fetch token: serviceaccounts "default" is forbidden: node requested token bound to a pod scheduled on a different'
+  assert.deepEqual([mount(`${refused} node`), mount('no such disk')], [0, 1])
+})
+
 test('a container that the runtime ends late is announced; a sandbox that it cannot end is not', () => {
   const late = (what: string) =>
     `failed to "${what}" for "app" with ${what}Error: "rpc error: code = DeadlineExceeded desc = failed to get task: context deadline exceeded"`

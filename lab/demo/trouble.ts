@@ -41,6 +41,11 @@ const announced: readonly { readonly reason: string; readonly message: RegExp; r
     why: "Kubernetes' controller of Endpoints, on a busy machine",
   },
   {
+    reason: 'FailedMount',
+    message: /node requested token bound to a pod scheduled on a different node$/,
+    why: "the API server's view of a pod is older than the kubelet's on a busy machine; the kubelet asks again",
+  },
+  {
     reason: 'FailedKillPod',
     message:
       /^error killing pod: \[?(failed to "KillContainer" for "\w+" with KillContainerError: "rpc error: code = DeadlineExceeded[^,\]]*(, )?)+\]?$/,
