@@ -43,7 +43,8 @@ test('a token that the API server refuses because it does not know the node of a
     unannounced([
       { type: 'Warning', reason: 'FailedMount', message: `MountVolume.SetUp failed for volume "x" : ${why}`, involvedObject: about },
     ]).length
-  const refused = 'failed to fetch token: serviceaccounts "default" is forbidden: node requested token bound to a pod scheduled on a different'
+  const refused =
+    'failed to fetch token: serviceaccounts "default" is forbidden: node requested token bound to a pod scheduled on a different'
   assert.deepEqual([mount(`${refused} node`), mount('no such disk')], [0, 1])
 })
 
