@@ -33,6 +33,19 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : assert.fail('no port')
 }
 
+async function refused(port: number): Promise<void> {
+  for (const deadline = performance.now() + 5000; ; await delay(1)) {
+    const socket = connect(port, '127.0.0.1')
+    const failed = await once(socket, 'connect').then(
+      () => false,
+      () => true,
+    )
+    socket.destroy()
+    if (failed) return
+    assert.ok(performance.now() < deadline, 'it still listens')
+  }
+}
+
 async function fetchText(url: string): Promise<string> {
   for (const deadline = performance.now() + 5000; ; await delay(10)) {
     try {
@@ -58,6 +71,21 @@ test('the application tells a client of either family its address, also while an
   }
   const [code] = await once(app, 'exit')
   assert.equal(code, 0)
+})
+
+test('an application that is told to stop answers first whom it has let in', async () => {
+  const port = await freePort()
+  const app = spawn(join(directory, 'app'), { env: { PORT: String(port) }, stdio: 'ignore' })
+  const gone = once(app, 'exit')
+  await fetchText(`http://127.0.0.1:${port}/`)
+  const client = connect(port, '127.0.0.1')
+  await once(client, 'connect')
+  app.kill('SIGTERM')
+  await refused(port)
+  const answer = once(client, 'data')
+  client.end('GET / HTTP/1.1\r\n\r\n')
+  assert.match(String((await answer)[0]), /client=127\.0\.0\.1\n/)
+  assert.deepEqual(await gone, [0, null])
 })
 
 test('the application refuses a port that is none, by name', async () => {
