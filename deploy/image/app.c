@@ -23,6 +23,7 @@
 
 #define REQUEST_LIMIT 8192
 #define STALL_SECONDS 5
+#define QUIET_MS 200
 
 static int listen_on(int family, int port)
 {
@@ -124,18 +125,23 @@ static int serve(int server)
 	return 1;
 }
 
-// Until SIGTERM or SIGINT, which are blocked elsewhere, so that none comes between the look at `ending` and the wait.
-static void wait_for_client(int server, const sigset_t *open_mask)
+// Serves who comes, until SIGTERM or SIGINT, or until nobody has come for so long. The signals are blocked elsewhere, so that none comes
+// between the look at `ending` and the wait.
+static void serve_until(int server, const struct timespec *quiet, const sigset_t *mask)
 {
 	struct pollfd incoming = { .fd = server, .events = POLLIN };
 
-	ppoll(&incoming, 1, NULL, open_mask);
+	do {
+		while (serve(server))
+			;
+	} while (!(ending && !quiet) && ppoll(&incoming, 1, quiet, mask) != 0);
 }
 
 int main(void)
 {
 	const char *wanted = getenv("PORT");
 	int port = wanted ? atoi(wanted) : 8080;
+	const struct timespec quiet = { .tv_nsec = QUIET_MS * 1000000L };
 	sigset_t stop, open_mask;
 	int server;
 
@@ -160,12 +166,10 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);
 	fcntl(server, F_SETFL, O_NONBLOCK);
-	while (!ending) {
-		wait_for_client(server, &open_mask);
-		while (serve(server))
-			;
-	}
-	// Process 1 takes its children along: who has been let in is answered first.
+	serve_until(server, NULL, &open_mask);
+	// A kubelet's probe, or a node that has not heard of the end yet, may still be on its way. Process 1 takes its children along: who has
+	// been let in is answered first.
+	serve_until(server, &quiet, NULL);
 	close(server);
 	while (wait(NULL) > 0)
 		;
