@@ -33,8 +33,11 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : assert.fail('no port')
 }
 
+/** How long nobody may come before the application, told to stop, shuts its door (QUIET_MS), ms. */
+const quiet = 200
+
 async function refused(port: number): Promise<void> {
-  for (const deadline = performance.now() + 5000; ; await delay(1)) {
+  for (const deadline = performance.now() + 5000; ; await delay(quiet + 100)) {
     const socket = connect(port, '127.0.0.1')
     const failed = await once(socket, 'connect').then(
       () => false,
