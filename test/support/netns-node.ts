@@ -175,7 +175,7 @@ export class NetnsNode implements AsyncDisposable {
   }
 
   /** Whether the fabric's gateway reaches the address, through the ENI, the node and the pod, and back: a closed port refuses. */
-  reaches(address: string, seconds = 2): boolean {
+  reaches(address: string, seconds = 5): boolean {
     const command = `exec 3<>/dev/tcp/${address}/9`
     const { stderr } = spawnSync('ip', ['netns', 'exec', `${this.name}-f`, 'timeout', String(seconds), 'bash', '-c', command], {
       encoding: 'utf8',
