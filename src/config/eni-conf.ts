@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Fields } from '#config/fields.ts'
 import { readIdleKeys } from '#config/idle-keys.ts'
+import { readStack } from '#config/ip-stack.ts'
 import { readServiceCidrs, type ServiceCidrs } from '#config/service-cidr.ts'
 import { parseDuration } from '#lib/duration.ts'
 import { AppError } from '#lib/errors.ts'
 import type { Cidr } from '#net/cidr.ts'
-import { type Stack, stacks } from '#net/stack.ts'
+import type { Stack } from '#net/stack.ts'
 
 export type ConfigCode = 'bad-config'
 
@@ -76,7 +77,7 @@ export function readEniConf(json: unknown): ParsedConf {
   }
   const conf: EniConf = {
     ...optional,
-    ipStack: ipStack(f),
+    ipStack: readStack(f, 'ip_stack'),
     vswitches: f.nameLists('vswitches'),
     securityGroups: groups,
     eniTags: { ...f.textMap('eni_tags'), creator: 'terway' },
@@ -101,13 +102,6 @@ function refuseUnbuilt(f: Fields): void {
   only('enable_eni_trunking', false, f.flag('enable_eni_trunking', false), 'trunk ENIs are not supported')
   only('enable_ip_prefix', false, f.flag('enable_ip_prefix', false), 'prefix delegation is not supported')
   only('enable_erdma', false, f.flag('enable_erdma', false), 'elastic RDMA is not supported')
-}
-
-function ipStack(f: Fields): Stack {
-  const text = f.text('ip_stack', '') || 'ipv4'
-  const stack = stacks.find(s => s === text)
-  if (stack === undefined) f.wrong('ip_stack', `is ${JSON.stringify(text)}, must be ipv4, dual or ipv6`)
-  return stack ?? 'ipv4'
 }
 
 function blockList(f: Fields): EniConf['eniTagBlockList'] {

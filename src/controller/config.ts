@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parse } from 'yaml'
 import { Fields } from '#config/fields.ts'
+import { readStack } from '#config/ip-stack.ts'
 import type { ElectionTimes } from '#kube/elect.ts'
 import { parseDuration } from '#lib/duration.ts'
 import { AppError, messageOf } from '#lib/errors.ts'
-import { stacks } from '#net/stack.ts'
 
 /** ctrl-config.yaml, as far as it applies. Durations in milliseconds. */
 export interface ControllerConfig {
@@ -56,7 +56,8 @@ export function parseControllerConfig(text: string): ParsedConfig {
   const f = new Fields('ctrl-config.yaml', json)
   for (const key of withoutEffect) f.seen(key)
   refuse(f)
-  refuseStack(f)
+  // Without effect here, where the Node CR says which families a node has; a wrong word would still mislead its reader.
+  readStack(f, 'ipStack')
   const config: ControllerConfig = {
     regionId: f.text('regionID', ''),
     clusterId: required(f, 'clusterID'),
@@ -96,12 +97,6 @@ function refuse(f: Fields): void {
   }
   const off = f.texts('controllers').filter(name => controllers.includes(name.slice(1)) && name.startsWith('-'))
   if (off.length > 0) f.wrong('controllers', `cannot switch off ${off.map(o => o.slice(1)).join(', ')}`)
-}
-
-/** Without effect here, where the Node CR says which families a node has; a wrong word would still mislead its reader. */
-function refuseStack(f: Fields): void {
-  const text = f.text('ipStack', '') || 'ipv4'
-  if (!stacks.some(stack => stack === text)) f.wrong('ipStack', `is ${JSON.stringify(text)}, must be ipv4, dual or ipv6`)
 }
 
 function required(f: Fields, key: string): string {
