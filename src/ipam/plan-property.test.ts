@@ -6,18 +6,8 @@ import { idle, plan, underway } from '#ipam/plan.ts'
 import { isComing, type Pool, type PoolAddress, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
 import { isGrowing, surplusMarks } from '#ipam/surplus.ts'
 import { familiesOf, podsServed, type Stack, stacks } from '#net/stack.ts'
+import { generator } from '../../test/support/generator.ts'
 import { eni, poolWith, quiet, vsw } from '../../test/support/pool.ts'
-
-/** Mulberry32: a small seeded generator, so that a failing case can be replayed. */
-function random(seed: number): () => number {
-  let a = seed
-  return () => {
-    a = (a + 0x6d2b79f5) | 0
-    let t = Math.imul(a ^ (a >>> 15), 1 | a)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 /** How many pods more the ENIs could serve: naively, pod by pod. Takes the IPv4 addresses from `left`. */
 function roomOf(pool: Pool, enis: readonly PoolEni[], left: Map<string, number>, with6: ReadonlySet<string>): number {
@@ -179,7 +169,7 @@ function marksOf(pool: Pool, actions: readonly CloudAction[], demand: Demand): v
 for (const stack of stacks)
   test(`property: 3000 random pools of stack ${stack} against a naive count`, () => {
     for (let seed = 1; seed <= 3000; seed++) {
-      const r = random(seed)
+      const r = generator(seed)
       const { pool, supply } = randomPool(r, stack)
       const min = Math.floor(r() * 6)
       const demand: Demand = { ...quiet, waiting: Math.floor(r() * 30), min, max: min + Math.floor(r() * 6), adjust: true }

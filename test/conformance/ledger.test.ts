@@ -7,6 +7,7 @@ import { after, describe, test } from 'node:test'
 import type { Ledger, LedgerChange, LedgerState } from '#ipam/ledger.ts'
 import { openLedger } from '#ipam/ledger-sqlite.ts'
 import { parseIp } from '#net/ip.ts'
+import { generator } from '../support/generator.ts'
 import { leaseOf } from '../support/leases.ts'
 import { emptyDisk, LedgerMemory } from '../support/ledger-memory.ts'
 
@@ -85,7 +86,7 @@ for (const [name, make] of Object.entries(stores)) {
     test('agrees with a plain map over random commits and restarts', () => {
       const reopen = make()
       const model = emptyDisk()
-      const random = seeded(42)
+      const random = generator(42)
       for (let round = 0; round < 20; round++) {
         const changes = Array.from({ length: 5 }, () => anyChange(random))
         write(reopen, 'b1', changes)
@@ -124,15 +125,4 @@ function anyChange(random: () => number): LedgerChange {
 function sorted(state: LedgerState): LedgerState {
   const by = <T>(items: readonly T[], key: (item: T) => string) => [...items].sort((a, b) => (key(a) < key(b) ? -1 : 1))
   return { leases: by(state.leases, l => l.containerId), cooling: by(state.cooling, c => c.ip), releases: by(state.releases, r => r.ip) }
-}
-
-/** A small generator with a seed (mulberry32), so that a failure repeats. */
-function seeded(seed: number): () => number {
-  let a = seed
-  return () => {
-    a = (a + 0x6d2b79f5) | 0
-    let t = Math.imul(a ^ (a >>> 15), 1 | a)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
 }

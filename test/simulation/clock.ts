@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setImmediate } from 'node:timers/promises'
 import type { Clock } from '#lib/clock.ts'
+import { generator } from '../support/generator.ts'
 
 /** Timers in a row without time passing: somebody spins. */
 const stuckAfter = 20_000
@@ -12,17 +13,6 @@ interface Timer {
   readonly order: number
   readonly fn: () => void
   cancelled: boolean
-}
-
-/** Mulberry32. */
-export function generator(seed: number): () => number {
-  let a = seed | 0
-  return () => {
-    a = (a + 0x6d2b79f5) | 0
-    let t = Math.imul(a ^ (a >>> 15), 1 | a)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 /** Virtual time and randomness of one run. Timers run one by one; between two of them every promise settles. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setImmediate } from 'node:timers/promises'
 import type { Clock } from '#lib/clock.ts'
+import { generator } from './generator.ts'
 
 interface Timer {
   readonly at: number
@@ -12,14 +13,14 @@ interface Timer {
 export class VirtualClock implements Clock {
   private time = 0
   private order = 0
-  private state: number
+  readonly random: () => number
   private readonly timers = new Set<Timer>()
   private readonly epoch = Date.UTC(2026, 0, 1)
   private readonly settle: () => Promise<unknown>
 
   /** `settle` resolves when nothing happens any more without the passing of time; the default knows promises only, no sockets. */
   constructor(seed = 1, settle: () => Promise<unknown> = () => setImmediate()) {
-    this.state = seed
+    this.random = generator(seed)
     this.settle = settle
   }
 
@@ -50,14 +51,6 @@ export class VirtualClock implements Clock {
     const timer = { at: this.time + Math.max(0, ms), order: this.order++, fn }
     this.timers.add(timer)
     return () => this.timers.delete(timer)
-  }
-
-  /** mulberry32. */
-  random(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
 
   uuid(): string {
