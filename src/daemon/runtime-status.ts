@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { podIdOf } from '#ipam/book.ts'
-
 import type { Lease, ReleaseAnswer } from '#ipam/ledger.ts'
 import type { NodeRuntimeStatus, RuntimePod } from '#kube/crd/node-runtime.ts'
 

@@ -79,8 +79,9 @@ export function startWarmUp(status: NodeStatus, size: number | undefined): NodeS
 
 /** `grown`: the status with what was obtained. Both halves of a pair may come at different times. */
 export function countWarmUp(status: NodeStatus, before: NodeStatus, grown: NodeStatus, stack: Stack): NodeStatus {
+  if (status.warmUpCompleted !== false) return status
   const obtained = worth(grown, stack) - worth(before, stack)
-  if (status.warmUpCompleted !== false || obtained === 0) return status
+  if (obtained === 0) return status
   const count = (status.warmUpAllocatedCount ?? 0) + obtained
   return { ...status, warmUpAllocatedCount: count, warmUpCompleted: count >= (status.warmUpTarget ?? 0) }
 }
