@@ -44,13 +44,12 @@ const [solSocket, soAttachFilter] = [1, 26]
 const cloneNewNet = 0x40000000
 const [lockExclusive, lockNonBlocking] = [2, 4]
 
-/** Opens and binds a netlink socket of the thread's present namespace; `groups` is the bit mask of multicast groups. */
-export function netlinkSocket(protocol: number, groups: number): { readonly fd: number; readonly portId: number } {
+/** Opens and binds a netlink socket of the thread's present namespace. */
+export function netlinkSocket(protocol: number): { readonly fd: number; readonly portId: number } {
   const fd = check('socket', calls.socket(afNetlink, sockRaw | sockCloexec, protocol))
   try {
     const address = Buffer.alloc(12) // struct sockaddr_nl: family u16, pad u16, port id u32, groups u32
     address.writeUInt16LE(afNetlink, 0)
-    address.writeUInt32LE(groups >>> 0, 8)
     check('bind', calls.bind(fd, address, address.length))
     const length = Buffer.alloc(4)
     length.writeUInt32LE(address.length)

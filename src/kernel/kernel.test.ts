@@ -28,11 +28,25 @@ test('after close every call is refused', async () => {
   await assert.rejects(kernel.observe([]), { code: 'kernel-worker', message: /closed/ })
 })
 
-test('a watcher is told that changes may be lost when the thread dies', async () => {
-  const kernel = await makeKernel({ workerUrl: worker('process.exit(3)') })
-  const { promise, resolve } = Promise.withResolvers<unknown>()
-  const stop = kernel.monitor(resolve)
-  assert.deepEqual(await promise, [{ kind: 'lost' }])
+test('a watcher is told that changes may be lost whenever watching begins: at first, and after the death of a thread', async () => {
+  const kernel = await makeKernel({
+    workerUrl: worker(
+      "if (request.call === 'apply') process.exit(3); else parentPort.postMessage({ kind: 'result', id: request.id, result: undefined })",
+    ),
+  })
+  const told: unknown[] = []
+  let wake = () => {}
+  const stop = kernel.monitor(events => {
+    told.push(...events)
+    wake()
+  })
+  const until = async (n: number) => {
+    while (told.length < n) await new Promise<void>(resolve => (wake = resolve))
+  }
+  await until(1)
+  await assert.rejects(kernel.apply([]), { code: 'kernel-worker' })
+  await until(2)
+  assert.deepEqual(told, [{ kind: 'lost' }, { kind: 'lost' }])
   stop()
   await kernel.close()
 })

@@ -111,22 +111,25 @@ class RealKernel implements Kernel {
     for (const watcher of this.#watchers) watcher(events)
   }
 
-  /** Makes the slow lane watch exactly while somebody listens. A failure ends the lane or is the lane's end, which leads to `#watchAgain`. */
+  /** Makes the slow lane watch exactly while somebody listens; what changed before that may be unknown to them. A failure ends the lane or is the lane's end, which leads to `#watchAgain`. */
   async #watch(): Promise<void> {
     if (this.#closed) return
     try {
       const [quick, slow] = await Promise.all([this.#quick.get(), this.#slow.get()])
-      if (this.#watchers.size > 0) await slow.call('watch', [quick.portId])
-      else await slow.call('unwatch', undefined)
+      if (this.#watchers.size === 0) {
+        await slow.call('unwatch', undefined)
+        return
+      }
+      await slow.call('watch', [quick.portId])
+      this.#tell([{ kind: 'lost' }])
     } catch {
       this.#watchAgain()
     }
   }
 
-  /** After the end of a thread: its notifications may be lost, and its port number is another now. */
+  /** After the end of a thread: nobody listens, and its port number is another now. */
   #watchAgain(): void {
     if (this.#closed || this.#watchers.size === 0) return
-    this.#tell([{ kind: 'lost' }])
     realClock.after(restartDelayMs, () => void this.#watch())
   }
 }

@@ -44,7 +44,7 @@ export interface Doomed {
   readonly owners?: readonly string[]
 }
 
-/** A change in the host namespace that was not made through this Kernel. `lost` = the queue overflowed: anything may have changed. */
+/** A change in the host namespace that was not made through this Kernel. `lost` = anything may have changed before: the queue overflowed, or watching has just begun. */
 export type KernelEvent =
   | { readonly kind: 'link'; readonly removed: boolean; readonly link: LinkState }
   | { readonly kind: 'addr'; readonly removed: boolean; readonly addr: AddrState }

@@ -27,7 +27,7 @@ export interface Message {
 }
 
 export const routeProtocol = 0
-const solNetlink = 270
+export const solNetlink = 270
 const option = { capAck: 10, extAck: 11, strictCheck: 12 } as const
 export const solSocket = 1
 export const soReceiveTimeout = 20
@@ -52,7 +52,7 @@ export class NetlinkConn {
   #sequence = 0
 
   constructor() {
-    const { fd, portId } = netlinkSocket(routeProtocol, 0)
+    const { fd, portId } = netlinkSocket(routeProtocol)
     this.#fd = fd
     this.portId = portId
     const on = Buffer.from([1, 0, 0, 0])

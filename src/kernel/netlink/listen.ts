@@ -2,12 +2,13 @@
 import { read } from 'node:fs'
 import { promisify } from 'node:util'
 import { attachFilter, close, msgDontWait, netlinkSocket, receive, send, setSocketOption } from '#kernel/ffi.ts'
-import { type Message, messages, routeProtocol, solSocket, soReceiveTimeout, timeval } from '#kernel/netlink/conn.ts'
+import { type Message, messages, routeProtocol, solNetlink, solSocket, soReceiveTimeout, timeval } from '#kernel/netlink/conn.ts'
 import { flag, headerSize, messageType, writeHeader } from '#kernel/netlink/header.ts'
 import { errnoOf } from '#kernel/netns.ts'
 
 const readAsync = promisify(read)
 const soReceiveBufferForce = 33
+const addMembership = 1
 const portIdOffset = 12
 /** The end of the process waits for a read that is under way: for this long at most. */
 const readTimeoutSeconds = 1n
@@ -21,13 +22,14 @@ export class NetlinkListener {
   /** Not shared with the thread's other connections: a read fills it while they work. A notification takes a page or two. */
   readonly #received = Buffer.allocUnsafeSlow(32768)
 
-  /** `groups`: a bit mask. What the ports `deafTo` asked for is not even received. */
-  constructor(groups: number, deafTo: readonly number[]) {
-    this.#fd = netlinkSocket(routeProtocol, groups).fd
+  /** `groups`: RTNLGRP_* numbers. What the ports `deafTo` asked for is not even received: the filter is there before the first group is joined. */
+  constructor(groups: readonly number[], deafTo: readonly number[]) {
+    this.#fd = netlinkSocket(routeProtocol).fd
     try {
       setSocketOption(this.#fd, solSocket, soReceiveBufferForce, Buffer.from([0, 0, 16, 0]))
       setSocketOption(this.#fd, solSocket, soReceiveTimeout, timeval(readTimeoutSeconds))
       attachFilter(this.#fd, exceptFrom(deafTo))
+      for (const group of groups) setSocketOption(this.#fd, solNetlink, addMembership, Buffer.from([group, 0, 0, 0]))
     } catch (e) {
       close(this.#fd)
       throw e

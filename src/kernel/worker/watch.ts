@@ -9,7 +9,7 @@ import { parseRule } from '#kernel/netlink/rule.ts'
 import type { KernelEvent } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
 
-/** RTNLGRP_* numbers; group n is bit n-1. Neighbours are left out: none of the host's is ours, and they change all the time. */
+/** RTNLGRP_* numbers. Neighbours are left out: none of the host's is ours, and they change all the time. */
 const groups = { link: 1, ipv4IfAddr: 5, ipv4Route: 7, ipv4Rule: 8, ipv6IfAddr: 9, ipv6Route: 11, ipv6Rule: 19 }
 /** What comes soon after a notification is told together: the kernel sends several for one change, and many for an ADD of our own. */
 const gatherMs = 20
@@ -24,10 +24,7 @@ export class Watch {
   #closed = false
 
   constructor(ours: readonly number[], report: (events: KernelEvent[]) => void) {
-    this.#listener = new NetlinkListener(
-      Object.values(groups).reduce((mask, n) => mask | (1 << (n - 1)), 0),
-      ours,
-    )
+    this.#listener = new NetlinkListener(Object.values(groups), ours)
     this.#report = report
     void this.#run()
   }
