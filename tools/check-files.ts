@@ -7,6 +7,8 @@ import { root } from './components.ts'
 /** What every file of the repository keeps to, beyond what formatter and linter see. */
 
 const licence = 'SPDX-License-Identifier: Apache-2.0'
+/** Programs that the kernel runs may call its helpers only under a licence that goes with its own (docs/adr/0007). */
+const kernelLicence = 'SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause'
 const mostLines = 500
 const mostReadmeLines = 15
 const source = /\.(ts|c|h|go|sh)$/
@@ -15,8 +17,9 @@ const generated = /\.gen\.(ts|h)$/
 /** What is wrong with one file, one line each. `checkout` is the absolute path that no file may name. */
 export function problemsOf(path: string, text: string, checkout: string): string[] {
   const lines = text.split('\n').length - 1
+  const wanted = path.startsWith('bpf/') ? kernelLicence : licence
   const checks: readonly (readonly [boolean, string])[] = [
-    [source.test(path) && !text.split('\n', 2).join('\n').includes(licence), `say "${licence}" in the first line`],
+    [source.test(path) && !text.split('\n', 2).join('\n').includes(wanted), `say "${wanted}" in the first line`],
     [source.test(path) && !generated.test(path) && lines > mostLines, `${lines} lines: split it by concept (at most ${mostLines})`],
     [/^src\/[^/]+\/README\.md$/.test(path) && lines > mostReadmeLines, `${lines} lines: at most ${mostReadmeLines}`],
     [text.includes(`${checkout}/`), 'names a path of this machine'],

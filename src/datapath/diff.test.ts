@@ -41,7 +41,21 @@ const pod6: SharedEniAttachment = { ...base, v6 }
 const macs = newMacs(pod4)
 
 function state(ns: Netns, more: Partial<NsState> = {}): NsState {
-  return { ns, links: [], addrs: [], neighs: [], tbfs: [], routes: [], rules: [], sysctls: {}, nsids: {}, ...more }
+  return {
+    ns,
+    links: [],
+    addrs: [],
+    neighs: [],
+    tbfs: [],
+    routes: [],
+    rules: [],
+    sysctls: {},
+    nsids: {},
+    hooks: [],
+    filters: [],
+    entries: [],
+    ...more,
+  }
 }
 
 function link(name: IfName, index: number, more: Partial<LinkState> = {}): LinkState {

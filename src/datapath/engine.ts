@@ -59,6 +59,10 @@ class Engine implements Datapath {
     this.#deps = deps
   }
 
+  setNode(): Promise<void> {
+    return Promise.reject(new KernelError('kernel-worker', 'no programs yet'))
+  }
+
   setup(a: Attachment): Promise<SetupResult> {
     return this.#locks.hold([a.hostIfName], async () => {
       const wasLive = this.#live.get(a.hostIfName)?.containerId === a.containerId

@@ -42,6 +42,9 @@ function facts(routes: readonly RouteState[], addrs: NsState['addrs'] = [own4, o
     rules: [],
     sysctls: {},
     nsids: {},
+    hooks: [],
+    filters: [],
+    entries: [],
   }
   const { uplink, hostIps = [] } = findEni(macOf(1), host) ?? {}
   return [uplink ?? 'none', ...hostIps].join(' ')

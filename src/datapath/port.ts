@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Attachment, IfName, NetnsPath } from '#datapath/attachment.ts'
 import type { KernelOp } from '#kernel/op.ts'
+import type { Cidr } from '#net/cidr.ts'
 import type { Ip } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
 
@@ -34,10 +35,31 @@ export interface Inventory {
 }
 
 /**
+ * How the node forwards: by the host stack alone, or by programs past it. It is the node's, never an attachment's: a node that changes
+ * is `setNode` and a repair of its pods.
+ */
+export type NodeDatapath =
+  | { readonly kind: 'veth' }
+  | {
+      readonly kind: 'v2'
+      /** Destinations that belong to the host stack, beside link-local ones, multicast and the node's own addresses: `host_stack_cidrs`. */
+      readonly hostStackCidrs: readonly Cidr[]
+      /** Of Services: the host stack translates them. */
+      readonly serviceCidrs: readonly Cidr[]
+      /** `learn`: for a minute after the switch of a node with pods, flows that the host stack may be translating stay with it. */
+      readonly learn: boolean
+    }
+
+/**
  * The engine between attachments and the kernel. Each call is idempotent, compares what is wanted with what is there and
  * changes only the difference. All netlink happens on a worker thread: no call blocks the caller's event loop.
  */
 export interface Datapath {
+  /**
+   * Loads what this kind of forwarding needs, or ends what another kind left; `setup` and `diff` of every pod go by it from then on. Before the
+   * first call the node forwards by `veth`. Fails with `kernel-refused`; the node's kind stays what it was then.
+   */
+  setNode(node: NodeDatapath): Promise<void>
   /**
    * Makes the pod's network as the attachment says, its ENI's device (found by MAC, never by kind, ignoring cali*) included; a
    * second call with the same value does nothing. Fails with `eni-absent` while the device is not on the node.

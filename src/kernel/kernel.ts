@@ -97,6 +97,14 @@ class RealKernel implements Kernel {
     }
   }
 
+  probePrograms(): Promise<never> {
+    return Promise.reject(new KernelError('kernel-worker', 'no programs yet'))
+  }
+  loadPrograms = this.probePrograms
+  unloadPrograms = this.probePrograms
+  mapEntries = this.probePrograms
+  translatedFlows = this.probePrograms
+
   async close(): Promise<void> {
     this.#closed = true
     this.#watchers.clear()

@@ -51,6 +51,18 @@ const lines: readonly [KernelOp, string][] = [
     { op: 'tbf-replace', ...host, rate: 125000, burst: 3000, limit: 6125 },
     'tc qdisc replace dev eth0.5 root handle 1: tbf rate 125000bps burst 3000 limit 6125',
   ],
+  [{ op: 'block-join', ...host, ingress: 5, egress: 6 }, 'tc qdisc add dev eth0.5 ingress_block 5 egress_block 6 clsact'],
+  [{ op: 'block-join', ...host, ingress: 5 }, 'tc qdisc add dev eth0.5 ingress_block 5 clsact'],
+  [{ op: 'block-leave', ...host }, 'tc qdisc del dev eth0.5 clsact'],
+  [
+    { op: 'filter-set', ns: 'host', block: 5, program: 'pod_in', generation: '0123456789ab' },
+    'tc filter replace block 5 handle 1 protocol all bpf direct-action object-pinned programs/0123456789ab/pod_in',
+  ],
+  [
+    { op: 'map-put', ns: 'host', map: 'control', key: '00000000', value: '0300000000000000' },
+    'bpftool map update pinned maps/control.1 key hex 00 00 00 00 value hex 03 00 00 00 00 00 00 00',
+  ],
+  [{ op: 'map-del', ns: 'host', map: 'endpoints', key: '07000000' }, 'bpftool map delete pinned maps/endpoints.1 key hex 07 00 00 00'],
 ]
 
 test('each operation has its command line', () => {

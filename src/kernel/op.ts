@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { type MapName, maps } from '#kernel/bpf/maps.ts'
+import type { ProgramName } from '#kernel/bpf/object.ts'
 import type { IfName, Netns } from '#kernel/names.ts'
 import { unreachable } from '#lib/errors.ts'
 import { baseOf, type Cidr, familyOfCidr, prefixLength } from '#net/cidr.ts'
@@ -82,8 +84,54 @@ export interface TbfReplace extends At {
   readonly limit: number
 }
 
+/** A clsact qdisc whose hooks are shared filter blocks: what runs on the device is what runs in the block. No block = nothing at that hook. */
+export interface BlockJoin extends At {
+  readonly op: 'block-join'
+  readonly dev: IfName
+  readonly ingress?: number
+  readonly egress?: number
+}
+/** Takes the clsact qdisc away. A block ends with its last device. */
+export interface BlockLeave extends At {
+  readonly op: 'block-leave'
+  readonly dev: IfName
+}
+/** Makes a program of a loaded generation the one that runs in a block, in one step: every packet meets the old or the new one. */
+export interface FilterSet extends At {
+  readonly op: 'filter-set'
+  readonly block: number
+  readonly program: ProgramName
+  readonly generation: string
+}
+/** One entry of a program's map, key and value in hex. */
+export interface MapPut extends At {
+  readonly op: 'map-put'
+  readonly map: MapName
+  readonly key: string
+  readonly value: string
+}
+export interface MapDel extends At {
+  readonly op: 'map-del'
+  readonly map: MapName
+  readonly key: string
+}
+
 /** One change of the kernel's network state. A value: planned, compared, logged, sent to the worker, printed by dry runs. */
-export type KernelOp = VethAdd | LinkSet | LinkDel | AddrOp | RouteOp | RuleOp | NeighReplace | SysctlSet | TbfReplace
+export type KernelOp =
+  | VethAdd
+  | LinkSet
+  | LinkDel
+  | AddrOp
+  | RouteOp
+  | RuleOp
+  | NeighReplace
+  | SysctlSet
+  | TbfReplace
+  | BlockJoin
+  | BlockLeave
+  | FilterSet
+  | MapPut
+  | MapDel
 
 /**
  * The operation as the command line that does the same: iproute2, tc and sysctl words, with `nsenter` for a namespace
@@ -124,6 +172,16 @@ function command(op: KernelOp): string {
       return `sysctl -w ${sysctlName(op.key)}=${op.value}`
     case 'tbf-replace':
       return `tc qdisc replace dev ${op.dev} root handle 1: tbf rate ${op.rate}bps burst ${op.burst} limit ${op.limit}`
+    case 'block-join':
+      return words(`tc qdisc add dev ${op.dev}`, pair('ingress_block', op.ingress), pair('egress_block', op.egress), 'clsact')
+    case 'block-leave':
+      return `tc qdisc del dev ${op.dev} clsact`
+    case 'filter-set':
+      return `tc filter replace block ${op.block} handle 1 protocol all bpf direct-action object-pinned ${pinOfProgram(op.generation, op.program)}`
+    case 'map-put':
+      return `bpftool map update pinned ${pinOfMap(op.map)} key hex ${bytewise(op.key)} value hex ${bytewise(op.value)}`
+    case 'map-del':
+      return `bpftool map delete pinned ${pinOfMap(op.map)} key hex ${bytewise(op.key)}`
     default:
       return unreachable(op)
   }
@@ -155,6 +213,19 @@ function words(...parts: readonly string[]): string {
 
 function tableName(table: number): string {
   return table === mainTable ? 'main' : table === 255 ? 'local' : String(table)
+}
+
+/** Where a program and a map are pinned, below the directory of ours on a BPF file system. */
+export function pinOfProgram(generation: string, program: ProgramName): string {
+  return `programs/${generation}/${program}`
+}
+
+export function pinOfMap(map: MapName): string {
+  return `maps/${map}.${maps[map].layout}`
+}
+
+function bytewise(hex: string): string {
+  return hex.replace(/..(?=.)/g, '$& ')
 }
 
 /** sysctl(8) swaps the two separators: a dot inside a name is written as a slash. */

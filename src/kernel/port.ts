@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { MapName } from '#kernel/bpf/maps.ts'
 import type { IfName } from '#kernel/names.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
 import type { AddrState, LinkState, NsQuery, Observed, RouteState, RuleState } from '#kernel/state.ts'
 import { AppError } from '#lib/errors.ts'
+import type { Ip } from '#net/ip.ts'
 
 /**
  * `kernel-refused`: the kernel said no (see errno). `netns-gone`: the namespace file is missing or dead.
@@ -52,6 +54,33 @@ export type KernelEvent =
   | { readonly kind: 'rule'; readonly removed: boolean; readonly rule: RuleState }
   | { readonly kind: 'lost' }
 
+/** Whether this kernel has what the programs need. `explanation` says what was tried and what the kernel answered. */
+export interface BpfProbe {
+  readonly feature: 'bpf-file-system' | 'maps' | 'programs' | 'clsact-blocks'
+  readonly ok: boolean
+  readonly explanation: string
+}
+
+/** The programs and maps as they are pinned now. */
+export interface LoadedPrograms {
+  readonly generation: string
+  /** Maps that had to be made: they are empty. The others are those of the process before, with what they hold. */
+  readonly created: readonly MapName[]
+}
+
+/** A flow that the kernel's own conntrack translates: what its first packet had, and what answers carry. */
+export interface TranslatedFlow {
+  readonly protocol: number
+  readonly original: FlowTuple
+  readonly reply: FlowTuple
+}
+export interface FlowTuple {
+  readonly source: Ip
+  readonly destination: Ip
+  readonly sourcePort: number
+  readonly destinationPort: number
+}
+
 /**
  * The network side of the Linux kernel. Two threads stand behind it: one for quick work in the order of the calls, one for
  * device deletions, which block for milliseconds each. No call blocks the caller's event loop.
@@ -68,5 +97,18 @@ export interface Kernel {
   reapLinks(doomed: readonly Doomed[]): Promise<{ readonly gone: readonly IfName[]; readonly remaining: readonly IfName[] }>
   /** Reports changes made by others in the host namespace, at once after a time without any, else gathered for some milliseconds. Returns the unsubscriber. */
   monitor(callback: (events: readonly KernelEvent[]) => void): () => void
+  /** Tries every feature that the programs need, each by itself. Changes nothing that stays. */
+  probePrograms(): Promise<readonly BpfProbe[]>
+  /**
+   * Loads the programs of dist/terway-bpf.json and pins them, with the maps that are not there yet; a second call finds them. `sizes` are
+   * the entries of maps that are made. Throws `kernel-refused` with the verifier's last words.
+   */
+  loadPrograms(sizes?: Partial<Record<MapName, number>>): Promise<LoadedPrograms>
+  /** Takes every pin of ours away: the maps end with the last program that runs. */
+  unloadPrograms(): Promise<void>
+  /** All entries of a pinned map; those that come or go meanwhile may be missing. Values of per-CPU maps are one after the other. */
+  mapEntries(map: MapName): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
+  /** The flows of the host namespace that the kernel translates. Throws `kernel-refused` where it has no conntrack over netlink. */
+  translatedFlows(): Promise<readonly TranslatedFlow[]>
   close(): Promise<void>
 }

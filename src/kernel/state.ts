@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { MapName } from '#kernel/bpf/maps.ts'
 import type { IfName, Netns } from '#kernel/names.ts'
 import type { Cidr } from '#net/cidr.ts'
 import type { Family, Ip } from '#net/ip.ts'
@@ -63,6 +64,29 @@ export interface TbfState {
   readonly limit: number
 }
 
+/** What runs where a device receives and sends. */
+export interface HookState {
+  readonly ifIndex: number
+  /** Blocks that the device's clsact qdisc joins. */
+  readonly ingress?: number
+  readonly egress?: number
+  /** There is an ingress or clsact qdisc that joins no block: somebody else's. */
+  readonly foreign: boolean
+}
+
+/** The program of a block: `name` is `<program>.<generation>` when it is one of ours, else what its maker calls it. */
+export interface FilterState {
+  readonly block: number
+  readonly name: string
+}
+
+/** An entry of a map that was asked for and is there. */
+export interface EntryState {
+  readonly map: MapName
+  readonly key: string
+  readonly value: string
+}
+
 /** What to look at in one namespace. What is not asked for is not read; each part costs as much as it returns. */
 export interface NsQuery {
   readonly ns: Netns
@@ -80,6 +104,12 @@ export interface NsQuery {
   readonly rules?: { readonly priorities: readonly number[]; readonly prefixes?: readonly Cidr[] }
   /** Paths below /proc/sys. */
   readonly sysctls?: readonly string[]
+  /** What the devices found join. */
+  readonly hooks?: boolean
+  /** Filters of these blocks. */
+  readonly blocks?: readonly number[]
+  /** Entries of maps, by hex key. A map that is not pinned has none. */
+  readonly entries?: readonly { readonly map: MapName; readonly key: string }[]
   readonly families: readonly Family[]
   /** Asks which number (nsid) this namespace gives to these others, to recognise the far end of a veth. */
   readonly nsids?: readonly Netns[]
@@ -97,6 +127,9 @@ export interface NsState {
   /** Trimmed contents; a key that does not exist is missing here. */
   readonly sysctls: Readonly<Record<string, string>>
   readonly nsids: Readonly<Record<string, number>>
+  readonly hooks: readonly HookState[]
+  readonly filters: readonly FilterState[]
+  readonly entries: readonly EntryState[]
 }
 
 /** Undefined when the namespace does not exist (any more). */

@@ -69,6 +69,7 @@ export class Incarnation {
       for (const off of unsubscribe) off()
     })
     return {
+      setNode: node => this.gate(d.setNode(node)),
       setup: a => this.gate(d.setup(a)),
       diff: a => this.gate(d.diff(a)),
       differing: all => this.gate(d.differing(all)),

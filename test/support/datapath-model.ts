@@ -41,6 +41,10 @@ export class DatapathModel implements Datapath {
     this.#clock = clock
   }
 
+  async setNode(): Promise<void> {
+    await this.#call('setNode', '')
+  }
+
   async setup(a: Attachment): Promise<SetupResult> {
     await this.#call('setup', a.containerId)
     this.#present(a.eni)

@@ -41,6 +41,9 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     rules: rules === undefined ? [] : query.families.flatMap(f => listRules(conn, f, rules.priorities, prefixes)),
     sysctls: readSysctls(at, query.sysctls ?? [], new Map(named.map(n => [n.link.name, n.conf]))),
     nsids: numbersOf(at, query.nsids ?? [], namespaces),
+    hooks: [],
+    filters: [],
+    entries: [],
   } satisfies NsState
 }
 

@@ -81,6 +81,12 @@ function change(op: KernelOp, at: Namespace, namespaces: Namespaces): void {
     case 'tbf-replace':
       replaceTbf(conn, indexOf(at, op.dev), op.rate, op.burst, op.limit)
       break
+    case 'block-join':
+    case 'block-leave':
+    case 'filter-set':
+    case 'map-put':
+    case 'map-del':
+      throw new NetlinkError('ENOSYS', op.op)
     default:
       unreachable(op)
   }

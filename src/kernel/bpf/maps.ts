@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Fields, Struct } from '#kernel/bpf/layout.ts'
+import * as s from '#kernel/bpf/structs.ts'
+
+/** BPF_MAP_TYPE_*. */
+export const mapType = { hash: 1, array: 2, percpuHash: 5, percpuArray: 6, lruHash: 9, lpmTrie: 11 } as const
+/** BPF_F_NO_PREALLOC: memory is taken as entries come; longest prefix maps must have it. */
+const noPrealloc = 1
+
+export interface MapSpec<K extends Fields = Fields, V extends Fields = Fields> {
+  readonly name: MapName
+  /** In the pin's name: another number is another map, so that two generations of programs run beside each other. */
+  readonly layout: number
+  readonly type: (typeof mapType)[keyof typeof mapType]
+  readonly flags: number
+  readonly entries: number
+  readonly key: Struct<K>
+  readonly value: Struct<V>
+}
+
+const spec = <const N extends string, K extends Fields, V extends Fields>(
+  name: N,
+  type: keyof typeof mapType,
+  entries: number,
+  key: Struct<K>,
+  value: Struct<V>,
+) => ({ name, layout: 1, type: mapType[type], flags: type === 'lpmTrie' ? noPrealloc : 0, entries, key, value })
+
+/** Every map of the programs, by the name it has in C. docs/maps.md argues each key. */
+export const maps = {
+  control: spec('control', 'array', 8, s.index, s.word),
+  endpoints: spec('endpoints', 'hash', 4096, s.endpointKey, s.endpoint),
+  addresses: spec('addresses', 'hash', 8192, s.addressKey, s.address),
+  host_set: spec('host_set', 'lpmTrie', 1024, s.prefixKey, s.hostSet),
+  flows: spec('flows', 'lruHash', 131072, s.flowKey, s.flow),
+  new_flows: spec('new_flows', 'lruHash', 32768, s.flowKey, s.flow),
+  host_notes: spec('host_notes', 'lruHash', 65536, s.hostNoteKey, s.hostNote),
+  fragments: spec('fragments', 'lruHash', 8192, s.fragmentKey, s.fragment),
+  drops: spec('drops', 'percpuArray', 64, s.index, s.counter),
+  paths: spec('paths', 'percpuArray', 32, s.index, s.counter),
+  endpoint_counters: spec('endpoint_counters', 'percpuHash', 4096, s.endpointKey, s.endpointCounter),
+  endpoint_policies: spec('endpoint_policies', 'hash', 4096, s.endpointKey, s.endpointPolicy),
+  identities: spec('identities', 'lpmTrie', 65536, s.prefixKey, s.identity),
+  policies: spec('policies', 'lpmTrie', 65536, s.policyKey, s.policy),
+} as const
+export type MapName = keyof typeof maps

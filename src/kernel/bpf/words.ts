@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The numbers that programs and processes share; bpf/layout.gen.h has them in C. They only append: counters and flows of a release are read by the next. */
+
+/** Where the words of the map `control` are. */
+export const control = { mode: 0 } as const
+
+/** Bits of the mode, which every program reads first. 0 = every packet goes on to the host stack, as if there were no program. */
+export const mode = {
+  /** Packets of a pod with another source than its own are dropped. */
+  guard: 1,
+  /** Packets go past the host stack. */
+  forward: 2,
+  policy: 4,
+  /** For a minute after the switch: what goes on in the middle of an unknown flow goes to the host stack, which may be translating it. */
+  learn: 8,
+  service: 16,
+  monitor: 32,
+} as const
+
+export const addressState = {
+  live: 1,
+  /** Left to the host stack. */
+  stack: 2,
+} as const
+
+export const endpointFlag = {
+  /** Its ingress is shaped by a queue at the host end, which a packet must not bypass. */
+  shaped: 1,
+} as const
+
+/** Why a destination belongs to the host stack. */
+export const hostReason = { node: 1, linkLocal: 2, multicast: 3, hostStackCidr: 4, serviceCidr: 5 } as const
+
+export const flowState = { new: 1, open: 2, closing: 3, denied: 4 } as const
+export const flowWay = { direct: 1, host: 2, service: 3 } as const
+export const flowFlag = { remoteFirst: 1, answered: 2, localEnded: 4, remoteEnded: 8, imported: 16 } as const
+
+export const direction = { in: 1, out: 2 } as const
+export const enforce = { in: 1, out: 2 } as const
+export const verdict = { allow: 0, deny: 1 } as const
+/**
+ * How long a flow counts after its last packet, in seconds; later it is decided anew. A flow of TCP is open for long, since a table that is too full
+ * evicts what is idle longest anyway.
+ */
+export const flowTimeout = { new: 60, open: 180, openTcp: 21600, closing: 30, denied: 60 } as const
+/** Identities below 16 are reserved. */
+export const reservedIdentity = { everybody: 0, host: 1, world: 2 } as const
+
+/** Which way a packet went; the numbers of the map `paths`. */
+export const path = {
+  /** Left to the host stack because nothing here is for us: no such endpoint, another protocol, a mode that forwards nothing. */
+  none: 0,
+  podToRemote: 1,
+  remoteToPod: 2,
+  podToPod: 3,
+  /** To the host stack because the destination is in the host set. */
+  podToHost: 4,
+  /** From the host stack to a pod. */
+  hostToPod: 5,
+  /** A flow that the host stack carries, sent by a pod. */
+  podViaHost: 6,
+  /** A flow that the host stack carries, or may carry, arriving on an ENI. */
+  remoteViaHost: 7,
+  /** Too long for the way out: the host stack fragments it or says so. */
+  tooLong: 8,
+  icmpError: 9,
+  /** Delivered through the queue of the host end. */
+  shaped: 10,
+} as const
+
+/** Why a packet was dropped, by number; the names are shown to users. 32–47 are kept for Services, 48–55 for trunk ENIs. */
+export const dropReasons = {
+  malformed: 1,
+  'spoofed-source': 2,
+  'spoofed-mac': 3,
+  'fragment-without-first': 4,
+  'policy-egress': 5,
+  'policy-ingress': 6,
+  'denied-flow': 7,
+  'neighbour-discovery': 8,
+  'icmp-unrelated': 9,
+} as const
+
+/** Shared filter blocks that devices join: the numbers of what runs at each hook. */
+export const block = { podIn: 0x7e770001, podOut: 0x7e770002, eniIn: 0x7e770003 } as const
+/** A packet that our own redirect put before the queue of a host end: pod_out lets it pass and takes the mark away. */
+export const ownMark = 0x7e770000
