@@ -60,9 +60,9 @@ const lines: readonly [KernelOp, string][] = [
   ],
   [
     { op: 'map-put', ns: 'host', map: 'control', key: '00000000', value: '0300000000000000' },
-    'bpftool map update pinned maps/control.1 key hex 00 00 00 00 value hex 03 00 00 00 00 00 00 00',
+    'bpftool map update pinned maps/control-1 key hex 00 00 00 00 value hex 03 00 00 00 00 00 00 00',
   ],
-  [{ op: 'map-del', ns: 'host', map: 'endpoints', key: '07000000' }, 'bpftool map delete pinned maps/endpoints.1 key hex 07 00 00 00'],
+  [{ op: 'map-del', ns: 'host', map: 'endpoints', key: '07000000' }, 'bpftool map delete pinned maps/endpoints-1 key hex 07 00 00 00'],
 ]
 
 test('each operation has its command line', () => {

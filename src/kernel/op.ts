@@ -220,8 +220,9 @@ export function pinOfProgram(generation: string, program: ProgramName): string {
   return `programs/${generation}/${program}`
 }
 
+/** Names with a dot are refused by a BPF file system. */
 export function pinOfMap(map: MapName): string {
-  return `maps/${map}.${maps[map].layout}`
+  return `maps/${map}-${maps[map].layout}`
 }
 
 function bytewise(hex: string): string {
