@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The lab's application: an HTTP server that tells each client the address it is seen with.
+// The lab's application: a server of TCP (HTTP) and UDP that tells each client the address it is seen with, and such a client.
 //
-//   PORT       where to listen, default 8080; both families where there is IPv6
-//   reply      "client=<address>\npod=<hostname>\n" to every request
+//   PORT             where to listen, default 8080; both families where there is IPv6
+//   reply            "client=<address>\npod=<hostname>\n" to every request, and to every datagram
+//   app ask TARGET…  asks all targets at once, each "tcp|udp ADDRESS PORT" in one argument; prints a line "TARGET|<reply in one line>"
+//                    for each, with nothing after the bar when no answer has come in 3 s
 //
 // A child per connection: a client that stalls holds up nobody, and it costs less than 100 KB that last milliseconds.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -24,12 +26,13 @@
 #define REQUEST_LIMIT 8192
 #define STALL_SECONDS 5
 #define QUIET_MS 200
+#define ANSWER_SECONDS 3
 
-static int listen_on(int family, int port)
+static int listen_on(int family, int type, int port)
 {
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any };
 	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int one = 1, zero = 0, fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int one = 1, zero = 0, fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int bound;
 
 	if (fd < 0)
@@ -41,10 +44,17 @@ static int listen_on(int family, int port)
 	} else {
 		bound = bind(fd, (struct sockaddr *)&v4, sizeof(v4));
 	}
-	if (bound == 0 && listen(fd, 1024) == 0)
+	if (bound == 0 && (type == SOCK_DGRAM || listen(fd, 1024) == 0))
 		return fd;
 	close(fd);
 	return -1;
+}
+
+static int listen_on_both(int type, int port)
+{
+	int fd = listen_on(AF_INET6, type, port);
+
+	return fd < 0 ? listen_on(AF_INET, type, port) : fd;
 }
 
 // Reads up to the empty line that ends a request's head; false when the client gives up or sends too much.
@@ -78,25 +88,45 @@ static void text_of(const struct sockaddr_storage *address, char *text, socklen_
 		inet_ntop(AF_INET6, &v6->sin6_addr, text, size);
 }
 
+static void write_body(const struct sockaddr_storage *client, char *body, size_t size)
+{
+	char address[INET6_ADDRSTRLEN] = "", host[256] = "";
+
+	text_of(client, address, sizeof(address));
+	gethostname(host, sizeof(host) - 1);
+	snprintf(body, size, "client=%s\npod=%s\n", address, host);
+}
+
 static void answer(int fd, const struct sockaddr_storage *client)
 {
 	struct timeval stall = { .tv_sec = STALL_SECONDS };
-	char address[INET6_ADDRSTRLEN] = "", host[256] = "", body[512], reply[1024];
+	char body[512], reply[1024];
 	int length;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stall, sizeof(stall));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof(stall));
 	if (!read_request(fd))
 		return;
-	text_of(client, address, sizeof(address));
-	gethostname(host, sizeof(host) - 1);
-	snprintf(body, sizeof(body), "client=%s\npod=%s\n", address, host);
+	write_body(client, body, sizeof(body));
 	length = snprintf(reply, sizeof(reply),
 			  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
 			  strlen(body), body);
 	// A client that is gone needs no answer, and SIGPIPE is ignored.
 	if (write(fd, reply, length) == length)
 		shutdown(fd, SHUT_WR);
+}
+
+static int answer_datagram(int fd)
+{
+	struct sockaddr_storage client;
+	socklen_t size = sizeof(client);
+	char body[512], request[REQUEST_LIMIT];
+
+	if (recvfrom(fd, request, sizeof(request), 0, (struct sockaddr *)&client, &size) < 0)
+		return 0;
+	write_body(&client, body, sizeof(body));
+	sendto(fd, body, strlen(body), 0, (struct sockaddr *)&client, size);
+	return 1;
 }
 
 static volatile sig_atomic_t ending;
@@ -127,32 +157,87 @@ static int serve(int server)
 
 // Serves who comes, until SIGTERM or SIGINT, or until nobody has come for so long. The signals are blocked elsewhere, so that none comes
 // between the look at `ending` and the wait.
-static void serve_until(int server, const struct timespec *quiet, const sigset_t *mask)
+static void serve_until(int server, int datagrams, const struct timespec *quiet, const sigset_t *mask)
 {
-	struct pollfd incoming = { .fd = server, .events = POLLIN };
+	struct pollfd incoming[] = { { .fd = server, .events = POLLIN }, { .fd = datagrams, .events = POLLIN } };
 
 	do {
 		while (serve(server))
 			;
-	} while (!(ending && !quiet) && ppoll(&incoming, 1, quiet, mask) != 0);
+		while (answer_datagram(datagrams))
+			;
+	} while (!(ending && !quiet) && ppoll(incoming, 2, quiet, mask) != 0);
 }
 
-int main(void)
+// What one exchange brought, "" when it brought nothing. A lost datagram is not sent again: one question, one answer.
+static void exchange(const char *protocol, const struct addrinfo *to, char *reply, size_t size)
+{
+	int datagram = strcmp(protocol, "udp") == 0, fd = socket(to->ai_family, datagram ? SOCK_DGRAM : SOCK_STREAM, 0);
+	struct timeval patience = { .tv_sec = ANSWER_SECONDS };
+	const char *question = datagram ? "?" : "GET / HTTP/1.0\r\n\r\n";
+	size_t used = 0;
+	ssize_t got;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) == 0 && write(fd, question, strlen(question)) > 0)
+		while (used + 1 < size && (got = read(fd, reply + used, size - 1 - used)) > 0) {
+			used += got;
+			if (datagram)
+				break;
+		}
+	reply[used] = 0;
+	close(fd);
+}
+
+static void ask(const char *target)
+{
+	char protocol[8], address[INET6_ADDRSTRLEN], port[8], reply[2048], line[4096], *body;
+	struct addrinfo want = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST }, *found;
+
+	if (sscanf(target, "%7s %45s %7s", protocol, address, port) != 3 || getaddrinfo(address, port, &want, &found) != 0) {
+		fprintf(stderr, "%s is no target\n", target);
+		_exit(2);
+	}
+	exchange(protocol, found, reply, sizeof(reply));
+	body = strstr(reply, "\r\n\r\n");
+	body = body ? body + 4 : reply;
+	for (char *end; (end = strchr(body, '\n'));)
+		*end = ' ';
+	// One write: lines of several children do not mix.
+	snprintf(line, sizeof(line), "%s|%s\n", target, body);
+	_exit(write(STDOUT_FILENO, line, strlen(line)) < 0);
+}
+
+static int ask_all(int count, char **targets)
+{
+	int status, wrong = 0;
+
+	for (int i = 0; i < count; i++)
+		if (fork() == 0)
+			ask(targets[i]);
+	while (wait(&status) > 0)
+		wrong |= status;
+	return wrong != 0;
+}
+
+int main(int argc, char **argv)
 {
 	const char *wanted = getenv("PORT");
 	int port = wanted ? atoi(wanted) : 8080;
 	const struct timespec quiet = { .tv_nsec = QUIET_MS * 1000000L };
 	sigset_t stop, open_mask;
-	int server;
+	int server, datagrams;
 
+	if (argc > 1 && strcmp(argv[1], "ask") == 0)
+		return ask_all(argc - 2, argv + 2);
 	if (port <= 0 || port > 65535) {
 		fprintf(stderr, "PORT=%s is no port\n", wanted);
 		return 2;
 	}
-	server = listen_on(AF_INET6, port);
-	if (server < 0)
-		server = listen_on(AF_INET, port);
-	if (server < 0) {
+	server = listen_on_both(SOCK_STREAM, port);
+	datagrams = listen_on_both(SOCK_DGRAM, port);
+	if (server < 0 || datagrams < 0) {
 		fprintf(stderr, "cannot listen on port %d: %s\n", port, strerror(errno));
 		return 1;
 	}
@@ -165,11 +250,10 @@ int main(void)
 	signal(SIGINT, end);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN);
-	fcntl(server, F_SETFL, O_NONBLOCK);
-	serve_until(server, NULL, &open_mask);
+	serve_until(server, datagrams, NULL, &open_mask);
 	// A kubelet's probe, or a node that has not heard of the end yet, may still be on its way. Process 1 takes its children along: who has
 	// been let in is answered first.
-	serve_until(server, &quiet, NULL);
+	serve_until(server, datagrams, &quiet, NULL);
 	close(server);
 	while (wait(NULL) > 0)
 		;

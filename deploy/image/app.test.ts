@@ -91,6 +91,21 @@ test('an application that is told to stop answers first whom it has let in', asy
   assert.deepEqual(await gone, [0, null])
 })
 
+test('the application answers datagrams as well, and asks several targets of both kinds at once', async () => {
+  const [port, closed] = [await freePort(), await freePort()]
+  const app = spawn(join(directory, 'app'), { env: { PORT: String(port) }, stdio: 'ignore' })
+  try {
+    await fetchText(`http://127.0.0.1:${port}/`)
+    const targets = [`tcp 127.0.0.1 ${port}`, `udp 127.0.0.1 ${port}`, `tcp ::1 ${port}`, `udp ::1 ${port}`, `tcp 127.0.0.1 ${closed}`]
+    const lines = execFileSync(join(directory, 'app'), ['ask', ...targets], { encoding: 'utf8' }).split('\n')
+    const reply = (client: string) => `client=${client} pod=${hostname()} `
+    const wanted = targets.map(t => `${t}|${t.endsWith(` ${closed}`) ? '' : reply(t.split(' ')[1] ?? '')}`)
+    assert.deepEqual(lines.toSorted(), ['', ...wanted].toSorted())
+  } finally {
+    app.kill('SIGTERM')
+  }
+})
+
 test('the application refuses a port that is none, by name', async () => {
   const app = spawn(join(directory, 'app'), { env: { PORT: 'http' }, stdio: ['ignore', 'ignore', 'pipe'] })
   const [[code], [text]] = await Promise.all([once(app, 'exit'), once(app.stderr, 'data')])
@@ -114,6 +129,26 @@ test('pause leaves on SIGTERM', async () => {
 })
 
 for (const address of ['127.0.0.1', '::1']) {
+  test(`a heartbeat of datagrams to ${address} counts its beats and those that are lost`, async () => {
+    const port = String(await freePort())
+    const program = join(directory, 'heartbeat')
+    const server = spawn(program, ['serve', port], { stdio: 'ignore', detached: true })
+    const client = spawn(program, ['ask-udp', address, port], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const line = async () =>
+      /^beats=(?<beats>\d+) worst=[\d.]+ lost=(?<lost>\d+)\n/.exec(String((await once(client.stdout, 'data'))[0]))?.groups
+    try {
+      const told = await line()
+      assert.ok(Number(told?.beats) > 50, JSON.stringify(told))
+      assert.equal(told?.lost, '0')
+      process.kill(-(server.pid ?? assert.fail('no server')), 'SIGKILL')
+      await line()
+      const then = await line()
+      assert.ok(Number(then?.lost) > 0, JSON.stringify(then))
+    } finally {
+      client.kill('SIGKILL')
+    }
+  })
+
   test(`a heartbeat to ${address} counts its beats, and ends with a reason when its connection breaks`, async () => {
     const port = String(await freePort())
     const program = join(directory, 'heartbeat')

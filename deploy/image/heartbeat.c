@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One TCP connection with a beat every millisecond, to see whether something that should not touch it does.
+// One flow with a beat every millisecond, to see whether something that should not touch it does.
 //
-//   heartbeat serve PORT           sends back every byte of each connection, both families where there is IPv6
-//   heartbeat ask ADDRESS PORT     one byte per millisecond, or as soon as the last one came back; never connects again
+//   heartbeat serve PORT              sends back every byte of each connection and every datagram, both families where there is IPv6
+//   heartbeat ask ADDRESS PORT        one byte per millisecond, or as soon as the last one came back; never connects again
+//   heartbeat ask-udp ADDRESS PORT    the same with datagrams, from one port
 //
 // The asking side prints one line per second, "beats=<since the start> worst=<longest wait for a beat in this second, ms>", and
-// ends with 1 and a reason when the connection breaks or a beat takes longer than two minutes.
+// ends with 1 and a reason when the connection breaks or a beat takes longer than two minutes. A datagram without an answer for 250 ms
+// is lost, and the next one follows: such a line says "worst=<…> lost=<since the start>".
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -23,6 +25,7 @@
 
 #define PATIENCE_MS 120000
 #define CONNECT_TRIES 300
+#define LOST_MS 250
 
 static double now_ms(void)
 {
@@ -63,24 +66,50 @@ static void echo(int fd)
 			return;
 }
 
-static int serve(int port)
+static int bound(int type, int port)
 {
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any };
 	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int one = 1, zero = 0, fd = socket(AF_INET6, SOCK_STREAM, 0);
+	int one = 1, zero = 0, fd = socket(AF_INET6, type, 0);
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	if (fd < 0 || bind(fd, (struct sockaddr *)&v6, sizeof(v6)) != 0) {
-		close(fd);
-		fd = socket(AF_INET, SOCK_STREAM, 0);
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		if (fd < 0 || bind(fd, (struct sockaddr *)&v4, sizeof(v4)) != 0)
-			return fail("bind");
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&v6, sizeof(v6)) == 0)
+		return fd;
+	close(fd);
+	fd = socket(AF_INET, type, 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&v4, sizeof(v4)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void echo_datagrams(int fd)
+{
+	struct sockaddr_storage from;
+	char bytes[4096];
+
+	for (;;) {
+		socklen_t size = sizeof(from);
+		ssize_t got = recvfrom(fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &size);
+
+		if (got >= 0)
+			sendto(fd, bytes, got, 0, (struct sockaddr *)&from, size);
 	}
+}
+
+static int serve(int port)
+{
+	int fd = bound(SOCK_STREAM, port), datagrams = bound(SOCK_DGRAM, port);
+
+	if (fd < 0 || datagrams < 0)
+		return fail("bind");
 	if (listen(fd, 64) != 0)
 		return fail("listen");
 	signal(SIGCHLD, SIG_IGN);
+	if (fork() == 0)
+		echo_datagrams(datagrams);
 	for (;;) {
 		int peer = accept(fd, NULL, NULL);
 
@@ -95,18 +124,22 @@ static int serve(int port)
 	}
 }
 
-// The other side may not listen yet; after the first success there is no second try.
-static int reach(const char *address, const char *port)
+static struct addrinfo *parsed(const char *address, const char *port)
 {
 	struct addrinfo want = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST }, *found;
+
+	return getaddrinfo(address, port, &want, &found) == 0 ? found : NULL;
+}
+
+// The other side may not listen yet; after the first success there is no second try.
+static int reach(const struct addrinfo *to)
+{
 	int tries;
 
-	if (getaddrinfo(address, port, &want, &found) != 0)
-		return -1;
-	for (tries = 0; tries < CONNECT_TRIES; tries++) {
-		int one = 1, fd = socket(found->ai_family, SOCK_STREAM, 0);
+	for (tries = 0; to && tries < CONNECT_TRIES; tries++) {
+		int one = 1, fd = socket(to->ai_family, SOCK_STREAM, 0);
 
-		if (fd >= 0 && connect(fd, found->ai_addr, found->ai_addrlen) == 0) {
+		if (fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) == 0) {
 			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 			return fd;
 		}
@@ -116,15 +149,34 @@ static int reach(const char *address, const char *port)
 	return -1;
 }
 
+struct told {
+	unsigned long beats, lost;
+	double second, worst;
+};
+
+// Counts one beat, and prints a line when a second is over.
+static void count(struct told *told, double took, int datagrams)
+{
+	told->worst = took > told->worst ? took : told->worst;
+	if (now_ms() < told->second)
+		return;
+	printf("beats=%lu worst=%.1f", told->beats, told->worst);
+	if (datagrams)
+		printf(" lost=%lu", told->lost);
+	putchar('\n');
+	fflush(stdout);
+	told->worst = 0;
+	told->second = now_ms() + 1000;
+}
+
 static int ask(const char *address, const char *port)
 {
-	int fd = reach(address, port);
-	double second, worst = 0;
-	unsigned long beats = 0;
+	struct told told = { .second = now_ms() + 1000 };
+	int fd = reach(parsed(address, port));
 
 	if (fd < 0)
 		return fail("connect");
-	for (second = now_ms() + 1000;;) {
+	for (;;) {
 		struct pollfd waiting = { .fd = fd, .events = POLLIN };
 		double sent = now_ms(), took;
 		char beat = 'b';
@@ -137,16 +189,48 @@ static int ask(const char *address, const char *port)
 		}
 		if (read(fd, &beat, 1) != 1)
 			return fail("the connection broke on a read");
-		beats++;
+		told.beats++;
 		took = now_ms() - sent;
-		worst = took > worst ? took : worst;
-		if (now_ms() >= second) {
-			printf("beats=%lu worst=%.1f\n", beats, worst);
-			fflush(stdout);
-			worst = 0;
-			second = now_ms() + 1000;
-		}
+		count(&told, took, 0);
 		if (took < 1)
+			pause_ms(1);
+	}
+}
+
+// An answer to an earlier datagram, which was lost already, is passed over. A closed port counts as lost: the other side may not listen yet.
+static int answered(int fd, unsigned long wanted, double until)
+{
+	for (;;) {
+		struct pollfd waiting = { .fd = fd, .events = POLLIN };
+		double left = until - now_ms();
+		unsigned long got;
+
+		if (left <= 0 || poll(&waiting, 1, left + 1) == 0)
+			return 0;
+		if (read(fd, &got, sizeof(got)) == sizeof(got) && got == wanted)
+			return 1;
+	}
+}
+
+static int ask_udp(const char *address, const char *port)
+{
+	const struct addrinfo *to = parsed(address, port);
+	struct told told = { .second = now_ms() + 1000 };
+	int fd = to ? socket(to->ai_family, SOCK_DGRAM, 0) : -1;
+
+	if (fd < 0 || connect(fd, to->ai_addr, to->ai_addrlen) != 0)
+		return fail("connect");
+	for (unsigned long number = 1;; number++) {
+		double sent = now_ms();
+		int there = write(fd, &number, sizeof(number)) == sizeof(number) && answered(fd, number, sent + LOST_MS);
+
+		if (there)
+			told.beats++;
+		// Before the first answer nobody listens yet.
+		else if (told.beats)
+			told.lost++;
+		count(&told, told.beats ? now_ms() - sent : 0, 1);
+		if (now_ms() - sent < 1)
 			pause_ms(1);
 	}
 }
@@ -160,6 +244,8 @@ int main(int argc, char **argv)
 		return serve(atoi(argv[2]));
 	if (argc == 4 && strcmp(argv[1], "ask") == 0)
 		return ask(argv[2], argv[3]);
-	fprintf(stderr, "heartbeat serve PORT | heartbeat ask ADDRESS PORT\n");
+	if (argc == 4 && strcmp(argv[1], "ask-udp") == 0)
+		return ask_udp(argv[2], argv[3]);
+	fprintf(stderr, "heartbeat serve PORT | heartbeat ask|ask-udp ADDRESS PORT\n");
 	return 2;
 }
