@@ -27,7 +27,7 @@ deps:
 	@tools/setup.sh --base
 
 .PHONY: build compile images
-build: deps compile ## the CNI shim (build/terway) and the bundles of each process (dist/)
+build: deps compile ## the CNI shim (build/terway), the bundles of each process and the eBPF programs (dist/)
 	@$(NODE) tools/bundle.ts
 compile: build/pause build/app build/heartbeat
 	@$(MAKE) -s -C cni

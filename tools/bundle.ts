@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { bpfObject, objectFile } from './bpf/compile.ts'
 import { root } from './components.ts'
 
 /** What becomes one file each in dist/: a process, or a thread that a process starts. */
@@ -52,8 +53,8 @@ const narrow: Plugin = {
 }
 
 /**
- * Bundles every entry point into dist/ with all it imports, and puts koffi's native part beside them. A file is replaced only when its
- * content changes, and at once. Returns the paths under dist/.
+ * Bundles every entry point into dist/ with all it imports, and puts koffi's native part and the eBPF programs beside them. A file is replaced only
+ * when its content changes, and at once. Returns the paths under dist/.
  */
 export async function bundle(): Promise<string[]> {
   const { outputFiles } = await build({
@@ -77,7 +78,8 @@ export async function bundle(): Promise<string[]> {
   for (const { path, text } of outputFiles) replace(path, Buffer.from(ascii(text)))
   const native = join(root, 'dist', koffiBinary)
   replace(native, readFileSync(join(root, `node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`)))
-  return [...Object.keys(entryPoints).map(name => `${name}.mjs`), koffiBinary]
+  replace(join(root, 'dist', objectFile), Buffer.from(`${JSON.stringify(bpfObject())}\n`))
+  return [...Object.keys(entryPoints).map(name => `${name}.mjs`), koffiBinary, objectFile]
 }
 
 /**

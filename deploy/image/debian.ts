@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync } from 'node:fs'
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { cacheDir } from '../../tools/bin.ts'
+import { downloaded } from '../../tools/debian.ts'
 import type { Entry } from './tar.ts'
 
 /** Parts of Debian packages that a container without a shell has no use for. Copyright files stay: the licences ask for it. */
@@ -27,27 +26,6 @@ export function debianRoot(packages: readonly string[]): Entry[] {
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
-}
-
-/** The .deb files, from the cache or from the machine's own apt sources; sorted by name. */
-function downloaded(packages: readonly string[]): string[] {
-  const key = createHash('sha256').update(packages.join(' ')).digest('hex').slice(0, 12)
-  const directory = join(cacheDir(), 'debian', key)
-  if (!existsSync(directory)) {
-    mkdirSync(join(cacheDir(), 'debian'), { recursive: true })
-    const staging = mkdtempSync(`${directory}.`)
-    const fetchAll = () => execFileSync('apt-get', ['download', '-q', ...packages], { cwd: staging, stdio: ['ignore', 'ignore', 'pipe'] })
-    try {
-      fetchAll()
-    } catch {
-      execFileSync('apt-get', ['update', '-q'], { stdio: ['ignore', 'ignore', 'inherit'] })
-      fetchAll()
-    }
-    renameSync(staging, directory)
-  }
-  return readdirSync(directory)
-    .sort()
-    .map(name => join(directory, name))
 }
 
 /** The one file that TLS libraries read, as update-ca-certificates would write it. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { objectFile } from '../../tools/bpf/compile.ts'
 import { entryPoints, koffiBinary, nodeInImage } from '../../tools/bundle.ts'
 import { root } from '../../tools/components.ts'
 import type { ImageConfig } from './archive.ts'
@@ -40,7 +41,9 @@ export const terway: ImageSpec = {
       kind: 'files',
       files: {
         '/opt/terway/bin/terway': 'build/terway',
-        ...Object.fromEntries([...bundles.map(name => `${name}.mjs`), koffiBinary].map(file => [`${library}/${file}`, `dist/${file}`])),
+        ...Object.fromEntries(
+          [...bundles.map(name => `${name}.mjs`), koffiBinary, objectFile].map(file => [`${library}/${file}`, `dist/${file}`]),
+        ),
       },
       links: Object.fromEntries(
         bundles.filter(name => name !== 'terwayd-netlink').map(name => [`/usr/bin/${name}`, `${library}/${name}.mjs`]),
