@@ -56,10 +56,12 @@ export type NodeDatapath =
  */
 export interface Datapath {
   /**
-   * Loads what this kind of forwarding needs, or ends what another kind left; `setup` and `diff` of every pod go by it from then on. Before the
-   * first call the node forwards by `veth`. Fails with `kernel-refused`; the node's kind stays what it was then.
+   * Loads what this kind of forwarding needs, or ends what another kind left; `setup` and `diff` of every pod go by it from then on. `held` are
+   * the pods that are there: all of them are made ready before the first packet goes another way, since a packet to one that is not would leave
+   * the node. A node that forwards so already stays untouched. Before the first call the node forwards by `veth`. Fails with `kernel-refused`; the
+   * node's kind stays what it was then. What somebody else set to 0, the mode of a node that was switched off, stays until the next call.
    */
-  setNode(node: NodeDatapath): Promise<void>
+  setNode(node: NodeDatapath, held: readonly Attachment[]): Promise<void>
   /**
    * Makes the pod's network as the attachment says, its ENI's device (found by MAC, never by kind, ignoring cali*) included; a
    * second call with the same value does nothing. Fails with `eni-absent` while the device is not on the node.
@@ -69,7 +71,7 @@ export interface Datapath {
   diff(a: Attachment): Promise<readonly KernelOp[]>
   /**
    * Those of many for which `setup` would do something or fail, found with few looks at the kernel. One whose namespace is gone
-   * is not among them.
+   * is not among them. What is the node's and no pod's (its own addresses in the host set, the mode) is put right on the way.
    */
   differing(all: readonly Attachment[]): Promise<readonly Attachment[]>
   /** Withdraws rules and host routes, so that the address is unroutable at once; the devices stay for `reap`. Returns in under a millisecond of kernel time. */

@@ -69,7 +69,7 @@ export class Incarnation {
       for (const off of unsubscribe) off()
     })
     return {
-      setNode: node => this.gate(d.setNode(node)),
+      setNode: (node, held) => this.gate(d.setNode(node, held)),
       setup: a => this.gate(d.setup(a)),
       diff: a => this.gate(d.diff(a)),
       differing: all => this.gate(d.differing(all)),

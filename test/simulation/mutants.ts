@@ -159,7 +159,7 @@ function ackEverything(kube: Kube): Kube {
 function slowReaper(d: Datapath): Datapath {
   const asked = new Map<IfName, number>()
   return {
-    setNode: node => d.setNode(node),
+    setNode: (node, held) => d.setNode(node, held),
     setup: a => d.setup(a),
     diff: a => d.diff(a),
     differing: all => d.differing(all),

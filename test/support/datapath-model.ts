@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Attachment, EniDevice, IfName, NetnsPath } from '#datapath/attachment.ts'
-import type { Datapath, Inventory, SetupResult } from '#datapath/port.ts'
+import type { Datapath, Inventory, NodeDatapath, SetupResult } from '#datapath/port.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Clock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
@@ -25,6 +25,8 @@ export class DatapathModel implements Datapath {
   readonly routes = new Map<Ip, IfName>()
   readonly rules = new Set<Ip>()
   readonly enis = new Set<Mac>()
+  /** How the node forwards. */
+  node: NodeDatapath = { kind: 'veth' }
   /** Asked before each call; may throw. */
   fault: (call: keyof Datapath, subject: string) => void = () => {}
   /** Milliseconds of each call. */
@@ -41,8 +43,9 @@ export class DatapathModel implements Datapath {
     this.#clock = clock
   }
 
-  async setNode(): Promise<void> {
-    await this.#call('setNode', '')
+  async setNode(node: NodeDatapath): Promise<void> {
+    await this.#call('setNode', node.kind)
+    this.node = node
   }
 
   async setup(a: Attachment): Promise<SetupResult> {
