@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The program where an ENI receives: eni_in takes what is for a pod of that ENI past the host stack. */
+#include "lib/deliver.h"
+#include "lib/fragment.h"
+#include "lib/icmp.h"
+
+char _license[] SECTION("license") = "Dual BSD/GPL";
+
+/* The endpoint of the destination, when it is live and this ENI is its own; else its endpoint is 0. */
+INLINE void find_receiver(const struct packet *p, struct end *own) {
+  struct address *a = find_address(p->destination);
+  if (!a || a->state != ADDRESS_STATE_LIVE) return;
+  struct endpoint *e = find_endpoint(a->endpoint);
+  if (!e || e->incarnation != a->incarnation || e->out_if_index != p->skb->ifindex) return;
+  own->number = a->endpoint;
+  own->endpoint = e;
+}
+
+/*
+ * May the host stack be the one that expects this packet? No entry is made of it: what comes out of the translation is judged by pod_out, which would
+ * take an entry for a judgement.
+ */
+INLINE int is_expected_by_host(const struct packet *p, const struct end *own) {
+  return has_note(&own->key, own->endpoint) || (p->mode & MODE_LEARN && !is_syn(p));
+}
+
+INLINE int receive(const struct packet *p, struct end *own) {
+  remote_end(p, own);
+  find_flow(p, own);
+  if (own->flow) {
+    __u32 reason = judge(p, own);
+    if (reason) return drop(p, reason);
+    /* pod_out tracks it. */
+    if (own->flow->way != FLOW_WAY_DIRECT) return pass(p, PATH_REMOTE_VIA_HOST);
+    track(p, own);
+  } else {
+    if (is_expected_by_host(p, own)) return pass(p, PATH_REMOTE_VIA_HOST);
+    struct decision d = {.way = FLOW_WAY_DIRECT};
+    __u32 reason = create_flow(p, own, &d);
+    if (reason) return drop(p, reason);
+  }
+  if (packet_size(p) > own->endpoint->mtu) return pass(p, PATH_TOO_LONG);
+  return deliver(p, own->number, own->endpoint, PATH_REMOTE_TO_POD);
+}
+
+SECTION("tc/eni_in") int eni_in(struct __sk_buff *skb) {
+  __u32 mode = read_mode();
+  if (!(mode & MODE_FORWARD)) return TC_ACT_UNSPEC;
+  struct packet p = {0};
+  begin(&p, skb, HOOK_ENI_IN, mode);
+  enum parsed parsed = parse(&p);
+  if (!p.addressed) return pass(&p, PATH_NONE);
+  struct end own = {0};
+  find_receiver(&p, &own);
+  if (!own.endpoint) return pass(&p, PATH_NONE);
+  if (parsed == PARSED_MALFORMED) return drop(&p, DROP_MALFORMED);
+  if (is_neighbour_discovery(&p)) return pass(&p, PATH_NONE);
+  own.policy = find_policy(&p, own.number);
+  if (is_icmp_error(&p)) {
+    if (enforces(own.policy, DIRECTION_IN) && !is_related(&p, &own, 0)) return drop(&p, DROP_ICMP_UNRELATED);
+    return pass(&p, PATH_ICMP_ERROR);
+  }
+  if (share_ports(&p)) return drop(&p, DROP_FRAGMENT_WITHOUT_FIRST);
+  return receive(&p, &own);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What is remembered of a flow, so that only its first packet is decided at length.
+ *
+ * Two CPUs may handle packets of one flow at once. Both may create it: the later one wins, and both have decided the same. Each write to an entry is
+ * of one field, and the sums are plain additions: a lost one makes a figure that people look at a little too small, while an atomic one would cost
+ * each packet more than all of the rest. An entry that is evicted while it is written to is another flow's by then, which at worst is decided anew.
+ */
+#pragma once
+#include "policy.h"
+
+/* One end's view of a packet: which flow of which endpoint it belongs to. */
+struct end {
+  struct flow_key key;
+  __u32 number;
+  /* The remote side sent this packet. */
+  __u8 remote_sends;
+  /* `flow` is in the map of flows, not of new ones. */
+  __u8 settled;
+  /* The map of flows has an entry for this key, be it valid or not. */
+  __u8 kept;
+  struct endpoint *endpoint;
+  struct endpoint_policy *policy;
+  /* 0 when there is none that counts. */
+  struct flow *flow;
+  /* The other side's endpoint, when the flow has one on this node. */
+  struct endpoint *peer;
+};
+
+/* What is decided of a new flow. */
+struct decision {
+  __u8 way;
+  __u32 peer;
+  __u32 peer_incarnation;
+  /* As in `question`. */
+  __u32 remote_is;
+};
+
+/* The sender's view. */
+INLINE void local_end(const struct packet *p, struct end *e) {
+  copy_ip(e->key.local, p->source);
+  copy_ip(e->key.remote, p->destination);
+  e->key.local_port = p->source_port;
+  e->key.remote_port = p->destination_port;
+  e->key.protocol = p->protocol;
+  e->remote_sends = 0;
+}
+
+/* The receiver's view. */
+INLINE void remote_end(const struct packet *p, struct end *e) {
+  copy_ip(e->key.local, p->destination);
+  copy_ip(e->key.remote, p->source);
+  e->key.local_port = p->destination_port;
+  e->key.remote_port = p->source_port;
+  e->key.protocol = p->protocol;
+  e->remote_sends = 1;
+}
+
+INLINE __u32 timeout_of(const struct flow *f, __u8 protocol) {
+  __u64 seconds = FLOW_TIMEOUT_DENIED;
+  if (f->state == FLOW_STATE_OPEN) seconds = protocol == IPPROTO_TCP ? FLOW_TIMEOUT_OPEN_TCP : FLOW_TIMEOUT_OPEN;
+  else if (f->state == FLOW_STATE_NEW) seconds = FLOW_TIMEOUT_NEW;
+  else if (f->state == FLOW_STATE_CLOSING) seconds = FLOW_TIMEOUT_CLOSING;
+  return (seconds * 1000000000) >> 20;
+}
+
+/* An entry that is too old, or of an earlier owner of either address, counts as absent. */
+INLINE int is_valid(const struct packet *p, struct end *e, const struct flow *f) {
+  if (f->local_incarnation != e->endpoint->incarnation) return 0;
+  /* Signed: another CPU may have written a time that is later than ours. */
+  if ((__s32)(p->now - f->seen) > (__s32)timeout_of(f, e->key.protocol)) return 0;
+  if (!f->peer) return 1;
+  e->peer = find_endpoint(f->peer);
+  return e->peer && e->peer->incarnation == f->peer_incarnation;
+}
+
+INLINE int from_initiator(const struct end *e, const struct flow *f) {
+  return !(f->flags & FLOW_FLAG_REMOTE_FIRST) == !e->remote_sends;
+}
+
+/* A first packet of TCP begins anew, unless it is repeated. A denied flow does not reopen so. */
+INLINE int begins_anew(const struct packet *p, const struct end *e, const struct flow *f) {
+  if (!is_syn(p) || f->state == FLOW_STATE_DENIED) return 0;
+  return f->state != FLOW_STATE_NEW || !from_initiator(e, f);
+}
+
+/* Sets flow and peer. */
+INLINE void find_flow(const struct packet *p, struct end *e) {
+  struct flow *f = bpf_map_lookup_elem(&flows, &e->key);
+  e->kept = !!f;
+  e->settled = f && is_valid(p, e, f);
+  if (!e->settled) {
+    f = bpf_map_lookup_elem(&new_flows, &e->key);
+    if (f && !is_valid(p, e, f)) f = 0;
+  }
+  e->flow = f && !begins_anew(p, e, f) ? f : 0;
+}
+
+/* 0, or the reason for which the endpoint's policy refuses the flow when that side is its initiator. */
+INLINE __u32 ask_policy(const struct end *e, int remote_first, __u32 identity, __u32 remote_is) {
+  struct question q = {
+    .policy = e->policy,
+    .direction = remote_first ? DIRECTION_IN : DIRECTION_OUT,
+    .identity = identity,
+    .remote_is = remote_is,
+    .protocol = e->key.protocol,
+    .port = remote_first ? e->key.local_port : e->key.remote_port,
+  };
+  return allows(&q) ? 0 : remote_first ? DROP_POLICY_INGRESS : DROP_POLICY_EGRESS;
+}
+
+INLINE __u32 revision_of(const struct end *e) {
+  return e->policy ? e->policy->revision : 0;
+}
+
+/* After a change of the endpoint's policy. `remote_is` as in `question`. 0, or why the flow is denied now. */
+INLINE __u32 ask_again(struct end *e, __u32 remote_is) {
+  struct flow *f = e->flow;
+  __u32 identity = find_identity(e->key.remote);
+  __u32 reason = ask_policy(e, f->flags & FLOW_FLAG_REMOTE_FIRST, identity, remote_is);
+  f->policy_revision = revision_of(e);
+  f->identity = identity;
+  if (reason) {
+    f->reason = reason;
+    f->state = FLOW_STATE_DENIED;
+  } else if (f->state == FLOW_STATE_DENIED) {
+    f->reason = 0;
+    f->state = FLOW_STATE_NEW;
+  }
+  return reason;
+}
+
+INLINE int is_outdated(const struct packet *p, const struct end *e) {
+  return p->mode & MODE_POLICY && e->flow->policy_revision != revision_of(e);
+}
+
+/* Why the remote address is the host stack's, as in `question`. What this node makes itself is the node's, whatever its source. */
+INLINE __u32 remote_reason(const struct packet *p, const struct end *e) {
+  if (p->hook == HOOK_POD_OUT && p->skb->ingress_ifindex == 0) return HOST_REASON_NODE;
+  return host_reason(e->key.remote);
+}
+
+/* Of the flow that was found: 0, or the reason to drop its packet. */
+INLINE __u32 judge(const struct packet *p, struct end *e) {
+  if (UNLIKELY(is_outdated(p, e))) {
+    __u32 reason = ask_again(e, remote_reason(p, e));
+    if (reason) return reason;
+  }
+  return e->flow->state == FLOW_STATE_DENIED ? DROP_DENIED_FLOW : 0;
+}
+
+/* What a packet that passes changes in its flow. */
+INLINE void note_packet(const struct packet *p, const struct end *e, struct flow *f) {
+  if (f->seen != p->now) f->seen = p->now;
+  if (e->remote_sends) {
+    f->rx_packets++;
+    f->rx_bytes += p->skb->len;
+  } else {
+    f->tx_packets++;
+    f->tx_bytes += p->skb->len;
+  }
+  if (!from_initiator(e, f) && (f->state == FLOW_STATE_NEW || !(f->flags & FLOW_FLAG_ANSWERED))) {
+    f->flags |= FLOW_FLAG_ANSWERED;
+    if (f->state == FLOW_STATE_NEW) f->state = FLOW_STATE_OPEN;
+  }
+  if (UNLIKELY(p->tcp_flags & (TCP_FIN | TCP_RST))) {
+    const __u8 both = FLOW_FLAG_LOCAL_ENDED | FLOW_FLAG_REMOTE_ENDED;
+    f->flags |= e->remote_sends ? FLOW_FLAG_REMOTE_ENDED : FLOW_FLAG_LOCAL_ENDED;
+    if (p->tcp_flags & TCP_RST || (f->flags & both) == both) f->state = FLOW_STATE_CLOSING;
+  }
+}
+
+/* Of a flow that was found and not denied. The first answer moves it to where a flood of new ones cannot evict it. */
+INLINE void track(const struct packet *p, struct end *e) {
+  struct flow *f = e->flow;
+  note_packet(p, e, f);
+  if (e->settled || !(f->flags & FLOW_FLAG_ANSWERED)) return;
+  if (bpf_map_update_elem(&flows, &e->key, f, BPF_ANY) == 0) bpf_map_delete_elem(&new_flows, &e->key);
+}
+
+/*
+ * Asks policy and remembers the answer with the packet in it. 0, or the reason to drop the packet. A packet from the middle of a TCP flow, whose entry
+ * may have been evicted, passes when either side may be the one who began. An entry that cannot be made is no fault: the next packet is again the first.
+ */
+INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct decision *d) {
+  int remote_first = e->remote_sends;
+  __u32 identity = find_identity(e->key.remote);
+  __u32 reason = ask_policy(e, remote_first, identity, d->remote_is);
+  if (reason && p->protocol == IPPROTO_TCP && !is_syn(p) && !ask_policy(e, !remote_first, identity, d->remote_is)) {
+    reason = 0;
+    remote_first = !remote_first;
+  }
+  struct flow f = {
+    .seen = p->now,
+    .state = reason ? FLOW_STATE_DENIED : FLOW_STATE_NEW,
+    .way = d->way,
+    .flags = remote_first ? FLOW_FLAG_REMOTE_FIRST : 0,
+    .reason = reason,
+    .policy_revision = revision_of(e),
+    .local_incarnation = e->endpoint->incarnation,
+    .peer_incarnation = d->peer_incarnation,
+    .peer = d->peer,
+    .identity = identity,
+  };
+  if (!reason) note_packet(p, e, &f);
+  if (f.flags & FLOW_FLAG_ANSWERED) {
+    bpf_map_update_elem(&flows, &e->key, &f, BPF_ANY);
+    bpf_map_delete_elem(&new_flows, &e->key);
+  } else {
+    bpf_map_update_elem(&new_flows, &e->key, &f, BPF_ANY);
+    if (e->kept) bpf_map_delete_elem(&flows, &e->key);
+  }
+  return reason;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A pod sends from its own addresses only. */
+#pragma once
+#include "endpoint.h"
+
+enum source { SOURCE_OWN, SOURCE_OTHER };
+
+INLINE int same_mac(const __u8 *a, const __u8 *b) {
+  __u8 differs = 0;
+#pragma unroll
+  for (int i = 0; i < 6; i++) differs |= a[i] ^ b[i];
+  return !differs;
+}
+
+/* What a pod says to its link before it has an address, or beside it: neighbour discovery, multicast listeners. */
+INLINE int is_link_speech(const struct packet *p) {
+  return p->version == 6 && (is_link_local(p->source) || is_zero(p->source)) && (is_multicast(p->destination) || is_link_local(p->destination));
+}
+
+/* The reason to drop the packet, or 0. `source` then says whether it is a packet of the endpoint's own address. */
+INLINE __u32 guard(const struct packet *p, const struct endpoint *e, enum source *source) {
+  *source = is_own(p, e, p->source) ? SOURCE_OWN : SOURCE_OTHER;
+  if (!(p->mode & MODE_GUARD)) return 0;
+  if (!same_mac(p->source_mac, e->pod_mac)) return DROP_SPOOFED_MAC;
+  return *source == SOURCE_OWN || is_link_speech(p) ? 0 : DROP_SPOOFED_SOURCE;
+}

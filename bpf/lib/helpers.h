@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The kernel's helpers that the programs call, by number; all of them are in 5.10. Written by hand, so that nothing is compiled in but user API headers. */
+#pragma once
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+
+#define SECTION(name) __attribute__((section(name), used))
+#define INLINE static inline __attribute__((always_inline))
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define HTONS(x) ((__be16)__builtin_bswap16(x))
+#define HTONL(x) ((__be32)__builtin_bswap32(x))
+#define NTOHS(x) __builtin_bswap16(x)
+
+static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
+static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
+static long (*bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
+static __u64 (*bpf_ktime_get_ns)(void) = (void *)5;
+static long (*bpf_skb_store_bytes)(struct __sk_buff *skb, __u32 offset, const void *from, __u32 length, __u64 flags) = (void *)9;
+static long (*bpf_redirect)(__u32 if_index, __u64 flags) = (void *)23;
+static long (*bpf_skb_load_bytes)(const void *skb, __u32 offset, void *to, __u32 length) = (void *)26;
+static long (*bpf_skb_change_type)(struct __sk_buff *skb, __u32 type) = (void *)32;
+static long (*bpf_redirect_neigh)(__u32 if_index, struct bpf_redir_neigh *next_hop, int length, __u64 flags) = (void *)152;
+static long (*bpf_redirect_peer)(__u32 if_index, __u64 flags) = (void *)155;

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A packet as the programs see it, and how it is read. Headers are copied by bpf_skb_load_bytes: it reads what is not in the linear part too, needs no
+ * proof of bounds, and nothing read becomes invalid when the packet is changed.
+ */
+#pragma once
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include "helpers.h"
+
+enum hook { HOOK_POD_IN, HOOK_POD_OUT, HOOK_ENI_IN };
+enum parsed { PARSED, PARSED_OTHER, PARSED_MALFORMED };
+enum fragment_kind { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
+enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
+enum { EXTENSION_HOP_BY_HOP = 0, EXTENSION_ROUTING = 43, EXTENSION_FRAGMENT = 44, EXTENSION_DESTINATION = 60 };
+#define EXTENSIONS_MAX 4
+
+struct packet {
+  struct __sk_buff *skb;
+  enum hook hook;
+  /* Bits of MODE_. */
+  __u32 mode;
+  /* In units of 2^20 ns, as every `seen`. */
+  __u32 now;
+  /* The endpoint whose host end this is, for its counters; 0 = none. */
+  __u32 counted;
+  __be32 source[4];
+  __be32 destination[4];
+  __be16 source_port;
+  __be16 destination_port;
+  __u8 source_mac[6];
+  /* The destination could be read, even when the rest is malformed. */
+  __u8 addressed;
+  /* 4 or 6. */
+  __u8 version;
+  __u8 protocol;
+  __u8 fragment;
+  __u8 tcp_flags;
+  __u8 tcp_header;
+  __u8 icmp_type;
+  __u8 icmp_echo;
+  __u32 fragment_id;
+  /* Where the transport header begins and where the packet ends, from the Ethernet header on. */
+  __u32 transport;
+  __u32 end;
+};
+
+/* The first bytes of a frame. `spare` puts the IP header where its words are aligned. */
+struct frame {
+  __u16 spare;
+  __u8 destination_mac[6];
+  __u8 source_mac[6];
+  __be16 ethertype;
+  union {
+    struct iphdr v4;
+    struct ipv6hdr v6;
+  };
+};
+
+struct extensions {
+  __u32 offset;
+  __u32 fragment_id;
+  __u8 protocol;
+  __u8 fragment;
+};
+
+INLINE void begin(struct packet *p, struct __sk_buff *skb, enum hook hook, __u32 mode) {
+  p->skb = skb;
+  p->hook = hook;
+  p->mode = mode;
+  p->now = bpf_ktime_get_ns() >> 20;
+}
+
+INLINE int same_ip(const __be32 *a, const __be32 *b) {
+  return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
+}
+
+INLINE void copy_ip(__be32 *to, const __be32 *from) {
+  to[0] = from[0];
+  to[1] = from[1];
+  to[2] = from[2];
+  to[3] = from[3];
+}
+
+INLINE void map_ipv4(__be32 *to, __be32 ip) {
+  to[0] = 0;
+  to[1] = 0;
+  to[2] = HTONL(0xffff);
+  to[3] = ip;
+}
+
+INLINE int is_mapped(const __be32 *ip) {
+  return ip[0] == 0 && ip[1] == 0 && ip[2] == HTONL(0xffff);
+}
+
+INLINE int is_zero(const __be32 *ip) {
+  return (ip[0] | ip[1] | ip[2] | ip[3]) == 0;
+}
+
+INLINE int is_link_local(const __be32 *ip) {
+  if (is_mapped(ip)) return (ip[3] & HTONL(0xffff0000)) == HTONL(0xa9fe0000);
+  return (ip[0] & HTONL(0xffc00000)) == HTONL(0xfe800000);
+}
+
+INLINE int is_multicast(const __be32 *ip) {
+  if (is_mapped(ip)) return (ip[3] & HTONL(0xf0000000)) == HTONL(0xe0000000);
+  return (ip[0] & HTONL(0xff000000)) == HTONL(0xff000000);
+}
+
+INLINE __u8 icmp_protocol(__u8 version) {
+  return version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+}
+
+INLINE int is_icmp(const struct packet *p) {
+  return p->protocol == icmp_protocol(p->version);
+}
+
+/* A first packet of TCP: SYN without ACK. */
+INLINE int is_syn(const struct packet *p) {
+  return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/* Skips extension headers, at most EXTENSIONS_MAX; what comes then is the protocol, whatever it is. 0, or -1 when one is cut off. */
+INLINE int skip_extensions(const struct packet *p, struct extensions *x, __u32 end) {
+  x->fragment = FRAGMENT_NONE;
+  x->fragment_id = 0;
+#pragma unroll
+  for (int i = 0; i < EXTENSIONS_MAX; i++) {
+    struct {
+      __u8 next;
+      __u8 length;
+      __be16 offset;
+      __u32 id;
+    } header;
+    if (x->protocol != EXTENSION_HOP_BY_HOP && x->protocol != EXTENSION_ROUTING && x->protocol != EXTENSION_DESTINATION && x->protocol != EXTENSION_FRAGMENT) break;
+    if (x->offset + 8 > end || bpf_skb_load_bytes(p->skb, x->offset, &header, 8)) return -1;
+    if (x->protocol == EXTENSION_FRAGMENT) {
+      x->offset += 8;
+      x->fragment_id = header.id;
+      if (header.offset & HTONS(0xfff8)) x->fragment = FRAGMENT_LATER;
+      else if (header.offset & HTONS(1)) x->fragment = FRAGMENT_FIRST;
+    } else {
+      x->offset += (header.length + 1) * 8;
+    }
+    x->protocol = header.next;
+    if (x->fragment == FRAGMENT_LATER) break;
+  }
+  return x->offset > end ? -1 : 0;
+}
+
+INLINE enum parsed parse_ipv4(struct packet *p) {
+  struct frame f;
+  if (bpf_skb_load_bytes(p->skb, 0, f.destination_mac, ETH_HLEN + sizeof(f.v4))) return PARSED_MALFORMED;
+  __builtin_memcpy(p->source_mac, f.source_mac, 6);
+  map_ipv4(p->source, f.v4.saddr);
+  map_ipv4(p->destination, f.v4.daddr);
+  p->addressed = 1;
+  __u32 header = f.v4.ihl * 4;
+  __u32 total = NTOHS(f.v4.tot_len);
+  /* What is to be cut into segments may be longer than the field can say, which is 0 then. */
+  if (total == 0 && p->skb->gso_size) total = p->skb->len - ETH_HLEN;
+  if (f.v4.version != 4 || header < sizeof(f.v4) || total < header || ETH_HLEN + total > p->skb->len) return PARSED_MALFORMED;
+  p->version = 4;
+  p->protocol = f.v4.protocol;
+  p->transport = ETH_HLEN + header;
+  p->end = ETH_HLEN + total;
+  p->fragment_id = f.v4.id;
+  if (f.v4.frag_off & HTONS(0x1fff)) p->fragment = FRAGMENT_LATER;
+  else if (f.v4.frag_off & HTONS(0x2000)) p->fragment = FRAGMENT_FIRST;
+  return PARSED;
+}
+
+INLINE enum parsed parse_ipv6(struct packet *p) {
+  struct frame f;
+  if (bpf_skb_load_bytes(p->skb, 0, f.destination_mac, ETH_HLEN + sizeof(f.v6))) return PARSED_MALFORMED;
+  __builtin_memcpy(p->source_mac, f.source_mac, 6);
+  copy_ip(p->source, f.v6.saddr.in6_u.u6_addr32);
+  copy_ip(p->destination, f.v6.daddr.in6_u.u6_addr32);
+  p->addressed = 1;
+  /* As in IPv4. */
+  __u32 length = NTOHS(f.v6.payload_len);
+  if (length == 0 && p->skb->gso_size) length = p->skb->len - ETH_HLEN - sizeof(f.v6);
+  p->end = ETH_HLEN + sizeof(f.v6) + length;
+  if (f.v6.version != 6 || p->end > p->skb->len) return PARSED_MALFORMED;
+  /* On the wire a mapped address is never right (the kernel drops it as a source), and here it would pass for IPv4. */
+  if (is_mapped(p->source) || is_mapped(p->destination)) return PARSED_MALFORMED;
+  struct extensions x = {.offset = ETH_HLEN + sizeof(f.v6), .protocol = f.v6.nexthdr};
+  if (skip_extensions(p, &x, p->end)) return PARSED_MALFORMED;
+  p->version = 6;
+  p->protocol = x.protocol;
+  p->transport = x.offset;
+  p->fragment = x.fragment;
+  p->fragment_id = x.fragment_id;
+  return PARSED;
+}
+
+/* Ports, flags and types. A later fragment has none: fragment.h lends them. */
+INLINE enum parsed parse_transport(struct packet *p) {
+  if (p->fragment == FRAGMENT_LATER) return PARSED;
+  if (p->protocol == IPPROTO_TCP) {
+    struct {
+      __be16 source_port;
+      __be16 destination_port;
+      __u32 sequence[2];
+      __u8 length;
+      __u8 flags;
+      __u8 spare[2];
+    } tcp;
+    /* Up to the flags: without them nothing can be said of a packet of TCP. */
+    if (p->transport + 14 > p->end || bpf_skb_load_bytes(p->skb, p->transport, &tcp, 14)) return PARSED_MALFORMED;
+    p->source_port = tcp.source_port;
+    p->destination_port = tcp.destination_port;
+    p->tcp_flags = tcp.flags;
+    p->tcp_header = tcp.length >> 4;
+  } else if (p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_SCTP) {
+    __be16 ports[2];
+    if (p->transport + 4 > p->end || bpf_skb_load_bytes(p->skb, p->transport, ports, 4)) return PARSED_MALFORMED;
+    p->source_port = ports[0];
+    p->destination_port = ports[1];
+  } else if (is_icmp(p)) {
+    __u8 type[2];
+    if (p->transport + 2 > p->end || bpf_skb_load_bytes(p->skb, p->transport, type, 2)) return PARSED_MALFORMED;
+    p->icmp_type = type[0];
+    p->icmp_echo = p->version == 4 ? type[0] == 8 || type[0] == 0 : type[0] == 128 || type[0] == 129;
+    if (!p->icmp_echo) return PARSED;
+    if (p->transport + 6 > p->end || bpf_skb_load_bytes(p->skb, p->transport + 4, &p->source_port, 2)) return PARSED_MALFORMED;
+    p->destination_port = p->source_port;
+  }
+  return PARSED;
+}
+
+INLINE enum parsed parse(struct packet *p) {
+  enum parsed network = PARSED_OTHER;
+  if (p->skb->protocol == HTONS(ETH_P_IP)) network = parse_ipv4(p);
+  else if (p->skb->protocol == HTONS(ETH_P_IPV6)) network = parse_ipv6(p);
+  return network == PARSED ? parse_transport(p) : network;
+}
+
+/* Of one packet on a link, without its Ethernet header; of each segment, when the packet is still to be cut. */
+INLINE __u32 packet_size(const struct packet *p) {
+  __u32 segment = p->skb->gso_size;
+  if (!segment) return p->skb->len - ETH_HLEN;
+  __u32 header = p->protocol == IPPROTO_TCP ? p->tcp_header * 4 : p->protocol == IPPROTO_UDP ? 8 : 0;
+  return segment + p->transport - ETH_HLEN + header;
+}

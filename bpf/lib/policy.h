@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What an endpoint's policy says of a flow. Without a policy everything is allowed. */
+#pragma once
+#include "endpoint.h"
+
+/* A flow as policy sees it: from the endpoint, and by the port of the side that answers. */
+struct question {
+  const struct endpoint_policy *policy;
+  __u32 direction;
+  __u32 identity;
+  /* Why the remote address is the host stack's; 0 = it is not. */
+  __u32 remote_is;
+  __u8 protocol;
+  __be16 port;
+};
+
+INLINE struct endpoint_policy *find_policy(const struct packet *p, __u32 number) {
+  struct endpoint_key key = {number};
+  return p->mode & MODE_POLICY ? bpf_map_lookup_elem(&endpoint_policies, &key) : 0;
+}
+
+INLINE int enforces(const struct endpoint_policy *policy, __u32 direction) {
+  return policy && policy->enforce & (direction == DIRECTION_IN ? ENFORCE_IN : ENFORCE_OUT);
+}
+
+INLINE __u32 find_identity(const __be32 *ip) {
+  struct prefix_key key = {.prefix_length = 128};
+  copy_ip(key.ip, ip);
+  struct identity *entry = bpf_map_lookup_elem(&identities, &key);
+  return entry ? entry->identity : RESERVED_IDENTITY_WORLD;
+}
+
+/*
+ * The node reaches its pods whatever their policy says: probes come from it. What the host stack translates is not judged by the address before the
+ * translation.
+ */
+INLINE int is_exempt(const struct question *q) {
+  if (q->remote_is == HOST_REASON_NODE) return 1;
+  return q->direction == DIRECTION_OUT && (q->remote_is == HOST_REASON_LINK_LOCAL || q->remote_is == HOST_REASON_SERVICE_CIDR);
+}
+
+/* The rules for the identity and those for everybody: a denial in either wins, and what nobody allows is denied. */
+INLINE int allows(const struct question *q) {
+  if (!enforces(q->policy, q->direction) || is_exempt(q)) return 1;
+  struct policy_key key = {
+    .prefix_length = 96,
+    .policy = q->policy->policy,
+    .identity = q->identity,
+    .direction = q->direction,
+    .protocol = q->protocol,
+    .port = q->port,
+  };
+  struct policy *own = bpf_map_lookup_elem(&policies, &key);
+  key.identity = RESERVED_IDENTITY_EVERYBODY;
+  struct policy *everybody = bpf_map_lookup_elem(&policies, &key);
+  if ((own && own->verdict != VERDICT_ALLOW) || (everybody && everybody->verdict != VERDICT_ALLOW)) return 0;
+  return own || everybody;
+}

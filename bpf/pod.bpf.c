@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The programs at a pod's host end: pod_in sees what the pod sends, pod_out what the host stack hands over to it. */
+#include "lib/deliver.h"
+#include "lib/fragment.h"
+#include "lib/guard.h"
+#include "lib/icmp.h"
+
+char _license[] SECTION("license") = "Dual BSD/GPL";
+
+/* A destination of the host stack, of another pod here, or of anywhere else. Sets the peer of a flow to a pod. */
+INLINE __u32 choose_way(const struct packet *p, struct end *own, struct decision *d) {
+  d->way = FLOW_WAY_HOST;
+  d->remote_is = host_reason(p->destination);
+  if (d->remote_is) return PATH_POD_TO_HOST;
+  struct address *a = find_address(p->destination);
+  if (a && a->state == ADDRESS_STATE_STACK) return PATH_POD_VIA_HOST;
+  /* After a switch: it may be the answer to something that the host stack translates. */
+  if (p->mode & MODE_LEARN && !is_syn(p)) return PATH_POD_VIA_HOST;
+  d->way = FLOW_WAY_DIRECT;
+  if (!a || a->state != ADDRESS_STATE_LIVE || a->endpoint == own->number) return PATH_NONE;
+  own->peer = find_endpoint(a->endpoint);
+  if (own->peer && own->peer->incarnation == a->incarnation) {
+    d->peer = a->endpoint;
+    d->peer_incarnation = a->incarnation;
+  }
+  return PATH_NONE;
+}
+
+INLINE int leave_to_host(const struct packet *p, const struct end *own, __u32 path) {
+  write_note(p, own);
+  return pass(p, path);
+}
+
+/* A flow between two pods has one way, that of the one which needs the host stack. */
+INLINE void turn_to_host(const struct end *own) {
+  struct flow *f = own->flow;
+  if (!f) f = bpf_map_lookup_elem(&new_flows, &own->key);
+  if (!f) f = bpf_map_lookup_elem(&flows, &own->key);
+  if (f) f->way = FLOW_WAY_HOST;
+}
+
+/* The receiver's own view and policy. */
+INLINE int send_to_pod(const struct packet *p, const struct end *own, __u32 number) {
+  struct end peer = {.number = number, .endpoint = own->peer, .policy = find_policy(p, number)};
+  if (!peer.endpoint) return pass(p, PATH_NONE);
+  remote_end(p, &peer);
+  find_flow(p, &peer);
+  if (peer.flow) {
+    __u32 reason = judge(p, &peer);
+    if (reason) return drop(p, reason);
+    if (peer.flow->way != FLOW_WAY_DIRECT) {
+      /* pod_out tracks the receiver's. */
+      turn_to_host(own);
+      return leave_to_host(p, own, PATH_POD_VIA_HOST);
+    }
+    track(p, &peer);
+  } else {
+    struct decision d = {.way = FLOW_WAY_DIRECT, .peer = own->number, .peer_incarnation = own->endpoint->incarnation};
+    __u32 reason = create_flow(p, &peer, &d);
+    if (reason) return drop(p, reason);
+  }
+  if (packet_size(p) > peer.endpoint->mtu) return pass(p, PATH_TOO_LONG);
+  return deliver(p, number, peer.endpoint, PATH_POD_TO_POD);
+}
+
+INLINE int forward(const struct packet *p, struct end *own) {
+  struct decision d = {0};
+  __u32 path = PATH_POD_VIA_HOST;
+  __u32 reason;
+  local_end(p, own);
+  find_flow(p, own);
+  if (own->flow) {
+    reason = judge(p, own);
+    if (reason) return drop(p, reason);
+    d.way = own->flow->way;
+    d.peer = own->flow->peer;
+    track(p, own);
+  } else {
+    path = choose_way(p, own, &d);
+    reason = create_flow(p, own, &d);
+    if (reason) return drop(p, reason);
+  }
+  if (d.way != FLOW_WAY_DIRECT) return leave_to_host(p, own, path);
+  return d.peer ? send_to_pod(p, own, d.peer) : send(p, own->endpoint);
+}
+
+SECTION("tc/pod_in") int pod_in(struct __sk_buff *skb) {
+  __u32 mode = read_mode();
+  if (!mode) return TC_ACT_UNSPEC;
+  struct packet p = {0};
+  begin(&p, skb, HOOK_POD_IN, mode);
+  struct end own = {.number = skb->ifindex, .endpoint = find_endpoint(skb->ifindex)};
+  if (!own.endpoint) return pass(&p, PATH_NONE);
+  p.counted = own.number;
+  enum parsed parsed = parse(&p);
+  if (parsed == PARSED_OTHER) return pass(&p, PATH_NONE);
+  if (parsed == PARSED_MALFORMED) return drop(&p, DROP_MALFORMED);
+  enum source source;
+  __u32 reason = guard(&p, own.endpoint, &source);
+  if (reason) return drop(&p, reason);
+  if (source == SOURCE_OTHER || !(mode & MODE_FORWARD)) return pass(&p, PATH_NONE);
+  if (is_neighbour_discovery(&p)) return find_address(p.destination) ? drop(&p, DROP_NEIGHBOUR_DISCOVERY) : pass(&p, PATH_NONE);
+  own.policy = find_policy(&p, own.number);
+  if (is_icmp_error(&p)) {
+    if (enforces(own.policy, DIRECTION_OUT) && !is_related(&p, &own, 1)) return drop(&p, DROP_ICMP_UNRELATED);
+    return pass(&p, PATH_ICMP_ERROR);
+  }
+  if (share_ports(&p)) return drop(&p, DROP_FRAGMENT_WITHOUT_FIRST);
+  return forward(&p, &own);
+}
+
+SECTION("tc/pod_out") int pod_out(struct __sk_buff *skb) {
+  if (skb->mark == OWN_MARK) {
+    skb->mark = 0;
+    return TC_ACT_UNSPEC;
+  }
+  __u32 mode = read_mode();
+  if (!(mode & MODE_FORWARD)) return TC_ACT_UNSPEC;
+  struct packet p = {0};
+  begin(&p, skb, HOOK_POD_OUT, mode);
+  struct end own = {.number = skb->ifindex, .endpoint = find_endpoint(skb->ifindex)};
+  if (!own.endpoint) return pass(&p, PATH_NONE);
+  p.counted = own.number;
+  enum parsed parsed = parse(&p);
+  if (parsed == PARSED_OTHER) return pass(&p, PATH_NONE);
+  if (parsed == PARSED_MALFORMED) return drop(&p, DROP_MALFORMED);
+  if (!is_own(&p, own.endpoint, p.destination) || is_neighbour_discovery(&p)) return pass(&p, PATH_NONE);
+  if (is_icmp_error(&p)) return pass(&p, PATH_ICMP_ERROR);
+  own.policy = find_policy(&p, own.number);
+  if (share_ports(&p)) return enforces(own.policy, DIRECTION_IN) ? drop(&p, DROP_FRAGMENT_WITHOUT_FIRST) : pass(&p, PATH_NONE);
+  remote_end(&p, &own);
+  find_flow(&p, &own);
+  struct decision d = {.way = FLOW_WAY_HOST};
+  if (own.flow) {
+    __u32 reason = judge(&p, &own);
+    if (reason) {
+      /* The node is never refused. Its flow becomes another one of the host stack. */
+      d.remote_is = remote_reason(&p, &own);
+      if (d.remote_is != HOST_REASON_NODE) return drop(&p, reason);
+    } else if (own.flow->way == FLOW_WAY_HOST) {
+      track(&p, &own);
+      return pass(&p, PATH_HOST_TO_POD);
+    } else if (!is_syn(&p)) {
+      /* Too long for the way past the host stack: whoever sent it here has tracked it. */
+      return pass(&p, PATH_HOST_TO_POD);
+    }
+  }
+  d.remote_is = remote_reason(&p, &own);
+  __u32 reason = create_flow(&p, &own, &d);
+  return reason ? drop(&p, reason) : pass(&p, PATH_HOST_TO_POD);
+}
