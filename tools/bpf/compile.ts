@@ -37,7 +37,7 @@ export function compile({ program, env }: Clang, source: string, target: string)
 /** Everything that decides what comes out: C, generated or not, the code here, what it takes of the contract, compiler and kernel headers. */
 function keyOf({ version }: Clang): string {
   const hash = createHash('sha256').update(JSON.stringify([version, flags]))
-  const files = [...globSync('bpf/*.[ch]', { cwd: root }), ...globSync(['tools/bpf/*.ts', 'src/kernel/bpf/*.ts'], { cwd: root })]
+  const files = [...globSync('bpf/**/*.[ch]', { cwd: root }), ...globSync(['tools/bpf/*.ts', 'src/kernel/bpf/*.ts'], { cwd: root })]
   for (const file of files.filter(f => !f.endsWith('.test.ts')).sort()) hash.update(`\n${file}\n`).update(readFileSync(join(root, file)))
   return hash.update(readFileSync('/usr/include/linux/version.h')).digest('hex').slice(0, 16)
 }
