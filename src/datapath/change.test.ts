@@ -23,7 +23,7 @@ const pod: Attachment = {
   defaultRoute: true,
   extraRoutes: [],
 }
-const known: Known = { enis: new Map([[7, eni]]), live: new Map([[live, pod]]) }
+const known: Known = { enis: new Map([[7, eni]]), live: new Map([[live, pod]]), hostSet: false }
 const link = (name: string, index: number, up: boolean, removed = false, alias?: string): KernelEvent => ({
   kind: 'link',
   removed,
@@ -69,6 +69,9 @@ test('which changes concern us', () => {
     ['another rule', rule(100), false],
   ]
   for (const [what, event, concerns] of table) assert.equal(concernsUs(event, known), concerns, what)
+  const withPrograms = { ...known, hostSet: true }
+  assert.equal(concernsUs(addr(2, '192.0.2.10', 'global'), withPrograms), true, 'the host set names it')
+  assert.equal(concernsUs(addr(2, 'fe80::5', 'link'), withPrograms), false)
 })
 
 test('which pod a change names: its own, or one of the ENI', () => {

@@ -15,11 +15,14 @@ export interface Known {
   readonly enis: ReadonlyMap<number, Mac>
   /** By host end: the pods that were set up and not withdrawn since. */
   readonly live: ReadonlyMap<IfName, Attachment>
+  /** Whether the programs must know the addresses of all devices of the node. */
+  readonly hostSet: boolean
 }
 
 /**
  * Whether a change made by somebody else may concern us: a live pod's host end going away or down, any change of an ENI,
- * an unknown device coming (perhaps the ENI that is waited for), addresses, routes and rules of our kind.
+ * an unknown device coming (perhaps the ENI that is waited for), addresses, routes and rules of our kind, and any address of
+ * the node that the host set names.
  */
 export function concernsUs(event: KernelEvent, known: Known): boolean {
   switch (event.kind) {
@@ -32,7 +35,7 @@ export function concernsUs(event: KernelEvent, known: Known): boolean {
       return known.enis.has(index) || !event.removed
     }
     case 'addr':
-      return known.enis.has(event.addr.ifIndex)
+      return known.hostSet || known.enis.has(event.addr.ifIndex)
         ? event.addr.scope === 'global'
         : event.addr.address === linkIp4 || event.addr.address === linkIp6
     case 'route': {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { MapName } from '#kernel/bpf/maps.ts'
+import type { ProgramName } from '#kernel/bpf/object.ts'
 import type { IfName, Netns, NetnsPath } from '#kernel/names.ts'
 import type { Cidr } from '#net/cidr.ts'
 import type { Family, Ip } from '#net/ip.ts'
@@ -65,6 +67,24 @@ export interface TbfWant extends Dev {
   readonly limit: number
 }
 
+/** The filter blocks that a device joins; neither = it joins none. */
+export interface HookWant extends Dev {
+  readonly ingress?: number
+  readonly egress?: number
+}
+/** What runs in a block, as long as any device joins it. */
+export interface FilterWant {
+  readonly block: number
+  readonly program: ProgramName
+  readonly generation: string
+}
+/** An entry of a map of the programs, in hex. */
+export interface EntryWant {
+  readonly map: MapName
+  readonly key: string
+  readonly value: string
+}
+
 /** The whole wanted state of one pod, or of one ENI. What it does not mention is not touched. Rules are the host's. */
 export interface Desired {
   readonly veth?: VethWant
@@ -77,6 +97,24 @@ export interface Desired {
   readonly routes: readonly RouteWant[]
   readonly rules: readonly RuleWant[]
   readonly tbfs: readonly TbfWant[]
+  readonly entries: readonly EntryWant[]
+  readonly hooks: readonly HookWant[]
+  readonly filters: readonly FilterWant[]
+}
+
+/** Wants nothing: a plan names what it wants beside it. */
+export const nothing: Desired = {
+  links: [],
+  sysctls: [],
+  addrs: [],
+  exclusive: [],
+  neighs: [],
+  routes: [],
+  rules: [],
+  tbfs: [],
+  entries: [],
+  hooks: [],
+  filters: [],
 }
 
 /** Both wanted states, the first one's operations first. At most one may want a veth. */
@@ -92,5 +130,8 @@ export function merge(a: Desired, b: Desired): Desired {
     routes: [...a.routes, ...b.routes],
     rules: [...a.rules, ...b.rules],
     tbfs: [...a.tbfs, ...b.tbfs],
+    entries: [...a.entries, ...b.entries],
+    hooks: [...a.hooks, ...b.hooks],
+    filters: [...a.filters, ...b.filters],
   }
 }

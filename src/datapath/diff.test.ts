@@ -337,11 +337,11 @@ test('router advertisements: the uplink goes on taking them, if it did, before t
 
 test('a withdrawal takes the rules and routes of the pod, and no rule of another shape', () => {
   const foreign = { family: 4, priority: 512, to: hostCidr(v4.address), table: 99 } as const
-  const ops = withdrawal(pod4, { ...settledHost, rules: [...settledHost.rules, foreign] }).map(formatOp)
+  const ops = withdrawal(pod4, { ...settledHost, rules: [...settledHost.rules, foreign] }, false).map(formatOp)
   assert.deepEqual(ops, [
     'ip rule del priority 512 to 10.0.1.5/32 lookup main',
     'ip rule del priority 2048 from 10.0.1.5/32 lookup 1007',
     `ip route del 10.0.1.5/32 dev ${cali} scope link`,
   ])
-  assert.deepEqual(withdrawal(pod4, state('host')), [])
+  assert.deepEqual(withdrawal(pod4, state('host'), true), [])
 })

@@ -1,5 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AddrWant, Desired, Dev, LinkWant, NeighWant, RouteWant, RuleWant, SysctlWant, TbfWant } from '#datapath/desired.ts'
+import type {
+  AddrWant,
+  Desired,
+  Dev,
+  EntryWant,
+  FilterWant,
+  HookWant,
+  LinkWant,
+  NeighWant,
+  RouteWant,
+  RuleWant,
+  SysctlWant,
+  TbfWant,
+} from '#datapath/desired.ts'
 import { ourRule } from '#datapath/ours.ts'
 import type { Pair } from '#datapath/veth.ts'
 import type { KernelOp } from '#kernel/op.ts'
@@ -15,7 +28,7 @@ export interface World {
 
 /**
  * The operations that turn what is there into what is wanted, in an order in which each can succeed: devices, their
- * settings, addresses, up, neighbours, routes, rules, queues. New before old wherever both can exist, so that there is no
+ * settings, addresses, up, neighbours, routes, rules, queues; then what the programs are told, before the devices join them. New before old wherever both can exist, so that there is no
  * moment without. Empty when nothing differs. `pair` says whether the veth of `desired` exists.
  */
 export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
@@ -37,6 +50,9 @@ export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
     ...desired.routes.flatMap(want => routeOps(want, at)),
     ...desired.rules.flatMap(want => ruleOps(want, world.host)),
     ...desired.tbfs.flatMap(want => tbfOps(want, at)),
+    ...desired.entries.flatMap(want => entryOps(want, world.host)),
+    ...desired.hooks.flatMap(want => hookOps(want, at)),
+    ...desired.filters.flatMap(want => filterOps(want, world.host)),
   ]
 }
 
@@ -155,4 +171,27 @@ function tbfOps({ ns, dev, rate, burst, limit }: TbfWant, at: View): KernelOp[] 
   const link = at.link({ ns, dev })
   const there = at.state(ns)?.tbfs.some(t => t.ifIndex === link?.index && t.rate === rate && t.limit === limit) ?? false
   return link !== undefined && there ? [] : [{ op: 'tbf-replace', ns, dev, rate, burst, limit }]
+}
+
+function entryOps({ map, key, value }: EntryWant, host: NsState): KernelOp[] {
+  const there = host.entries.some(e => e.map === map && e.key === key && e.value === value)
+  return there ? [] : [{ op: 'map-put', ns: 'host', map, key, value }]
+}
+
+/** A device that joins other blocks leaves them first; a qdisc of somebody else's stays, and the kernel refuses to join beside it. */
+function hookOps(want: HookWant, at: View): KernelOp[] {
+  const { ns, dev, ingress, egress } = want
+  const link = at.link(want)
+  const hook = at.state(ns)?.hooks.find(h => h.ifIndex === link?.index)
+  if (hook?.ingress === ingress && hook?.egress === egress) return []
+  const blocks = { ...(ingress === undefined ? {} : { ingress }), ...(egress === undefined ? {} : { egress }) }
+  const leave: KernelOp[] = hook?.ingress === undefined && hook?.egress === undefined ? [] : [{ op: 'block-leave', ns, dev }]
+  return Object.keys(blocks).length === 0 ? leave : [...leave, { op: 'block-join', ns, dev, ...blocks }]
+}
+
+/** A block exists while a device joins it, so this comes after the joins. Until then what arrives goes on to the host stack. */
+function filterOps({ block, program, generation }: FilterWant, host: NsState): KernelOp[] {
+  const name = `${program}.${generation}`
+  const there = host.filters.some(f => f.block === block && f.name === name)
+  return there ? [] : [{ op: 'filter-set', ns: 'host', block, program, generation }]
 }

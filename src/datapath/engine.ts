@@ -2,14 +2,17 @@
 import { converge, type Look } from '#datapath/apply.ts'
 import type { Attachment, EniDevice, IfName, NetnsPath } from '#datapath/attachment.ts'
 import { concernsUs, type Known, namedBy } from '#datapath/change.ts'
+import { type Desired, merge, nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import { type EniFacts, eniQuery, findEni } from '#datapath/eni.ts'
 import { Gather } from '#datapath/gather.ts'
 import { inventoryQuery, leftovers, removalOf, stillThere, takeInventory } from '#datapath/inventory.ts'
 import { Locks } from '#datapath/locks.ts'
+import { endpointFacts, planEndpoint } from '#datapath/mode/ebpf.ts'
 import { plan } from '#datapath/mode/veth-route.ts'
-import { queriesFor, queryForWithdrawal, type Target } from '#datapath/observe.ts'
-import type { Datapath, Inventory, SetupResult } from '#datapath/port.ts'
+import { queriesFor, queryForNewEndpoint, queryForWithdrawal, type Target } from '#datapath/observe.ts'
+import type { Datapath, Inventory, NodeDatapath, SetupResult } from '#datapath/port.ts'
+import { endPrograms, ProgrammedNode } from '#datapath/v2/node.ts'
 import { newMacs, type Pair, recognisePair } from '#datapath/veth.ts'
 import { withdrawal } from '#datapath/withdraw.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
@@ -52,6 +55,9 @@ class Engine implements Datapath {
   /** Where each ENI was found. Checked at each use, found again when the device changed. */
   readonly #enis = new Map<Mac, Promise<EniFacts>>()
   readonly #eniIndexes = new Map<number, Mac>()
+  /** By host end: its number when it was seen last, on a node whose programs forward. */
+  readonly #hostIndexes = new Map<IfName, number>()
+  #programs: ProgrammedNode | undefined
   #unsubscribers: (() => void)[] = []
 
   constructor(kernel: Kernel, deps: DatapathDeps) {
@@ -59,22 +65,30 @@ class Engine implements Datapath {
     this.#deps = deps
   }
 
-  setNode(): Promise<void> {
-    return Promise.reject(new KernelError('kernel-worker', 'no programs yet'))
+  setNode(node: NodeDatapath, held: readonly Attachment[]): Promise<void> {
+    return this.#locks.holdAll(async () => {
+      const before = this.#programs
+      if (node.kind === 'veth') {
+        const ops = await endPrograms(this.#kernel)
+        this.#programs = undefined
+        this.#logOps('the node forwards by its host stack', {}, ops)
+      } else {
+        const programs = await ProgrammedNode.load({ kernel: this.#kernel, ...this.#deps }, node)
+        this.#programs = programs
+        try {
+          await this.#makeReady(held)
+          await programs.start(held)
+        } catch (e) {
+          this.#programs = before
+          throw e
+        }
+      }
+      before?.stop()
+    })
   }
 
   setup(a: Attachment): Promise<SetupResult> {
-    return this.#locks.hold([a.hostIfName], async () => {
-      const wasLive = this.#live.get(a.hostIfName)?.containerId === a.containerId
-      this.#live.set(a.hostIfName, a)
-      const { ops, seen } = await converge(this.#kernel, () => this.#look(a)).catch(e => {
-        // What was made so far is to be withdrawn and reaped by the caller; what was there before is there still.
-        if (!wasLive) this.#live.delete(a.hostIfName)
-        throw e
-      })
-      this.#logOps('pod network brought to its wanted state', { container: a.containerId, eni: a.eni.eniId }, ops)
-      return { hostMac: seen.hostMac, podMac: seen.podMac, ops }
-    })
+    return this.#locks.hold([a.hostIfName], () => this.#setup(a))
   }
 
   diff(a: Attachment): Promise<readonly KernelOp[]> {
@@ -82,6 +96,7 @@ class Engine implements Datapath {
   }
 
   async differing(all: readonly Attachment[]): Promise<readonly Attachment[]> {
+    await this.#programs?.repair()
     const found: Attachment[] = []
     for (let i = 0; i < all.length; i += lookTogether) {
       const some = all.slice(i, i + lookTogether)
@@ -96,9 +111,10 @@ class Engine implements Datapath {
       if (this.#live.get(a.hostIfName)?.containerId === a.containerId) this.#live.delete(a.hostIfName)
       this.#dying.set(a.hostIfName, new Set(this.#dying.get(a.hostIfName)).add(a.containerId))
       const { ops } = await converge(this.#kernel, async () => ({
-        ops: withdrawal(a, await this.#host(queryForWithdrawal(a))),
+        ops: withdrawal(a, await this.#host(queryForWithdrawal(a)), this.#programs !== undefined),
         seen: undefined,
       }))
+      this.#hostIndexes.delete(a.hostIfName)
       this.#logOps('pod addresses withdrawn', { container: a.containerId }, ops)
     })
   }
@@ -122,6 +138,7 @@ class Engine implements Datapath {
   removeLeftovers(left: Inventory): Promise<readonly KernelOp[]> {
     return this.#locks.hold([...new Set([...left.hostLinks.map(l => l.name), ...left.routes.map(r => r.dev)])], async () => {
       const found = stillThere(leftovers(left, [...this.#live.values()]), await this.inventory())
+      await this.#programs?.removeStale(found.hostLinks.map(l => l.index))
       const { done, failed } = await this.#kernel.apply(removalOf(found))
       if (failed !== undefined) throw failed
       const { gone } = await this.#kernel.reapLinks(found.hostLinks.map(l => doom(l.name, l.owner === undefined ? undefined : [l.owner])))
@@ -132,11 +149,11 @@ class Engine implements Datapath {
   }
 
   onChange(callback: (named: readonly IfName[]) => void): () => void {
-    const known: Known = { enis: this.#eniIndexes, live: this.#live }
+    const known = (): Known => ({ enis: this.#eniIndexes, live: this.#live, hostSet: this.#programs !== undefined })
     const gather = new Gather(this.#deps.clock, tellInterval, callback)
     const stop = this.#kernel.monitor(events => {
-      const ours = events.filter(e => concernsUs(e, known))
-      if (ours.length > 0) gather.add(ours.flatMap(e => namedBy(e, known)))
+      const ours = events.filter(e => concernsUs(e, known()))
+      if (ours.length > 0) gather.add(ours.flatMap(e => namedBy(e, known())))
     })
     const unsubscribe = () => {
       stop()
@@ -149,7 +166,42 @@ class Engine implements Datapath {
   async close(): Promise<void> {
     for (const unsubscribe of this.#unsubscribers) unsubscribe()
     this.#unsubscribers = []
+    this.#programs?.stop()
     await this.#kernel.close()
+  }
+
+  async #setup(a: Attachment): Promise<SetupResult> {
+    const wasLive = this.#live.get(a.hostIfName)?.containerId === a.containerId
+    this.#live.set(a.hostIfName, a)
+    const { ops, seen } = await this.#settle(a).catch(e => {
+      // What was made so far is to be withdrawn and reaped by the caller; what was there before is there still.
+      if (!wasLive) this.#live.delete(a.hostIfName)
+      throw e
+    })
+    this.#logOps('pod network brought to its wanted state', { container: a.containerId, eni: a.eni.eniId }, ops)
+    return { hostMac: seen.hostMac, podMac: seen.podMac, ops }
+  }
+
+  /** An endpoint bears the number of its host end: that of a pair that was just made is known by a second look. */
+  async #settle(a: Attachment): Promise<Look<Pair>> {
+    const { ops, seen } = await converge(this.#kernel, () => this.#look(a))
+    if (this.#programs === undefined || seen.state === 'joined') return { ops, seen }
+    const endpoint = await converge(this.#kernel, () => this.#lookAtNew(a, seen))
+    return { ops: [...ops, ...endpoint.ops], seen }
+  }
+
+  /** Before the programs forward. A pod that cannot be made ready goes on through the host stack. */
+  async #makeReady(held: readonly Attachment[]): Promise<void> {
+    for (let i = 0; i < held.length; i += lookTogether) {
+      for (const a of await this.#compare(held.slice(i, i + lookTogether))) {
+        try {
+          await this.#setup(a)
+        } catch (err) {
+          if (!isAppError(err)) throw err
+          this.#deps.log.warn({ err, container: a.containerId }, 'a pod is not ready for the programs')
+        }
+      }
+    }
   }
 
   /** What `setup` would do now, and the addresses of the pair's ends. Throws `netns-gone`. */
@@ -161,7 +213,29 @@ class Engine implements Datapath {
       this.#enis.delete(a.eni.mac)
       return this.#look(a)
     }
-    return judge(target, host, pod)
+    return this.#learn([target], host) ? this.#look(a) : judge(target, host, pod)
+  }
+
+  /** What the programs must be told of a pair that was just made. Throws `netns-gone`, since an end goes with the other's namespace. */
+  async #lookAtNew(a: Attachment, pair: Pair): Promise<Look<Pair>> {
+    const target = await this.#target(a)
+    const host = await this.#host(queryForNewEndpoint(target))
+    this.#learn([target], host)
+    const endpoint = endpointOf(target, pair, host)
+    if (endpoint === undefined) throw new KernelError('netns-gone', `${a.hostIfName} went with network namespace ${a.netns}`)
+    return { ops: diff(endpoint, { host }), seen: pair }
+  }
+
+  /** Remembers the numbers of host ends. Whether one is another than was assumed, so that entries of others were looked at. */
+  #learn(targets: readonly Target[], host: NsState): boolean {
+    let isOther = false
+    for (const { a, programs } of targets) {
+      const index = host.links.find(l => l.name === a.hostIfName)?.index
+      if (programs === undefined || index === undefined || index === programs.hostIndex) continue
+      this.#hostIndexes.set(a.hostIfName, index)
+      isOther = true
+    }
+    return isOther
   }
 
   /** Those that differ, or of which this cannot be told: then `setup` says why. Pods that are as they should be are live, also those that a predecessor set up. */
@@ -169,6 +243,7 @@ class Engine implements Datapath {
     const targets = await Promise.all(some.map(a => this.#target(a).catch(() => undefined)))
     const known = targets.filter(t => t !== undefined)
     const [host, ...pods] = await this.#kernel.observe(queriesFor(known))
+    if (host !== undefined && this.#learn(known, host)) return this.#compare(some)
     const right = known.filter((target, i) => {
       const pod = pods[i]
       return pod === undefined || (host !== undefined && this.#isRight(target, host, pod))
@@ -194,7 +269,8 @@ class Engine implements Datapath {
   /** Where to look does not depend on the MACs of the two ends; the plan for an existing pair does. */
   async #target(a: Attachment): Promise<Target> {
     const eni = await this.#eni(a.eni)
-    return { a, eni, desired: plan(a, { eni, ...newMacs(a) }) }
+    const programs = this.#programs && { generation: this.#programs.generation, hostIndex: this.#hostIndexes.get(a.hostIfName) }
+    return { a, eni, desired: plan(a, { eni, ...newMacs(a) }), ...(programs && { programs }) }
   }
 
   #eni(eni: EniDevice): Promise<EniFacts> {
@@ -225,11 +301,21 @@ class Engine implements Datapath {
   }
 }
 
-function judge({ a, eni, desired }: Target, host: NsState, pod: NsState): Look<Pair> {
+function judge(target: Target, host: NsState, pod: NsState): Look<Pair> {
+  const { a, eni, desired } = target
   const pair = recognisePair(a, host, pod)
-  // The draft is the plan of a pair that is still to be made.
-  const wanted = pair.state === 'absent' ? desired : plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac })
+  // The draft is the plan of a pair that is still to be made; what depends on the number of its host end comes after.
+  const wanted =
+    pair.state === 'absent'
+      ? desired
+      : merge(plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac }), endpointOf(target, pair, host) ?? nothing)
   return { ops: diff(wanted, { host, pod }, pair), seen: pair }
+}
+
+/** Undefined on a node without programs, and while there is no host end. */
+function endpointOf({ a, eni, programs }: Target, pair: Pair, host: NsState): Desired | undefined {
+  const facts = programs && endpointFacts(a, eni, pair, programs.generation, host)
+  return facts && planEndpoint(a, facts)
 }
 
 function doom(name: IfName, owners: Iterable<string> | undefined): Doomed {

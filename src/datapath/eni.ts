@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EniDevice, IfName } from '#datapath/attachment.ts'
-import type { AddrWant, Desired, RouteWant, SysctlWant } from '#datapath/desired.ts'
+import { type AddrWant, type Desired, nothing, type RouteWant, type SysctlWant } from '#datapath/desired.ts'
 import { isHostIfName } from '#datapath/host-if-name.ts'
 import { default4, default6, tableOf } from '#datapath/ours.ts'
 import { mainTable } from '#kernel/op.ts'
@@ -75,14 +75,12 @@ export function planEni(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: En
   const managed = facts.uplink === undefined || isUplink ? [] : families
   const ips = facts.hostIps.filter(ip => managed.includes(familyOf(ip)))
   return {
+    ...nothing,
     links: [isUplink ? at : { ...at, minMtu }],
     sysctls: families.flatMap(f => (f === 4 ? eniSysctls4(facts) : eniSysctls6(facts))),
     addrs: ips.map((address): AddrWant => ({ ...at, address, prefix: width(address), nodad: familyOf(address) === 6, present: true })),
     exclusive: managed.map(family => ({ ...at, family })),
-    neighs: [],
     routes: eniRoutes(eni, facts),
-    rules: [],
-    tbfs: [],
   }
 }
 

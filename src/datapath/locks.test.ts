@@ -21,3 +21,21 @@ test('work on one name runs in turn, work on others beside it, also after a fail
   await Promise.all([second, third])
   assert.deepEqual(log, ['ab', 'd', 'bc', 'c'])
 })
+
+test('work on all names waits for all that goes on, and later work on any name waits for it', async () => {
+  const locks = new Locks()
+  const log: string[] = []
+  const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const
+  const work = [
+    locks.hold(['a'], () => gates[0].promise.then(() => log.push('a'))),
+    locks.holdAll(() => gates[1].promise.then(() => log.push('all'))),
+    locks.hold(['b'], async () => log.push('b')),
+    locks.holdAll(async () => log.push('all again')),
+  ]
+  gates[1].resolve()
+  await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(log, [])
+  gates[0].resolve()
+  await Promise.all(work)
+  assert.deepEqual(log, ['a', 'all', 'b', 'all again'])
+})

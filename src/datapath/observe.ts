@@ -2,8 +2,10 @@
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import type { Desired } from '#datapath/desired.ts'
 import type { EniFacts } from '#datapath/eni.ts'
+import { entryQuery } from '#datapath/mode/ebpf.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
 import { fromPodPriority, tableOf, toPodPriority } from '#datapath/ours.ts'
+import { block } from '#kernel/bpf/words.ts'
 import { mainTable } from '#kernel/op.ts'
 import type { NsQuery } from '#kernel/state.ts'
 import { hostCidr } from '#net/cidr.ts'
@@ -14,6 +16,8 @@ export interface Target {
   readonly a: SharedEniAttachment
   readonly eni: EniFacts
   readonly desired: Desired
+  /** On a node whose programs forward: their generation, and the number that the host end had when it was seen last. */
+  readonly programs?: { readonly generation: string; readonly hostIndex: number | undefined }
 }
 
 /**
@@ -40,7 +44,17 @@ function hostQuery(targets: readonly Target[]): NsQuery {
     sysctls: each(({ desired }) => desired.sysctls.filter(s => s.ns === 'host').map(s => s.key)),
     families: each(({ a }) => familiesOf(a)),
     nsids: each(({ a }) => [a.netns]),
+    ...(targets.some(t => t.programs !== undefined) ? hookQuery : {}),
+    entries: each(({ a, programs }) => (programs === undefined ? [] : entryQuery(a, programs.hostIndex))),
   }
+}
+
+/** What the devices join, and what runs there. */
+const hookQuery = { hooks: true, blocks: Object.values(block) } as const
+
+/** What `planEndpoint` must see of a pair that was just made: nothing was there before. */
+export function queryForNewEndpoint({ a, eni }: Target): NsQuery {
+  return { ns: 'host', links: [a.hostIfName, eni.dev], ...hookQuery, families: [] }
 }
 
 function podQuery({ a, desired }: Target): NsQuery {
@@ -60,7 +74,7 @@ function familiesOf(a: SharedEniAttachment): Family[] {
   return [...(a.v4 === undefined ? [] : [4 as const]), ...(a.v6 === undefined ? [] : [6 as const])]
 }
 
-/** What `withdrawal` must see. */
+/** What `withdrawal` and `endpointRemoval` must see. */
 export function queryForWithdrawal(a: SharedEniAttachment): NsQuery {
   const ours = addressesOf(a).map(hostCidr)
   return {
@@ -69,5 +83,6 @@ export function queryForWithdrawal(a: SharedEniAttachment): NsQuery {
     routes: { tables: [mainTable], dst: ours },
     rules: { priorities: [toPodPriority, fromPodPriority], prefixes: ours },
     families: [4, 6],
+    entries: entryQuery(a, undefined),
   }
 }

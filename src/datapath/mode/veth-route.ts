@@ -5,6 +5,7 @@ import {
   type Desired,
   merge,
   type NeighWant,
+  nothing,
   type RouteWant,
   type RuleWant,
   type SysctlWant,
@@ -44,6 +45,7 @@ export function plan(a: SharedEniAttachment, facts: VethRouteFacts): Desired {
   const pod = { ns: a.netns, dev: a.ifName } as const
   const hasExtraRoutes = (family: Family) => a.extraRoutes.some(dst => familyOfCidr(dst) === family)
   const own: Desired = {
+    ...nothing,
     veth: { hostDev: a.hostIfName, hostMac: facts.hostMac, netns: a.netns, podDev: a.ifName, podMac: facts.podMac, mtu: a.mtu },
     links: [
       { ...host, mtu: a.mtu, alias: a.containerId },
@@ -74,7 +76,7 @@ export function plan(a: SharedEniAttachment, facts: VethRouteFacts): Desired {
 }
 
 /** Only the families the pod has: a pod without IPv6 is no judge of the ENI's. Its subnet is the ENI's unless the ENI says otherwise. */
-function gatewaysOf({ eni, v4, v6 }: SharedEniAttachment): Pick<EniDevice, 'gateway4' | 'gateway6'> {
+export function gatewaysOf({ eni, v4, v6 }: SharedEniAttachment): Pick<EniDevice, 'gateway4' | 'gateway6'> {
   return {
     ...(v4 === undefined ? {} : { gateway4: eni.gateway4 ?? v4.gateway }),
     ...(v6 === undefined ? {} : { gateway6: eni.gateway6 ?? v6.gateway }),

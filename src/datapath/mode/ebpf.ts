@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+import { hash } from 'node:crypto'
+import type { IfName, SharedEniAttachment } from '#datapath/attachment.ts'
+import { type Desired, type EntryWant, type FilterWant, type HookWant, nothing } from '#datapath/desired.ts'
+import type { EniFacts } from '#datapath/eni.ts'
+import { addressesOf, gatewaysOf } from '#datapath/mode/veth-route.ts'
+import { type MapName, maps } from '#kernel/bpf/maps.ts'
+import { addressState, block, endpointFlag } from '#kernel/bpf/words.ts'
+import type { NsState } from '#kernel/state.ts'
+import type { Ip } from '#net/ip.ts'
+import type { Mac } from '#net/mac.ts'
+
+/** What the plan of a pod's endpoint takes from the world. */
+export interface EndpointFacts {
+  readonly eni: EniFacts
+  /** Of the ENI's device, as it is or as the plan of the pod's network makes it. */
+  readonly eniMtu: number
+  readonly hostMac: Mac
+  readonly podMac: Mac
+  /** The number of the host end, which is the endpoint's. */
+  readonly hostIndex: number
+  /** Of the programs that are loaded. */
+  readonly generation: string
+  /** Devices that have an ingress or clsact qdisc of somebody else's, beside which none of ours can be. */
+  readonly taken: readonly IfName[]
+}
+
+/**
+ * What a pod has on a node whose programs forward, beside all that it has on any node: its endpoint, its addresses, and programs
+ * at its host end and its ENI. In the order in which they are put: an address leads to an endpoint that is there. A pod whose
+ * host end is taken is left to the host stack, and says so, since a packet to an address that is not there would leave the node.
+ */
+export function planEndpoint(a: SharedEniAttachment, facts: EndpointFacts): Desired {
+  const { eni, generation, hostIndex, taken } = facts
+  const filter = (program: FilterWant['program'], block: number): FilterWant => ({ block, program, generation })
+  const isOurs = !taken.includes(a.hostIfName)
+  const hooks: HookWant[] = []
+  const filters: FilterWant[] = []
+  if (isOurs) {
+    hooks.push({ ns: 'host', dev: a.hostIfName, ingress: block.podIn, egress: block.podOut })
+    filters.push(filter('pod_in', block.podIn), filter('pod_out', block.podOut))
+  }
+  if (!taken.includes(eni.dev)) {
+    hooks.push({ ns: 'host', dev: eni.dev, ingress: block.eniIn })
+    filters.push(filter('eni_in', block.eniIn))
+  }
+  const state = isOurs ? addressState.live : addressState.stack
+  const addresses = addressesOf(a).map((ip): EntryWant => {
+    const value = maps.addresses.value.encode({ endpoint: hostIndex, incarnation: incarnationOf(a), state })
+    return { map: 'addresses', key: addressKeyOf(ip), value: value.toString('hex') }
+  })
+  return { ...nothing, entries: [...(isOurs ? [endpointOf(a, facts)] : []), ...addresses], hooks, filters }
+}
+
+function endpointOf(a: SharedEniAttachment, { eni, eniMtu, hostMac, podMac, hostIndex }: EndpointFacts): EntryWant {
+  const { gateway4, gateway6 } = gatewaysOf(a)
+  const value = maps.endpoints.value.encode({
+    incarnation: incarnationOf(a),
+    outIfIndex: eni.index,
+    podMac,
+    hostMac,
+    mtu: a.mtu,
+    outMtu: Math.min(a.mtu, eniMtu),
+    flags: a.ingressBytesPerSecond === undefined ? 0 : endpointFlag.shaped,
+    address4: a.v4?.address,
+    gateway4,
+    address6: a.v6?.address,
+    gateway6,
+  })
+  return { map: 'endpoints', key: endpointKeyOf(hostIndex), value: value.toString('hex') }
+}
+
+/** Of the sandbox, never 0: two sandboxes that have the same address one after the other differ in it. */
+export function incarnationOf({ containerId }: Pick<SharedEniAttachment, 'containerId'>): number {
+  return hash('sha1', containerId, 'buffer').readUInt32LE(0) || 1
+}
+
+export function endpointKeyOf(hostIndex: number): string {
+  return maps.endpoints.key.encode({ ifIndex: hostIndex }).toString('hex')
+}
+
+export function addressKeyOf(ip: Ip): string {
+  return maps.addresses.key.encode({ ip }).toString('hex')
+}
+
+/** What the plan takes from a look at the host; undefined when the host end is not there. `macs`: of the pair's ends. */
+export function endpointFacts(
+  a: SharedEniAttachment,
+  eni: EniFacts,
+  macs: Pick<EndpointFacts, 'hostMac' | 'podMac'>,
+  generation: string,
+  host: NsState,
+): EndpointFacts | undefined {
+  const hostIndex = host.links.find(l => l.name === a.hostIfName)?.index
+  const mtu = host.links.find(l => l.index === eni.index)?.mtu
+  if (hostIndex === undefined || mtu === undefined) return undefined
+  // The plan of the pod's network raises it, unless the device is the node's own.
+  const eniMtu = eni.dev === eni.uplink ? mtu : Math.max(a.mtu, mtu)
+  const taken = host.links.filter(l => host.hooks.some(h => h.foreign && h.ifIndex === l.index)).map(l => l.name)
+  return { eni, eniMtu, hostMac: macs.hostMac, podMac: macs.podMac, hostIndex, generation, taken }
+}
+
+/** What must be looked at to judge a pod's entries. An endpoint's key is known once its host end has been seen. */
+export function entryQuery(a: SharedEniAttachment, hostIndex: number | undefined): { readonly map: MapName; readonly key: string }[] {
+  const addresses = addressesOf(a).map(ip => ({ map: 'addresses', key: addressKeyOf(ip) }) as const)
+  return hostIndex === undefined ? addresses : [...addresses, { map: 'endpoints', key: endpointKeyOf(hostIndex) }]
+}
