@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { dropReasons, path } from '#kernel/bpf/words.ts'
+import { expected } from './oracle/oracle.ts'
+import type { Outcome } from './oracle/step.ts'
+import { type Counters, type Machine, now, type Ran } from './run.ts'
+import type { Packet } from './topology.ts'
+import { type Change, changed, lines, type Row, type World } from './world.ts'
+
+/** A path when the packet passes or is redirected, a reason when it is dropped; `uncounted`: as if there were no program. */
+export type Fate = keyof typeof path | keyof typeof dropReasons | 'uncounted'
+
+/** Maps, real and imagined, through one packet after the other: both have to agree on everything after each. */
+export class Node {
+  readonly #machine: Machine
+  #world: World
+  #counters: Counters
+
+  constructor(machine: Machine, rows: readonly Change[]) {
+    this.#machine = machine
+    this.#world = changed({}, rows)
+    machine.write(rows)
+    this.#counters = machine.counters()
+  }
+
+  get world(): World {
+    return this.#world
+  }
+
+  change(...rows: readonly Change[]): void {
+    this.#machine.apply(rows)
+    this.#world = changed(this.#world, rows)
+  }
+
+  /** Sends a packet through its program, which has to do with it what is expected. */
+  meet({ program, arrival }: Packet, fate: Fate): Outcome {
+    const before = now()
+    const ran = this.#machine.run(program, arrival)
+    const after = now()
+    const outcome = expected(program, this.#world, arrival, before)
+    const real = this.#machine.read()
+    const show = `\n${program} ${JSON.stringify({ ...arrival, packet: arrival.packet.toString('hex'), time: undefined })}`
+    assert.equal(fateOf(ran), fate, `what came out${show}`)
+    assert.equal(fateOfOutcome(outcome), fate, `what the oracle says${show}`)
+    assertSame(ran, outcome, show)
+    this.#world = changed(this.#world, outcome.changes)
+    assert.deepEqual(differences(settled(real, before, after), this.#world), [], `maps${show}`)
+    this.#assertCounted(outcome, arrival.packet.length, show)
+    return outcome
+  }
+
+  #assertCounted(outcome: Outcome, length: number, show: string): void {
+    const counters = this.#machine.counters()
+    const added = (table: readonly string[], key: number | undefined, amounts: readonly number[]) =>
+      key === undefined ? table : add(table, key, amounts)
+    const reason = outcome.verdict === 'drop' ? outcome.reason : undefined
+    const wanted: Counters = {
+      drops: added(this.#counters.drops, reason, [1, length]),
+      paths: added(this.#counters.paths, outcome.path, [1, length]),
+      endpoints: outcome.counted.reduce(
+        (table, { ifIndex, way }) => add(table, ifIndex, way === 'tx' ? [1, length, 0, 0] : [0, 0, 1, length]),
+        this.#counters.endpoints,
+      ),
+    }
+    assert.deepEqual(counters, wanted, `counters${show}`)
+    this.#counters = counters
+  }
+}
+
+/** What only one of two worlds has. */
+export function differences(real: World, wanted: World): string[] {
+  const [is, should] = [new Set(lines(real)), new Set(lines(wanted))]
+  const only = (word: string, these: ReadonlySet<string>, those: ReadonlySet<string>) =>
+    [...these].filter(line => !those.has(line)).map(line => `${word}: ${line}`)
+  return [...only('is', is, should), ...only('should be', should, is)]
+}
+
+function add(table: readonly string[], key: number, amounts: readonly number[]): string[] {
+  const rows = new Map(table.map(line => [Number(line.split(':')[0]), line.split(': ')[1]?.split(' ').map(Number) ?? []]))
+  const old = rows.get(key) ?? []
+  rows.set(
+    key,
+    amounts.map((n, i) => n + (old[i] ?? 0)),
+  )
+  return [...rows].sort(([a], [b]) => a - b).map(([k, sums]) => `${k}: ${sums.join(' ')}`)
+}
+
+const nameOf = (names: Readonly<Record<string, number>>, n: number) => Object.keys(names).find(name => names[name] === n) ?? `${n}`
+const verdicts: Readonly<Record<number, Outcome['verdict']>> = { [-1]: 'pass', 2: 'drop', 7: 'redirect' }
+
+/** The programs say nothing of what they do not count, so a packet that passes uncounted looks like one of path 0. */
+export function fateOf({ verdict, said: [reason, way] }: Ran): string {
+  if (verdicts[verdict] === 'drop') return nameOf(dropReasons, reason)
+  return verdicts[verdict] === undefined ? `verdict ${verdict}` : nameOf(path, way)
+}
+
+export function fateOfOutcome(outcome: Outcome): string {
+  if (outcome.verdict === 'drop') return nameOf(dropReasons, outcome.reason)
+  return outcome.path === undefined ? 'uncounted' : nameOf(path, outcome.path)
+}
+
+/** Everything that can be seen of a packet after a program, but for maps. */
+export function assertSame(ran: Ran, outcome: Outcome, show: string): void {
+  const wanted = {
+    verdict: outcome.verdict,
+    reason: outcome.reason,
+    path: outcome.verdict === 'drop' ? 0 : (outcome.path ?? 0),
+    target: outcome.target,
+    ...(outcome.verdict !== 'drop' && { mark: outcome.mark, time: outcome.time, packet: outcome.packet.toString('hex') }),
+  }
+  const [reason, way, target] = ran.said
+  const real = {
+    verdict: verdicts[ran.verdict],
+    reason,
+    path: outcome.verdict === 'drop' ? 0 : way,
+    target,
+    ...(outcome.verdict !== 'drop' && { mark: ran.mark, time: ran.time, packet: ran.packet.toString('hex') }),
+  }
+  assert.deepEqual(real, wanted, `packet and verdict${show}`)
+}
+
+/** What was written while the program ran counts as written when it began. */
+export function settled(world: World, before: number, after: number): World {
+  const settle = ({ key, value }: Row): Row => {
+    const written = 'seen' in value && value.seen > before && value.seen <= after
+    return { key, value: written ? ({ ...value, seen: before } as Row['value']) : value }
+  }
+  return Object.fromEntries(
+    Object.entries(world).map(([map, rows]) => [map, new Map([...(rows as ReadonlyMap<string, Row>)].map(([id, r]) => [id, settle(r)]))]),
+  ) as World
+}

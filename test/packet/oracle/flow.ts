@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+import { dropReasons, flowFlag, flowState, flowTimeout, type flowWay, mode } from '#kernel/bpf/words.ts'
+import type { Ip } from '#net/ip.ts'
+import { full, type RowValue } from '../world.ts'
+import type { Draft } from './draft.ts'
+import { allows, type Direction, type FlowKey, identityOf, modeOf, policyOf } from './policy.ts'
+import type { Read } from './read.ts'
+
+export type Flow = RowValue<'flows'>
+export type Way = (typeof flowWay)[keyof typeof flowWay]
+
+/** A flow as an endpoint sees the packet: which of the two sides sends. */
+export interface Side {
+  readonly ifIndex: number
+  readonly endpoint: RowValue<'endpoints'>
+  readonly key: FlowKey
+  readonly remote: Ip
+  readonly sends: 'local' | 'remote'
+  /** Whether policy is not asked about this remote: when the flow begins, or when it is asked again. */
+  exempt(way: Direction, when: 'first' | 'again'): boolean
+}
+
+/** What the packet and the moment bring along. */
+export interface Moment {
+  readonly draft: Draft
+  readonly now: number
+  readonly length: number
+  readonly packet: Read
+}
+
+const tcp = 6
+const bit = { fin: 1, syn: 2, rst: 4, ack: 16 } as const
+const unitsPerSecond = 1e9 / 2 ** 20
+const reasonOf = { in: dropReasons['policy-ingress'], out: dropReasons['policy-egress'] } as const
+
+export function isSyn({ protocol, tcpFlags }: Read): boolean {
+  return protocol === tcp && (tcpFlags & (bit.syn | bit.ack)) === bit.syn
+}
+
+const remoteBegan = (flow: Flow) => (flow.flags & flowFlag.remoteFirst) !== 0
+const initiator = (flow: Flow): Side['sends'] => (remoteBegan(flow) ? 'remote' : 'local')
+
+export function flowKeyOf(packet: Read, sends: Side['sends']): FlowKey {
+  const { source, destination, protocol, ports } = packet
+  const common = { protocol, kind: 0, spare: 0 }
+  return sends === 'local'
+    ? { local: source, remote: destination, localPort: ports.source, remotePort: ports.destination, ...common }
+    : { local: destination, remote: source, localPort: ports.destination, remotePort: ports.source, ...common }
+}
+
+/** The entry of a key that still counts. */
+export function findFlow({ draft, now }: Moment, key: FlowKey, endpoint: RowValue<'endpoints'>): Flow | undefined {
+  return [draft.get('flows', key), draft.get('new_flows', key)].find(flow => flow !== undefined && isValid(draft, now, key, endpoint, flow))
+}
+
+function isValid(draft: Draft, now: number, key: FlowKey, endpoint: RowValue<'endpoints'>, flow: Flow): boolean {
+  const open = key.protocol === tcp ? flowTimeout.openTcp : flowTimeout.open
+  const seconds: Readonly<Record<number, number>> = {
+    [flowState.new]: flowTimeout.new,
+    [flowState.open]: open,
+    [flowState.closing]: flowTimeout.closing,
+    [flowState.denied]: flowTimeout.denied,
+  }
+  // Signed: another CPU's clock reading may be a little ahead.
+  if (((now - flow.seen) | 0) > (seconds[flow.state] ?? 0) * unitsPerSecond) return false
+  if (flow.localIncarnation !== endpoint.incarnation) return false
+  return flow.peer === 0 || draft.get('endpoints', { ifIndex: flow.peer })?.incarnation === flow.peerIncarnation
+}
+
+export type Found = { readonly is: 'flow'; readonly flow: Flow } | { readonly is: 'new' } | { readonly is: 'drop'; readonly reason: number }
+
+/** The flow that a packet goes on with, asked of policy again when that changed; `new` when it has to be decided. */
+export function goOn(moment: Moment, side: Side): Found {
+  const { draft, now, packet } = moment
+  let flow = findFlow(moment, side.key, side.endpoint)
+  if (flow === undefined) return { is: 'new' }
+  if (isSyn(packet) && flow.state !== flowState.denied && !isRepeated(flow, side)) return { is: 'new' }
+  const { revision } = policyOf(draft, side.ifIndex)
+  if ((modeOf(draft) & mode.policy) !== 0 && flow.policyRevision !== revision) {
+    const way = remoteBegan(flow) ? 'in' : 'out'
+    if (!side.exempt(way, 'again') && !allows(draft, side.ifIndex, way, side.key, side.remote)) {
+      store(draft, side.key, { ...flow, seen: now, state: flowState.denied, reason: reasonOf[way], policyRevision: revision })
+      return { is: 'drop', reason: reasonOf[way] }
+    }
+    flow = { ...flow, policyRevision: revision, ...(flow.state === flowState.denied ? { state: flowState.new, reason: 0 } : {}) }
+  }
+  return flow.state === flowState.denied ? { is: 'drop', reason: dropReasons['denied-flow'] } : { is: 'flow', flow }
+}
+
+/** A SYN again, before any answer. */
+const isRepeated = (flow: Flow, side: Side) => flow.state === flowState.new && initiator(flow) === side.sends
+
+/** Who began, if policy allows it: TCP from the middle of a flow does not tell. */
+export function begin(moment: Moment, side: Side): { readonly by: Side['sends']; readonly denied?: number } {
+  const { draft, packet } = moment
+  const other: Side['sends'] = side.sends === 'local' ? 'remote' : 'local'
+  const middle = packet.protocol === tcp && !isSyn(packet)
+  const wayOf = (by: Side['sends']) => (by === 'remote' ? 'in' : 'out')
+  const sides: readonly Side['sends'][] = middle ? [side.sends, other] : [side.sends]
+  const by = sides.find(by => {
+    const way = wayOf(by)
+    return side.exempt(way, 'first') || allows(draft, side.ifIndex, way, side.key, side.remote)
+  })
+  return by === undefined ? { by: side.sends, denied: reasonOf[wayOf(side.sends)] } : { by }
+}
+
+/** A flow's first entry, or its first as a denied one. */
+export function make(
+  { draft, now }: Moment,
+  side: Side,
+  way: Way,
+  { by, denied }: ReturnType<typeof begin>,
+  peer?: { readonly ifIndex: number; readonly incarnation: number },
+): Flow {
+  const flow = full('flows', {
+    seen: now,
+    state: denied === undefined ? flowState.new : flowState.denied,
+    way,
+    flags: by === 'remote' ? flowFlag.remoteFirst : 0,
+    reason: denied ?? 0,
+    policyRevision: policyOf(draft, side.ifIndex).revision,
+    localIncarnation: side.endpoint.incarnation,
+    peer: peer?.ifIndex ?? 0,
+    peerIncarnation: peer?.incarnation ?? 0,
+    identity: identityOf(draft, side.remote),
+  })
+  draft.put('new_flows', side.key, flow)
+  draft.delete('flows', side.key)
+  return flow
+}
+
+/** The entry after this packet: its state, its counters and its map. */
+export function account({ draft, now, length, packet }: Moment, side: Side, flow: Flow): void {
+  const answers = side.sends !== initiator(flow)
+  let { flags, state } = flow
+  if (answers) {
+    flags |= flowFlag.answered
+    if (state === flowState.new) state = flowState.open
+  }
+  if (packet.protocol === tcp && (packet.tcpFlags & (bit.fin | bit.rst)) !== 0) {
+    flags |= side.sends === 'local' ? flowFlag.localEnded : flowFlag.remoteEnded
+    const both = flowFlag.localEnded | flowFlag.remoteEnded
+    if ((packet.tcpFlags & bit.rst) !== 0 || (flags & both) === both) state = flowState.closing
+  }
+  const counters =
+    side.sends === 'local'
+      ? { txPackets: flow.txPackets + 1, txBytes: flow.txBytes + BigInt(length) }
+      : { rxPackets: flow.rxPackets + 1, rxBytes: flow.rxBytes + BigInt(length) }
+  store(draft, side.key, { ...flow, ...counters, seen: now, flags, state }, answers)
+}
+
+/** Writes an entry where it is, or moves it to the answered ones. */
+export function store(draft: Draft, key: FlowKey, flow: Flow, answered = false): void {
+  if (answered || draft.get('flows', key) !== undefined) {
+    draft.put('flows', key, flow)
+    draft.delete('new_flows', key)
+  } else draft.put('new_flows', key, flow)
+}

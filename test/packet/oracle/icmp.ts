@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+import { flowState } from '#kernel/bpf/words.ts'
+import type { Ip } from '#net/ip.ts'
+import { findFlow } from './flow.ts'
+import { type Direction, enforces, type FlowKey } from './policy.ts'
+import type { Read } from './read.ts'
+import type { Endpoint, Outcome, Step } from './step.ts'
+
+/** What an endpoint noted when it sent by way of the host stack, of the same incarnation. */
+export function hasNote({ draft }: Step, key: Pick<FlowKey, 'local' | 'localPort' | 'protocol'>, endpoint: Endpoint): boolean {
+  const { local, localPort, protocol } = key
+  return draft.get('host_notes', { local, localPort, protocol })?.incarnation === endpoint.incarnation
+}
+
+/**
+ * An ICMP error takes the host stack, which knows what it translated. An endpoint whose policy is enforced may send (`out`) and get (`in`) only
+ * those about packets of flows that go on.
+ */
+export function icmpError(step: Step, packet: Read, ifIndex: number, endpoint: Endpoint, pod: Ip, way: Direction): Outcome {
+  if (!enforces(step.draft, ifIndex, way)) return step.pass('icmpError')
+  return isRelated(step, packet, endpoint, pod, way) ? step.pass('icmpError') : step.drop('icmp-unrelated')
+}
+
+function isRelated(step: Step, packet: Read, endpoint: Endpoint, pod: Ip, way: Direction): boolean {
+  const { carried } = packet
+  // An error that the pod sends is about a packet that it got, and the other way round.
+  if (carried === undefined || (way === 'out' ? carried.destination : carried.source) !== pod) return false
+  const { source, destination, ports, protocol } = carried
+  const key =
+    way === 'out'
+      ? { local: destination, remote: source, localPort: ports.destination, remotePort: ports.source, protocol, kind: 0, spare: 0 }
+      : { local: source, remote: destination, localPort: ports.source, remotePort: ports.destination, protocol, kind: 0, spare: 0 }
+  const flow = findFlow(step.moment(packet), key, endpoint)
+  return flow === undefined ? hasNote(step, key, endpoint) : flow.state !== flowState.denied
+}

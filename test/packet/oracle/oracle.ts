@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ProgramName } from '#kernel/bpf/object.ts'
+import type { World } from '../world.ts'
+import { eniIn } from './eni-in.ts'
+import { podIn } from './pod-in.ts'
+import { podOut } from './pod-out.ts'
+import { type Arrival, type Outcome, Step } from './step.ts'
+
+const programs = { pod_in: podIn, pod_out: podOut, eni_in: eniIn } as const satisfies Record<ProgramName, (step: Step) => Outcome>
+
+/** What a program has to do with a packet: written from what it is for, not from its code. `now` is in units of 2^20 ns. */
+export function expected(program: ProgramName, world: World, arrival: Arrival, now: number): Outcome {
+  return programs[program](new Step(world, arrival, now))
+}

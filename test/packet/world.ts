@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ValueOf } from '#kernel/bpf/layout.ts'
+import { type MapName, maps } from '#kernel/bpf/maps.ts'
+
+/** What is in the maps, as plain values. A row is found by the bytes of its key. Counters are not in it: see `Outcome`. */
+export type World = { readonly [N in MapName]?: ReadonlyMap<string, Row<N>> }
+export type KeyOf<N extends MapName> = ValueOf<(typeof maps)[N]['key']>
+export type RowValue<N extends MapName> = ValueOf<(typeof maps)[N]['value']>
+export interface Row<N extends MapName = MapName> {
+  readonly key: KeyOf<N>
+  readonly value: RowValue<N>
+}
+
+/** A difference from one world to the next. */
+export interface Change<N extends MapName = MapName> {
+  readonly map: N
+  readonly key: KeyOf<N>
+  /** undefined: it is gone. */
+  readonly value: RowValue<N> | undefined
+}
+
+/** Maps that only count. */
+export const counting: readonly MapName[] = ['drops', 'paths', 'endpoint_counters']
+export const mapNames = (Object.keys(maps) as MapName[]).filter(name => !counting.includes(name))
+
+export function encodeKey<N extends MapName>(map: N, key: Partial<KeyOf<N>>): Buffer {
+  return maps[map].key.encode(key as never)
+}
+
+export function encodeValue<N extends MapName>(map: N, value: Partial<RowValue<N>>): Buffer {
+  return maps[map].value.encode(value as never)
+}
+
+/** What is not named is zero, as in the maps. */
+export function full<N extends MapName>(map: N, value: Partial<RowValue<N>>): RowValue<N> {
+  return maps[map].value.decode(encodeValue(map, value)) as RowValue<N>
+}
+
+export function idOf<N extends MapName>(map: N, key: Partial<KeyOf<N>>): string {
+  return encodeKey(map, key).toString('hex')
+}
+
+export function row<N extends MapName>(map: N, key: Partial<KeyOf<N>>, value: Partial<RowValue<N>>): Change<N> {
+  return { map, key: key as KeyOf<N>, value: full(map, value) }
+}
+
+/** A world and some changes, the later ones winning. */
+export function changed(world: World, changes: readonly Change[]): World {
+  const result: { [N in MapName]?: ReadonlyMap<string, Row> } = { ...world }
+  const copied = new Map<MapName, Map<string, Row>>()
+  for (const { map, key, value } of changes) {
+    const rows = copied.get(map) ?? new Map<string, Row>(world[map] ?? [])
+    copied.set(map, rows)
+    if (value === undefined) rows.delete(idOf(map, key))
+    else rows.set(idOf(map, key), { key, value })
+  }
+  for (const [map, rows] of copied) result[map] = rows
+  return result as World
+}
+
+export function rowsOf<N extends MapName>(world: World, map: N): readonly Row<N>[] {
+  return [...((world[map] as ReadonlyMap<string, Row<N>> | undefined)?.values() ?? [])]
+}
+
+export function changesOf(world: World): Change[] {
+  return mapNames.flatMap(map =>
+    rowsOf(world, map)
+      .filter(({ value }) => map !== 'control' || isSet(value))
+      .map(({ key, value }) => ({ map, key, value })),
+  )
+}
+
+/** Every row as a line of text, sorted: what two worlds are compared by, and what a failure shows. */
+export function lines(world: World): string[] {
+  const of = (map: MapName) => rowsOf(world, map).filter(({ value }) => map !== 'control' || isSet(value))
+  return mapNames.flatMap(map => of(map).map(({ key, value }) => `${map} ${text(map, 'key', key)}: ${text(map, 'value', value)}`)).sort()
+}
+
+/** An array has all its rows from the beginning. */
+const isSet = (value: object) => Object.values(value).some(v => v !== 0n)
+
+/** Zeros are left out. */
+function text(map: MapName, part: 'key' | 'value', values: object): string {
+  const struct = maps[map][part]
+  const whole = struct.decode(struct.encode(values as never)) as Record<string, unknown>
+  return Object.entries(whole)
+    .filter(([, value]) => value !== undefined && value !== 0 && value !== 0n)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')
+}
