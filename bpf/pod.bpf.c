@@ -26,28 +26,26 @@ INLINE __u32 choose_way(const struct packet *p, struct end *own, struct decision
   return PATH_NONE;
 }
 
-INLINE int leave_to_host(const struct packet *p, const struct end *own, __u32 path) {
+INLINE outcome leave_to_host(const struct packet *p, const struct end *own, __u32 path) {
   write_note(p, own);
-  return pass(p, path);
+  return path;
 }
 
 /* A flow between two pods has one way, that of the one which needs the host stack. */
 INLINE void turn_to_host(const struct end *own) {
-  struct flow *f = own->flow;
+  struct flow *f = bpf_map_lookup_elem(&flows, &own->key);
   if (!f) f = bpf_map_lookup_elem(&new_flows, &own->key);
-  if (!f) f = bpf_map_lookup_elem(&flows, &own->key);
   if (f) f->way = FLOW_WAY_HOST;
 }
 
 /* The receiver's own view and policy. */
-INLINE int send_to_pod(const struct packet *p, const struct end *own, __u32 number) {
-  struct end peer = {.number = number, .endpoint = own->peer, .policy = find_policy(p, number)};
-  if (!peer.endpoint) return pass(p, PATH_NONE);
+INLINE outcome send_to_pod(const struct packet *p, const struct end *own, struct target *to) {
+  struct end peer = {.number = to->number, .endpoint = to->endpoint, .policy = find_policy(p, to->number)};
   remote_end(p, &peer);
   find_flow(p, &peer);
   if (peer.flow) {
     __u32 reason = judge(p, &peer);
-    if (reason) return drop(p, reason);
+    if (reason) return DROPPED(reason);
     if (peer.flow->way != FLOW_WAY_DIRECT) {
       /* pod_out tracks the receiver's. */
       turn_to_host(own);
@@ -57,13 +55,17 @@ INLINE int send_to_pod(const struct packet *p, const struct end *own, __u32 numb
   } else {
     struct decision d = {.way = FLOW_WAY_DIRECT, .peer = own->number, .peer_incarnation = own->endpoint->incarnation};
     __u32 reason = create_flow(p, &peer, &d);
-    if (reason) return drop(p, reason);
+    if (reason) return DROPPED(reason);
   }
-  if (packet_size(p) > peer.endpoint->mtu) return pass(p, PATH_TOO_LONG);
-  return deliver(p, number, peer.endpoint, PATH_POD_TO_POD);
+  return packet_size(p) > to->endpoint->mtu ? PATH_TOO_LONG : PATH_POD_TO_POD;
 }
 
-INLINE int forward(const struct packet *p, struct end *own) {
+INLINE outcome send_out(const struct packet *p, const struct endpoint *e) {
+  if (packet_size(p) > e->out_mtu) return PATH_TOO_LONG;
+  return has_gateway(p, e) ? PATH_POD_TO_REMOTE : PATH_NONE;
+}
+
+INLINE outcome forward(const struct packet *p, struct end *own, struct target *to) {
   struct decision d = {0};
   __u32 path = PATH_POD_VIA_HOST;
   __u32 reason;
@@ -71,42 +73,88 @@ INLINE int forward(const struct packet *p, struct end *own) {
   find_flow(p, own);
   if (own->flow) {
     reason = judge(p, own);
-    if (reason) return drop(p, reason);
+    if (reason) return DROPPED(reason);
     d.way = own->flow->way;
     d.peer = own->flow->peer;
     track(p, own);
   } else {
     path = choose_way(p, own, &d);
     reason = create_flow(p, own, &d);
-    if (reason) return drop(p, reason);
+    if (reason) return DROPPED(reason);
   }
   if (d.way != FLOW_WAY_DIRECT) return leave_to_host(p, own, path);
-  return d.peer ? send_to_pod(p, own, d.peer) : send(p, own->endpoint);
+  if (!d.peer || !own->peer) return send_out(p, own->endpoint);
+  to->number = d.peer;
+  to->endpoint = own->peer;
+  return send_to_pod(p, own, to);
+}
+
+INLINE outcome pod_sends(struct packet *p, struct end *own, struct target *to) {
+  own->number = p->skb->ifindex;
+  own->endpoint = find_endpoint(own->number);
+  if (!own->endpoint) return PATH_NONE;
+  p->counted = own->number;
+  enum parsed parsed = parse(p);
+  if (parsed == PARSED_OTHER) return PATH_NONE;
+  if (parsed == PARSED_MALFORMED) return DROPPED(DROP_MALFORMED);
+  enum source source;
+  __u32 reason = guard(p, own->endpoint, &source);
+  if (reason) return DROPPED(reason);
+  if (source == SOURCE_OTHER || !(p->mode & MODE_FORWARD)) return PATH_NONE;
+  if (is_neighbour_discovery(p)) return find_address(p->destination) ? DROPPED(DROP_NEIGHBOUR_DISCOVERY) : PATH_NONE;
+  own->policy = find_policy(p, own->number);
+  if (is_icmp_error(p)) {
+    if (enforces(own->policy, DIRECTION_OUT) && !is_related(p, own, 1)) return DROPPED(DROP_ICMP_UNRELATED);
+    return PATH_ICMP_ERROR;
+  }
+  if (share_ports(p)) return DROPPED(DROP_FRAGMENT_WITHOUT_FIRST);
+  return forward(p, own, to);
 }
 
 SECTION("tc/pod_in") int pod_in(struct __sk_buff *skb) {
   __u32 mode = read_mode();
   if (!mode) return TC_ACT_UNSPEC;
   struct packet p = {0};
+  struct end own = {0};
+  struct target to = {0};
   begin(&p, skb, HOOK_POD_IN, mode);
-  struct end own = {.number = skb->ifindex, .endpoint = find_endpoint(skb->ifindex)};
-  if (!own.endpoint) return pass(&p, PATH_NONE);
-  p.counted = own.number;
-  enum parsed parsed = parse(&p);
-  if (parsed == PARSED_OTHER) return pass(&p, PATH_NONE);
-  if (parsed == PARSED_MALFORMED) return drop(&p, DROP_MALFORMED);
-  enum source source;
-  __u32 reason = guard(&p, own.endpoint, &source);
-  if (reason) return drop(&p, reason);
-  if (source == SOURCE_OTHER || !(mode & MODE_FORWARD)) return pass(&p, PATH_NONE);
-  if (is_neighbour_discovery(&p)) return find_address(p.destination) ? drop(&p, DROP_NEIGHBOUR_DISCOVERY) : pass(&p, PATH_NONE);
-  own.policy = find_policy(&p, own.number);
-  if (is_icmp_error(&p)) {
-    if (enforces(own.policy, DIRECTION_OUT) && !is_related(&p, &own, 1)) return drop(&p, DROP_ICMP_UNRELATED);
-    return pass(&p, PATH_ICMP_ERROR);
+  outcome outcome = pod_sends(&p, &own, &to);
+  if (outcome == PATH_POD_TO_REMOTE) return send(&p, own.endpoint);
+  if (outcome == PATH_POD_TO_POD) return deliver(&p, &to, outcome);
+  return leave(&p, outcome);
+}
+
+INLINE outcome host_hands_over(struct packet *p, struct end *own) {
+  own->number = p->skb->ifindex;
+  own->endpoint = find_endpoint(own->number);
+  if (!own->endpoint) return PATH_NONE;
+  p->counted = own->number;
+  enum parsed parsed = parse(p);
+  if (parsed == PARSED_OTHER) return PATH_NONE;
+  if (parsed == PARSED_MALFORMED) return DROPPED(DROP_MALFORMED);
+  if (!is_own(p, own->endpoint, p->destination) || is_neighbour_discovery(p)) return PATH_NONE;
+  if (is_icmp_error(p)) return PATH_ICMP_ERROR;
+  own->policy = find_policy(p, own->number);
+  if (share_ports(p)) return enforces(own->policy, DIRECTION_IN) ? DROPPED(DROP_FRAGMENT_WITHOUT_FIRST) : PATH_NONE;
+  remote_end(p, own);
+  find_flow(p, own);
+  struct decision d = {.way = FLOW_WAY_HOST};
+  if (own->flow) {
+    __u32 reason = judge(p, own);
+    if (!reason && own->flow->way == FLOW_WAY_HOST) {
+      track(p, own);
+      return PATH_HOST_TO_POD;
+    }
+    /* Too long for the way past the host stack: whoever sent it here has tracked it. */
+    if (!reason && !is_syn(p)) return PATH_HOST_TO_POD;
+    d.remote_is = remote_reason(p, own);
+    /* The node is never refused: its flow becomes another one of the host stack. */
+    if (reason && d.remote_is != HOST_REASON_NODE) return DROPPED(reason);
+  } else {
+    d.remote_is = remote_reason(p, own);
   }
-  if (share_ports(&p)) return drop(&p, DROP_FRAGMENT_WITHOUT_FIRST);
-  return forward(&p, &own);
+  __u32 reason = create_flow(p, own, &d);
+  return reason ? DROPPED(reason) : PATH_HOST_TO_POD;
 }
 
 SECTION("tc/pod_out") int pod_out(struct __sk_buff *skb) {
@@ -117,35 +165,7 @@ SECTION("tc/pod_out") int pod_out(struct __sk_buff *skb) {
   __u32 mode = read_mode();
   if (!(mode & MODE_FORWARD)) return TC_ACT_UNSPEC;
   struct packet p = {0};
+  struct end own = {0};
   begin(&p, skb, HOOK_POD_OUT, mode);
-  struct end own = {.number = skb->ifindex, .endpoint = find_endpoint(skb->ifindex)};
-  if (!own.endpoint) return pass(&p, PATH_NONE);
-  p.counted = own.number;
-  enum parsed parsed = parse(&p);
-  if (parsed == PARSED_OTHER) return pass(&p, PATH_NONE);
-  if (parsed == PARSED_MALFORMED) return drop(&p, DROP_MALFORMED);
-  if (!is_own(&p, own.endpoint, p.destination) || is_neighbour_discovery(&p)) return pass(&p, PATH_NONE);
-  if (is_icmp_error(&p)) return pass(&p, PATH_ICMP_ERROR);
-  own.policy = find_policy(&p, own.number);
-  if (share_ports(&p)) return enforces(own.policy, DIRECTION_IN) ? drop(&p, DROP_FRAGMENT_WITHOUT_FIRST) : pass(&p, PATH_NONE);
-  remote_end(&p, &own);
-  find_flow(&p, &own);
-  struct decision d = {.way = FLOW_WAY_HOST};
-  if (own.flow) {
-    __u32 reason = judge(&p, &own);
-    if (reason) {
-      /* The node is never refused. Its flow becomes another one of the host stack. */
-      d.remote_is = remote_reason(&p, &own);
-      if (d.remote_is != HOST_REASON_NODE) return drop(&p, reason);
-    } else if (own.flow->way == FLOW_WAY_HOST) {
-      track(&p, &own);
-      return pass(&p, PATH_HOST_TO_POD);
-    } else if (!is_syn(&p)) {
-      /* Too long for the way past the host stack: whoever sent it here has tracked it. */
-      return pass(&p, PATH_HOST_TO_POD);
-    }
-  }
-  d.remote_is = remote_reason(&p, &own);
-  __u32 reason = create_flow(&p, &own, &d);
-  return reason ? drop(&p, reason) : pass(&p, PATH_HOST_TO_POD);
+  return leave(&p, host_hands_over(&p, &own));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* How a program ends: each packet that was looked at counts once, by its path or by the reason for which it is dropped. */
+/* Each packet that was looked at counts once, by its path or by the reason for which it is dropped; and what passes, for its endpoint. */
 #pragma once
 #include "../layout.gen.h"
 #include "packet.h"
@@ -43,20 +43,13 @@ INLINE void show(const struct packet *p, __u32 reason, __u32 path, __u32 target)
   p->skb->cb[2] = target;
 }
 
-INLINE int drop(const struct packet *p, __u32 reason) {
+INLINE void count_dropped(const struct packet *p, __u32 reason) {
   count(&drops, reason, p);
   show(p, reason, 0, 0);
-  return TC_ACT_SHOT;
 }
 
 INLINE void count_passed(const struct packet *p, __u32 path, __u32 target) {
   count(&paths, path, p);
   if (p->counted && p->hook != HOOK_ENI_IN) count_endpoint(p, p->counted, p->hook == HOOK_POD_IN ? SENT : RECEIVED);
   show(p, 0, path, target);
-}
-
-/* To the next program and the host stack. */
-INLINE int pass(const struct packet *p, __u32 path) {
-  count_passed(p, path, 0);
-  return TC_ACT_UNSPEC;
 }

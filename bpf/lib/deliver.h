@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The ways past the host stack. */
+/* How a program ends: the packet is dropped, goes on to the host stack, or goes past it. */
 #pragma once
 #include <linux/if_packet.h>
 #include "count.h"
-#include "flow.h"
+
+/* The ways past the host stack that a program may choose. */
+struct target {
+  /* Of the endpoint. */
+  __u32 number;
+  struct endpoint *endpoint;
+};
 
 /* What a packet brings along must not reach its next user: a mark is the host's, a time of sending is the sender's. */
 INLINE void clean(struct __sk_buff *skb) {
@@ -12,35 +18,46 @@ INLINE void clean(struct __sk_buff *skb) {
 }
 
 /* Into a pod of this node. Its shaped ingress is a queue at the host end: there the packet passes pod_out, which knows it by its mark. */
-INLINE int deliver(const struct packet *p, __u32 number, const struct endpoint *e, __u32 path) {
+INLINE int deliver(const struct packet *p, const struct target *to, __u32 path) {
   struct __sk_buff *skb = p->skb;
   __u8 macs[12];
-  __builtin_memcpy(macs, e->pod_mac, 6);
-  __builtin_memcpy(macs + 6, e->host_mac, 6);
-  __u32 shaped = e->flags & ENDPOINT_FLAG_SHAPED;
-  count_passed(p, shaped ? PATH_SHAPED : path, number);
-  count_endpoint(p, number, RECEIVED);
+  __builtin_memcpy(macs, to->endpoint->pod_mac, 6);
+  __builtin_memcpy(macs + 6, to->endpoint->host_mac, 6);
+  __u32 shaped = to->endpoint->flags & ENDPOINT_FLAG_SHAPED;
+  count_passed(p, shaped ? PATH_SHAPED : path, to->number);
+  count_endpoint(p, to->number, RECEIVED);
   clean(skb);
   if (shaped) skb->mark = OWN_MARK;
   bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
   if (skb->pkt_type != PACKET_HOST) bpf_skb_change_type(skb, PACKET_HOST);
-  return shaped ? bpf_redirect(number, 0) : bpf_redirect_peer(number, 0);
+  return shaped ? bpf_redirect(to->number, 0) : bpf_redirect_peer(to->number, 0);
+}
+
+INLINE int has_gateway(const struct packet *p, const struct endpoint *e) {
+  return p->version == 4 ? e->gateway4 != 0 : !is_zero(e->gateway6);
 }
 
 /* Out through the pod's own ENI. The neighbour tables of the node know the gateway's MAC, and keep it fresh. */
 INLINE int send(const struct packet *p, const struct endpoint *e) {
-  if (packet_size(p) > e->out_mtu) return pass(p, PATH_TOO_LONG);
   struct bpf_redir_neigh next = {0};
   if (p->version == 4) {
     next.nh_family = 2; /* AF_INET */
     next.ipv4_nh = e->gateway4;
-    if (!e->gateway4) return pass(p, PATH_NONE);
   } else {
     next.nh_family = 10; /* AF_INET6 */
     copy_ip(next.ipv6_nh, e->gateway6);
-    if (is_zero(e->gateway6)) return pass(p, PATH_NONE);
   }
-  clean(p->skb);
   count_passed(p, PATH_POD_TO_REMOTE, e->out_if_index);
+  clean(p->skb);
   return bpf_redirect_neigh(e->out_if_index, &next, sizeof(next), 0);
+}
+
+/* Drops the packet, or lets it go on to the next program and the host stack. */
+INLINE int leave(const struct packet *p, outcome outcome) {
+  if (IS_DROPPED(outcome)) {
+    count_dropped(p, outcome & 0xff);
+    return TC_ACT_SHOT;
+  }
+  count_passed(p, outcome, 0);
+  return TC_ACT_UNSPEC;
 }

@@ -94,6 +94,8 @@ INLINE void find_flow(const struct packet *p, struct end *e) {
     if (f && !is_valid(p, e, f)) f = 0;
   }
   e->flow = f && !begins_anew(p, e, f) ? f : 0;
+  e->kept = forget(p, e->kept);
+  e->settled = forget(p, e->settled);
 }
 
 /* 0, or the reason for which the endpoint's policy refuses the flow when that side is its initiator. */

@@ -17,6 +17,11 @@ enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 enum { EXTENSION_HOP_BY_HOP = 0, EXTENSION_ROUTING = 43, EXTENSION_FRAGMENT = 44, EXTENSION_DESTINATION = 60 };
 #define EXTENSIONS_MAX 4
 
+/* What becomes of a packet: a number of `paths`, or a reason to drop it. */
+typedef __u32 outcome;
+#define DROPPED(reason) (0x100 | (reason))
+#define IS_DROPPED(outcome) ((outcome) & 0x100)
+
 struct packet {
   struct __sk_buff *skb;
   enum hook hook;
@@ -24,6 +29,8 @@ struct packet {
   __u32 mode;
   /* In units of 2^20 ns, as every `seen`. */
   __u32 now;
+  /* 0, which the verifier does not know: see `forget`. */
+  __u32 zero;
   /* The endpoint whose host end this is, for its counters; 0 = none. */
   __u32 counted;
   __be32 source[4];
@@ -71,6 +78,17 @@ INLINE void begin(struct packet *p, struct __sk_buff *skb, enum hook hook, __u32
   p->hook = hook;
   p->mode = mode;
   p->now = bpf_ktime_get_ns() >> 20;
+  __u32 same = p->now;
+  asm volatile("" : "+r"(same));
+  p->zero = p->now - same;
+}
+
+/*
+ * The same number, of which the verifier knows nothing. It follows a program once for each constant that a variable may have, and every such variable
+ * multiplies the ways: after a decision that leaves its result behind as a number, this lets the ways meet again.
+ */
+INLINE __u32 forget(const struct packet *p, __u32 number) {
+  return number + p->zero;
 }
 
 INLINE int same_ip(const __be32 *a, const __be32 *b) {
@@ -235,7 +253,17 @@ INLINE enum parsed parse(struct packet *p) {
   enum parsed network = PARSED_OTHER;
   if (p->skb->protocol == HTONS(ETH_P_IP)) network = parse_ipv4(p);
   else if (p->skb->protocol == HTONS(ETH_P_IPV6)) network = parse_ipv6(p);
-  return network == PARSED ? parse_transport(p) : network;
+  if (network == PARSED) network = parse_transport(p);
+  p->version = forget(p, p->version);
+  p->protocol = forget(p, p->protocol);
+  p->fragment = forget(p, p->fragment);
+  p->tcp_flags = forget(p, p->tcp_flags);
+  p->tcp_header = forget(p, p->tcp_header);
+  p->icmp_type = forget(p, p->icmp_type);
+  p->icmp_echo = forget(p, p->icmp_echo);
+  p->transport = forget(p, p->transport);
+  p->end = forget(p, p->end);
+  return network;
 }
 
 /* Of one packet on a link, without its Ethernet header; of each segment, when the packet is still to be cut. */
