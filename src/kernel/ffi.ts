@@ -33,6 +33,7 @@ const calls = {
   recv: libc.func('long recv(int fd, void *data, size_t len, int flags)'),
   close: libc.func('int close(int fd)'),
   setns: libc.func('int setns(int fd, int type)'),
+  unshare: libc.func('int unshare(int what)'),
   flock: libc.func('int flock(int fd, int operation)'),
 } as const
 
@@ -91,6 +92,11 @@ export function close(fd: number): void {
 /** Moves the calling thread into a network namespace. */
 export function setNetns(fd: number): void {
   check('setns', calls.setns(fd, cloneNewNet))
+}
+
+/** Moves the calling thread into a network namespace that is made for it, and ends with it. */
+export function enterNewNetns(): void {
+  check('unshare', calls.unshare(cloneNewNet))
 }
 
 /** Takes the file's exclusive lock (flock) without waiting; false when another process has it. It is held until the file is closed. */

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { promises } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { unpackEntries } from '#kernel/bpf/entries.ts'
+import type { MapSizes } from '#kernel/bpf/load.ts'
+import type { MapName } from '#kernel/bpf/maps.ts'
 import { Lane } from '#kernel/lane.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { type ApplyResult, type Doomed, type Kernel, KernelError, type KernelEvent } from '#kernel/port.ts'
@@ -14,6 +18,10 @@ export interface KernelOptions {
   readonly hostNetns?: string
   /** Where a writable proc is mounted, default /proc. In a container /proc/sys is read-only: mount the host's /proc and say `/host/proc`. */
   readonly procRoot?: string
+  /** The directory of our pins, on a BPF file system. Default: /sys/fs/bpf/terway. */
+  readonly pins?: string
+  /** The file of the programs. Default: terway-bpf.json beside the bundle, or in dist/ for the sources. */
+  readonly object?: string
   /** The worker's entry. Default: worker-main.ts beside this file, or terwayd-netlink.mjs beside the bundle. */
   readonly workerUrl?: URL
 }
@@ -27,8 +35,14 @@ export async function makeKernel(options: KernelOptions = {}): Promise<Kernel> {
   return kernel
 }
 
+const fromSource = import.meta.url.endsWith('.ts')
+
 function defaultWorkerUrl(): URL {
-  return new URL(import.meta.url.endsWith('.ts') ? './worker-main.ts' : './terwayd-netlink.mjs', import.meta.url)
+  return new URL(fromSource ? './worker-main.ts' : './terwayd-netlink.mjs', import.meta.url)
+}
+
+function defaultObject(): string {
+  return fileURLToPath(new URL(fromSource ? '../../dist/terway-bpf.json' : './terway-bpf.json', import.meta.url))
 }
 
 /** Holds one lane and starts it (again) when it is needed. */
@@ -59,12 +73,12 @@ class LaneSlot {
 class RealKernel implements Kernel {
   readonly #watchers = new Set<(events: readonly KernelEvent[]) => void>()
   readonly #quick: LaneSlot
-  /** Deletions and notifications; started at first use. */
+  /** Deletions, notifications and programs; started at first use. */
   readonly #slow: LaneSlot
   #closed = false
 
-  constructor({ hostNetns, procRoot = '/proc', workerUrl }: KernelOptions) {
-    const setup: WorkerSetup = { procRoot, ...(hostNetns === undefined ? {} : { hostNetns }) }
+  constructor({ hostNetns, procRoot = '/proc', pins = '/sys/fs/bpf/terway', object = defaultObject(), workerUrl }: KernelOptions) {
+    const setup: WorkerSetup = { procRoot, pins, object, ...(hostNetns === undefined ? {} : { hostNetns }) }
     const start = () => Lane.start(workerUrl ?? defaultWorkerUrl(), setup, { events: e => this.#tell(e), ended: () => this.#watchAgain() })
     this.#quick = new LaneSlot(start)
     this.#slow = new LaneSlot(start)
@@ -97,13 +111,26 @@ class RealKernel implements Kernel {
     }
   }
 
-  probePrograms(): Promise<never> {
-    return Promise.reject(new KernelError('kernel-worker', 'no programs yet'))
+  async probePrograms() {
+    return (await this.#lane(this.#slow)).call('probe', undefined)
   }
-  loadPrograms = this.probePrograms
-  unloadPrograms = this.probePrograms
-  mapEntries = this.probePrograms
-  translatedFlows = this.probePrograms
+
+  async loadPrograms(sizes: MapSizes = {}) {
+    return (await this.#lane(this.#slow)).call('load', sizes)
+  }
+
+  async unloadPrograms(): Promise<void> {
+    await (await this.#lane(this.#slow)).call('unload', undefined)
+    await (await this.#lane(this.#quick)).call('release', undefined)
+  }
+
+  async mapEntries(map: MapName) {
+    return unpackEntries(await (await this.#lane(this.#slow)).call('entries', map))
+  }
+
+  async translatedFlows() {
+    return (await this.#lane(this.#slow)).call('translated', undefined)
+  }
 
   async close(): Promise<void> {
     this.#closed = true

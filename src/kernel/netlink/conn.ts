@@ -27,6 +27,7 @@ export interface Message {
 }
 
 export const routeProtocol = 0
+export const netfilterProtocol = 12
 export const solNetlink = 270
 const option = { capAck: 10, extAck: 11, strictCheck: 12 } as const
 export const solSocket = 1
@@ -43,7 +44,7 @@ const dumpTries = 10
 const received = Buffer.allocUnsafeSlow(65536)
 
 /**
- * A blocking rtnetlink socket in the namespace the thread was in when it was made; it stays usable from every namespace.
+ * A blocking netlink socket (of routes unless another protocol is named) in the namespace the thread was in when it was made; it stays usable from every namespace.
  * One request at a time: the kernel performs it inside send(), the answer is then already waiting.
  */
 export class NetlinkConn {
@@ -51,8 +52,8 @@ export class NetlinkConn {
   readonly #fd: number
   #sequence = 0
 
-  constructor() {
-    const { fd, portId } = netlinkSocket(routeProtocol)
+  constructor(protocol = routeProtocol) {
+    const { fd, portId } = netlinkSocket(protocol)
     this.#fd = fd
     this.portId = portId
     const on = Buffer.from([1, 0, 0, 0])
@@ -69,12 +70,20 @@ export class NetlinkConn {
 
   /** Sends a change and waits for its acknowledgement. Throws NetlinkError. */
   request(type: number, flags: number, body: Body): void {
+    this.getIfAny(type, body, () => undefined, flags)
+  }
+
+  /** Sends a question that may have no answer: one comes before the acknowledgement. Throws NetlinkError. */
+  getIfAny<T>(type: number, body: Body, parse: (m: Message) => T, flags = 0): T | undefined {
     const sequence = this.#send(type, flags | flag.ack, body)
+    let answer: T | undefined
     for (;;) {
       for (const m of this.#receive(sequence)) {
-        if (m.header.type !== messageType.error) continue
-        fail(m)
-        return
+        if (m.header.type === messageType.error) {
+          fail(m)
+          return answer
+        }
+        answer = parse(m)
       }
     }
   }

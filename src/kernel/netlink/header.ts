@@ -50,7 +50,10 @@ export const rtm = {
   delRule: 33,
   getRule: 34,
   newQdisc: 36,
+  delQdisc: 37,
   getQdisc: 38,
+  newFilter: 44,
+  getFilter: 46,
   newNsid: 88,
   getNsid: 90,
 } as const

@@ -2,6 +2,7 @@
 import type { Netns } from '#kernel/names.ts'
 import { listAddrs } from '#kernel/netlink/addr.ts'
 import type { Message } from '#kernel/netlink/conn.ts'
+import { getHook, listFilters } from '#kernel/netlink/filter.ts'
 import { askLink, listLinks, parseLink } from '#kernel/netlink/link.ts'
 import { confValue, type LinkConf, parseLinkConf } from '#kernel/netlink/link-conf.ts'
 import { getNeigh } from '#kernel/netlink/neigh.ts'
@@ -29,7 +30,7 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
   const links = query.links === 'all' ? listLinks(conn) : named.map(n => n.link)
   // One dump for all devices, or one per device: the kernel filters by device itself.
   const devices = query.links === 'all' ? [0] : links.map(l => l.index)
-  const { addrs = false, neighs = [], tbfs = false, routes, rules } = query
+  const { addrs = false, neighs = [], tbfs = false, routes, rules, hooks = false, blocks = [], entries = [] } = query
   const [dst, prefixes] = [filter(routes?.dst), filter(rules?.prefixes)]
   return {
     ns: query.ns,
@@ -41,9 +42,9 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     rules: rules === undefined ? [] : query.families.flatMap(f => listRules(conn, f, rules.priorities, prefixes)),
     sysctls: readSysctls(at, query.sysctls ?? [], new Map(named.map(n => [n.link.name, n.conf]))),
     nsids: numbersOf(at, query.nsids ?? [], namespaces),
-    hooks: [],
-    filters: [],
-    entries: [],
+    hooks: hooks ? links.flatMap(l => getHook(conn, l.index) ?? []) : [],
+    filters: blocks.flatMap(b => listFilters(conn, b).map(f => namespaces.pinned.recognise(f))),
+    entries: entries.flatMap(e => namespaces.pinned.entry(e.map, e.key) ?? []),
   } satisfies NsState
 }
 

@@ -5,6 +5,7 @@ import { NetlinkConn } from '#kernel/netlink/conn.ts'
 import { getLink } from '#kernel/netlink/link.ts'
 import { closeNetns, errnoOf, inNetns, openNetns } from '#kernel/netns.ts'
 import type { KeptFiles } from '#kernel/worker/kept-files.ts'
+import type { Pinned } from '#kernel/worker/pinned.ts'
 
 /** One namespace during one batch: a connection whose socket lives there, and the device numbers looked up so far. */
 export interface Namespace {
@@ -28,6 +29,8 @@ export interface Home {
   readonly procRoot: string
   /** Files of the home's own settings that have been read before. */
   readonly kept: KeptFiles
+  /** Maps and programs. */
+  readonly pinned: Pinned
 }
 
 /**
@@ -40,6 +43,11 @@ export class Namespaces {
 
   constructor(home: Home) {
     this.#home = home
+    home.pinned.recheck()
+  }
+
+  get pinned(): Pinned {
+    return this.#home.pinned
   }
 
   /** Throws KernelError `netns-gone`. */

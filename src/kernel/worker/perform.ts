@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { close } from '#kernel/ffi.ts'
 import type { IfName } from '#kernel/names.ts'
 import { addAddr, deleteAddr } from '#kernel/netlink/addr.ts'
 import { NetlinkError } from '#kernel/netlink/conn.ts'
+import { joinBlocks, leaveBlocks, setFilter } from '#kernel/netlink/filter.ts'
 import { addVeth, deleteLink, setLink } from '#kernel/netlink/link.ts'
 import { replaceNeigh } from '#kernel/netlink/neigh.ts'
 import { replaceTbf } from '#kernel/netlink/qdisc.ts'
 import { appendRoute, deleteRoute, replaceRoute } from '#kernel/netlink/route.ts'
 import { addRule, deleteRule } from '#kernel/netlink/rule.ts'
 import { errnoOf } from '#kernel/netns.ts'
-import type { KernelOp } from '#kernel/op.ts'
+import type { FilterSet, KernelOp } from '#kernel/op.ts'
 import type { Namespace, Namespaces } from '#kernel/worker/namespaces.ts'
+import type { Pinned } from '#kernel/worker/pinned.ts'
 import { unreachable } from '#lib/errors.ts'
 
 /** Refusals that mean "it is already so", per operation. A missing device counts for removals only. */
@@ -24,6 +27,7 @@ const already: Partial<Record<KernelOp['op'], readonly string[]>> = {
   'rule-del': ['ENOENT'],
   // A kernel without IPv6, or an older one without the key.
   'sysctl-set': ['ENOENT'],
+  'block-leave': ['ENODEV'],
 }
 
 /** Performs one operation. Throws NetlinkError, KernelError (`netns-gone`), or the error of a file operation. */
@@ -82,13 +86,31 @@ function change(op: KernelOp, at: Namespace, namespaces: Namespaces): void {
       replaceTbf(conn, indexOf(at, op.dev), op.rate, op.burst, op.limit)
       break
     case 'block-join':
+      joinBlocks(conn, indexOf(at, op.dev), op.ingress, op.egress)
+      break
     case 'block-leave':
+      leaveBlocks(conn, indexOf(at, op.dev))
+      break
     case 'filter-set':
+      runInBlock(op, at, namespaces.pinned)
+      break
     case 'map-put':
+      namespaces.pinned.put(op.map, op.key, op.value)
+      break
     case 'map-del':
-      throw new NetlinkError('ENOSYS', op.op)
+      namespaces.pinned.delete(op.map, op.key)
+      break
     default:
       unreachable(op)
+  }
+}
+
+function runInBlock({ block, program, generation }: FilterSet, at: Namespace, pinned: Pinned): void {
+  const fd = pinned.openProgram(generation, program)
+  try {
+    setFilter(at.conn, block, fd, `${program}.${generation}`)
+  } finally {
+    close(fd)
   }
 }
 

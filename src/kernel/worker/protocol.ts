@@ -1,13 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { PackedEntries } from '#kernel/bpf/entries.ts'
+import type { MapSizes } from '#kernel/bpf/load.ts'
+import type { MapName } from '#kernel/bpf/maps.ts'
 import type { IfName } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
-import { type Doomed, type KernelCode, KernelError, type KernelEvent } from '#kernel/port.ts'
+import {
+  type BpfProbe,
+  type Doomed,
+  type KernelCode,
+  KernelError,
+  type KernelEvent,
+  type LoadedPrograms,
+  type TranslatedFlow,
+} from '#kernel/port.ts'
 import type { NsQuery, Observed } from '#kernel/state.ts'
 
 /** What a worker is started with (workerData). */
 export interface WorkerSetup {
   readonly hostNetns?: string
   readonly procRoot: string
+  /** The directory of our pins, on a BPF file system. */
+  readonly pins: string
+  /** The file of the programs. */
+  readonly object: string
 }
 
 /** Errors lose their fields when they are posted between threads, so they travel as values. */
@@ -27,6 +42,13 @@ export interface Calls {
   /** Starts reporting; the arguments are the ports whose changes are our own. */
   watch: { args: readonly number[]; result: undefined }
   unwatch: { args: undefined; result: undefined }
+  probe: { args: undefined; result: readonly BpfProbe[] }
+  load: { args: MapSizes; result: LoadedPrograms }
+  unload: { args: undefined; result: undefined }
+  /** Lets go of maps that were unpinned. */
+  release: { args: undefined; result: undefined }
+  entries: { args: MapName; result: PackedEntries }
+  translated: { args: undefined; result: readonly TranslatedFlow[] }
 }
 
 export type Request = { [K in keyof Calls]: { readonly id: number; readonly call: K; readonly args: Calls[K]['args'] } }[keyof Calls]

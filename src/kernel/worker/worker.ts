@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import { openSync } from 'node:fs'
 import type { MessagePort } from 'node:worker_threads'
+import { unloadPinned } from '#kernel/bpf/pins.ts'
 import { setNetns } from '#kernel/ffi.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
+import { listTranslated } from '#kernel/netlink/conntrack.ts'
 import { openOwnNetns } from '#kernel/netns.ts'
 import { KeptFiles } from '#kernel/worker/kept-files.ts'
 import { look } from '#kernel/worker/look.ts'
 import { type Home, Namespaces } from '#kernel/worker/namespaces.ts'
 import { perform } from '#kernel/worker/perform.ts'
+import { Pinned } from '#kernel/worker/pinned.ts'
+import { probe } from '#kernel/worker/probe.ts'
+import { entries, load } from '#kernel/worker/programs.ts'
 import { type Calls, post, type Reply, type Request, type WorkerSetup } from '#kernel/worker/protocol.ts'
 import { reap } from '#kernel/worker/reap.ts'
 import { refusal } from '#kernel/worker/refusal.ts'
@@ -20,7 +25,8 @@ import { unreachable } from '#lib/errors.ts'
  */
 export function serve(port: MessagePort, setup: WorkerSetup): void {
   if (setup.hostNetns !== undefined) setNetns(openSync(setup.hostNetns, 'r'))
-  const home: Home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: setup.procRoot, kept: new KeptFiles() }
+  const pinned = new Pinned(setup.pins)
+  const home: Home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: setup.procRoot, kept: new KeptFiles(), pinned }
   const say = (reply: Reply) => port.postMessage(reply)
   let watch: Watch | undefined
   const answer = (request: Request): Calls[keyof Calls]['result'] => {
@@ -39,6 +45,21 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
         watch?.close()
         watch = undefined
         return undefined
+      case 'probe':
+        return probe(home)
+      case 'load':
+        return load(home, setup.object, request.args)
+      case 'unload':
+        unloadPinned(setup.pins)
+        pinned.release()
+        return undefined
+      case 'release':
+        pinned.release()
+        return undefined
+      case 'entries':
+        return entries(request.args, pinned)
+      case 'translated':
+        return listTranslated()
       default:
         return unreachable(request)
     }

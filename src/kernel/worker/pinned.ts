@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { valueSizeOf } from '#kernel/bpf/entries.ts'
+import { type MapName, maps } from '#kernel/bpf/maps.ts'
+import type { ProgramName } from '#kernel/bpf/object.ts'
+import { openMap } from '#kernel/bpf/pins.ts'
+import { close } from '#kernel/ffi.ts'
+import { closeAll, deleteEntry, infoOfProgram, lookupEntry, openPin, updateEntry } from '#kernel/ffi-bpf.ts'
+import { NetlinkError } from '#kernel/netlink/conn.ts'
+import type { FoundFilter } from '#kernel/netlink/filter.ts'
+import { pinOfMap, pinOfProgram } from '#kernel/op.ts'
+import type { EntryState, FilterState } from '#kernel/state.ts'
+
+const programNames: readonly ProgramName[] = ['pod_in', 'pod_out', 'eni_in']
+
+interface Kept {
+  readonly fd: number
+  /** Of the pin. */
+  readonly inode: number
+}
+
+/** The pinned maps and programs as one thread uses them. Maps are opened once; each batch looks whether the pin is still the same. */
+export class Pinned {
+  readonly directory: string
+  readonly #kept = new Map<MapName, Kept>()
+  readonly #checked = new Set<MapName>()
+
+  constructor(directory: string) {
+    this.directory = directory
+  }
+
+  /** Another batch begins. */
+  recheck(): void {
+    this.#checked.clear()
+  }
+
+  /** Lets go of all maps. */
+  release(): void {
+    closeAll([...this.#kept.values()].map(({ fd }) => fd))
+    this.#kept.clear()
+    this.#checked.clear()
+  }
+
+  /** Undefined when the map is not pinned. */
+  map(name: MapName): number | undefined {
+    const kept = this.#kept.get(name)
+    if (this.#checked.has(name)) return kept?.fd
+    this.#checked.add(name)
+    const inode = statSync(join(this.directory, pinOfMap(name)), { throwIfNoEntry: false })?.ino
+    if (kept !== undefined && kept.inode === inode) return kept.fd
+    if (kept !== undefined) close(kept.fd)
+    this.#kept.delete(name)
+    const fd = inode === undefined ? undefined : openMap(name, this.directory)
+    if (fd !== undefined && inode !== undefined) this.#kept.set(name, { fd, inode })
+    return fd
+  }
+
+  /** Throws NetlinkError when the map is not pinned, or takes keys or values of other sizes: the kernel would read on behind them. */
+  put(name: MapName, keyHex: string, valueHex: string): void {
+    const [fd, key, value] = [this.map(name), bytesOf(name, 'key', keyHex), bytesOf(name, 'value', valueHex)]
+    if (fd === undefined) throw new NetlinkError('ENOENT', `there is no pinned map ${name}: the programs are not loaded`)
+    updateEntry(fd, key, value)
+  }
+
+  delete(name: MapName, keyHex: string): void {
+    const fd = this.map(name)
+    if (fd !== undefined) deleteEntry(fd, bytesOf(name, 'key', keyHex))
+  }
+
+  entry(name: MapName, keyHex: string): EntryState | undefined {
+    const fd = this.map(name)
+    if (fd === undefined) return undefined
+    const value = Buffer.alloc(valueSizeOf(name))
+    return lookupEntry(fd, bytesOf(name, 'key', keyHex), value) ? { map: name, key: keyHex, value: value.toString('hex') } : undefined
+  }
+
+  /** The caller closes it. Throws NetlinkError when that generation is not loaded. */
+  openProgram(generation: string, program: ProgramName): number {
+    const fd = openPin(join(this.directory, pinOfProgram(generation, program)))
+    if (fd === undefined) throw new NetlinkError('ENOENT', `the program ${program} of generation ${generation} is not loaded`)
+    return fd
+  }
+
+  /** A filter that bears the name of one of ours must also run the program that is pinned, else it is named by its number: it may use maps that are pinned no more. */
+  recognise({ block, name, program }: FoundFilter): FilterState {
+    const ours = programNames.find(p => name.startsWith(`${p}.`))
+    if (ours === undefined) return { block, name }
+    const fd = openPin(join(this.directory, pinOfProgram(name.slice(ours.length + 1), ours)))
+    if (fd === undefined) return { block, name }
+    const { id } = infoOfProgram(fd)
+    close(fd)
+    return { block, name: id === program ? name : `program ${program}` }
+  }
+}
+
+function bytesOf(map: MapName, part: 'key' | 'value', hex: string): Buffer {
+  const size = part === 'key' ? maps[map].key.size : valueSizeOf(map)
+  const bytes = Buffer.from(hex, 'hex')
+  if (bytes.length !== size || hex.length !== 2 * size) throw new NetlinkError('EINVAL', `a ${part} of the map ${map} has ${size} bytes`)
+  return bytes
+}

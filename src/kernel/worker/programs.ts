@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs'
+import { type PackedEntries, readEntries, valueSizeOf } from '#kernel/bpf/entries.ts'
+import type { MapSizes } from '#kernel/bpf/load.ts'
+import { type MapName, maps } from '#kernel/bpf/maps.ts'
+import type { BpfObject } from '#kernel/bpf/object.ts'
+import { loadPinned } from '#kernel/bpf/pins.ts'
+import { block } from '#kernel/bpf/words.ts'
+import { listFilters } from '#kernel/netlink/filter.ts'
+import { KernelError, type LoadedPrograms } from '#kernel/port.ts'
+import type { Home } from '#kernel/worker/namespaces.ts'
+import type { Pinned } from '#kernel/worker/pinned.ts'
+import { messageOf } from '#lib/errors.ts'
+
+/** Loads the object of this release. It is read here and forgotten after. */
+export function load(home: Home, file: string, sizes: MapSizes): LoadedPrograms {
+  const running = Object.values(block).flatMap(b => listFilters(home.conn, b).flatMap(({ name }) => name.split('.')[1] ?? []))
+  return loadPinned(readObject(file), home.pinned.directory, sizes, new Set(running))
+}
+
+/** None when the map is not pinned. */
+export function entries(map: MapName, pinned: Pinned): PackedEntries {
+  pinned.recheck()
+  const fd = pinned.map(map)
+  if (fd === undefined) return { keySize: maps[map].key.size, valueSize: valueSizeOf(map), bytes: new Uint8Array() }
+  return readEntries(map, fd)
+}
+
+function readObject(file: string): BpfObject {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch (e) {
+    throw new KernelError('kernel-refused', `read the programs ${file}`, { explanation: messageOf(e) })
+  }
+}
