@@ -45,7 +45,8 @@ INLINE outcome receive(const struct packet *p, struct end *own) {
 
 INLINE outcome eni_receives(struct packet *p, struct target *to) {
   enum parsed parsed = parse(p);
-  if (!p->addressed) return PATH_NONE;
+  /* A tagged frame is of a member ENI, whatever its address. */
+  if (!p->addressed || p->skb->vlan_present) return PATH_NONE;
   struct end own = {.endpoint = find_receiver(p, to)};
   if (!own.endpoint) return PATH_NONE;
   own.number = to->number;

@@ -40,17 +40,19 @@ INLINE void turn_to_host(const struct end *own) {
 
 /* The receiver's own view and policy. */
 INLINE outcome send_to_pod(const struct packet *p, const struct end *own, struct target *to) {
-  struct end peer = {.number = to->number, .endpoint = to->endpoint, .policy = find_policy(p, to->number)};
+  struct end peer = {.number = to->number, .endpoint = to->endpoint, .policy = find_policy(p, to->number), .other = own};
   remote_end(p, &peer);
   find_flow(p, &peer);
   if (peer.flow) {
     __u32 reason = judge(p, &peer);
     if (reason) return DROPPED(reason);
-    if (peer.flow->way != FLOW_WAY_DIRECT) {
+    if (peer.flow->way != FLOW_WAY_DIRECT && !is_syn(p)) {
       /* pod_out tracks the receiver's. */
       turn_to_host(own);
       return leave_to_host(p, own, PATH_POD_VIA_HOST);
     }
+  }
+  if (peer.flow && peer.flow->way == FLOW_WAY_DIRECT) {
     track(p, &peer);
   } else {
     struct decision d = {.way = FLOW_WAY_DIRECT, .peer = own->number, .peer_incarnation = own->endpoint->incarnation};
@@ -95,12 +97,12 @@ INLINE outcome pod_sends(struct packet *p, struct end *own, struct target *to) {
   if (!own->endpoint) return PATH_NONE;
   p->counted = own->number;
   enum parsed parsed = parse(p);
-  if (parsed == PARSED_OTHER) return PATH_NONE;
+  if (parsed == PARSED_OTHER) return hides_behind_tags(p) ? DROPPED(DROP_MALFORMED) : PATH_NONE;
   if (parsed == PARSED_MALFORMED) return DROPPED(DROP_MALFORMED);
   enum source source;
   __u32 reason = guard(p, own->endpoint, &source);
   if (reason) return DROPPED(reason);
-  if (source == SOURCE_OTHER || !(p->mode & MODE_FORWARD)) return PATH_NONE;
+  if (source == SOURCE_OTHER || !(p->mode & MODE_FORWARD) || p->skb->vlan_present) return PATH_NONE;
   if (is_neighbour_discovery(p)) return find_address(p->destination) ? DROPPED(DROP_NEIGHBOUR_DISCOVERY) : PATH_NONE;
   own->policy = find_policy(p, own->number);
   if (is_icmp_error(p)) {

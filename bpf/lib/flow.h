@@ -25,6 +25,8 @@ struct end {
   struct flow *flow;
   /* The other side's endpoint, when the flow has one on this node. */
   struct endpoint *peer;
+  /* The other side of a packet between two pods, once it is known. */
+  const struct end *other;
 };
 
 /* What is decided of a new flow. */
@@ -70,6 +72,7 @@ INLINE int is_valid(const struct packet *p, struct end *e, const struct flow *f)
   /* Signed: another CPU may have written a time that is later than ours. */
   if ((__s32)(p->now - f->seen) > (__s32)timeout_of(f, e->key.protocol)) return 0;
   if (!f->peer) return 1;
+  if (e->other && e->other->number == f->peer) return e->other->endpoint->incarnation == f->peer_incarnation;
   e->peer = find_endpoint(f->peer);
   return e->peer && e->peer->incarnation == f->peer_incarnation;
 }
@@ -116,13 +119,15 @@ INLINE __u32 revision_of(const struct end *e) {
 }
 
 /* After a change of the endpoint's policy. `remote_is` as in `question`. 0, or why the flow is denied now. */
-INLINE __u32 ask_again(struct end *e, __u32 remote_is) {
+INLINE __u32 ask_again(const struct packet *p, struct end *e, __u32 remote_is) {
   struct flow *f = e->flow;
   __u32 identity = find_identity(e->key.remote);
   __u32 reason = ask_policy(e, f->flags & FLOW_FLAG_REMOTE_FIRST, identity, remote_is);
   f->policy_revision = revision_of(e);
   f->identity = identity;
   if (reason) {
+    /* Denied from now on: its time does not run from its last packet, which may be long ago. */
+    f->seen = p->now;
     f->reason = reason;
     f->state = FLOW_STATE_DENIED;
   } else if (f->state == FLOW_STATE_DENIED) {
@@ -145,7 +150,7 @@ INLINE __u32 remote_reason(const struct packet *p, const struct end *e) {
 /* Of the flow that was found: 0, or the reason to drop its packet. */
 INLINE __u32 judge(const struct packet *p, struct end *e) {
   if (UNLIKELY(is_outdated(p, e))) {
-    __u32 reason = ask_again(e, remote_reason(p, e));
+    __u32 reason = ask_again(p, e, remote_reason(p, e));
     if (reason) return reason;
   }
   return e->flow->state == FLOW_STATE_DENIED ? DROP_DENIED_FLOW : 0;

@@ -17,6 +17,14 @@ INLINE int is_link_speech(const struct packet *p) {
   return p->version == 6 && (is_link_local(p->source) || is_zero(p->source)) && (is_multicast(p->destination) || is_link_local(p->destination));
 }
 
+/*
+ * The kernel takes off the first VLAN tag before it asks us. Of two that name no VLAN it takes off the second one after, and delivers what comes then: a
+ * source that nobody has compared.
+ */
+INLINE int hides_behind_tags(const struct packet *p) {
+  return p->mode & MODE_GUARD && (p->skb->protocol == HTONS(ETH_P_8021Q) || p->skb->protocol == HTONS(ETH_P_8021AD));
+}
+
 /* The reason to drop the packet, or 0. `source` then says whether it is a packet of the endpoint's own address. */
 INLINE __u32 guard(const struct packet *p, const struct endpoint *e, enum source *source) {
   *source = is_own(p, e, p->source) ? SOURCE_OWN : SOURCE_OTHER;
