@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { EniDevice, SharedEniAttachment } from '#datapath/attachment.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
-import type { Datapath } from '#datapath/port.ts'
-import { makeKernel } from '#kernel/kernel.ts'
+import type { Datapath, NodeDatapath } from '#datapath/port.ts'
+import { maps } from '#kernel/bpf/maps.ts'
+import { dropReasons, path } from '#kernel/bpf/words.ts'
+import { type KernelOptions, makeKernel } from '#kernel/kernel.ts'
 import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import type { Kernel } from '#kernel/port.ts'
-import { realClock } from '#lib/clock.ts'
+import { type Clock, realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
 import { parseCidr } from '#net/cidr.ts'
 import { parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
+import { bpfObject } from '../../tools/bpf/compile.ts'
 
 /**
  * A node with three ENIs, out of network namespaces; the test process itself stays out of all of them.
@@ -48,6 +54,16 @@ function eniDevice(n: EniNumber): EniDevice {
 export interface LabOptions {
   /** Whether the node itself has an IPv6 address and default route; yes if absent. */
   readonly hostV6?: boolean
+  /** A BPF file system of the lab's own, and the programs of this tree. */
+  readonly v2?: boolean
+}
+
+/** The node forwards by its programs; Services are in 10.96.0.0/16 and fd00:96::/112. */
+export const v2: Extract<NodeDatapath, { kind: 'v2' }> = {
+  kind: 'v2',
+  hostStackCidrs: [parseCidr('203.0.113.0/24')],
+  serviceCidrs: [parseCidr('10.96.0.0/16'), parseCidr('fd00:96::/112')],
+  learn: false,
 }
 
 export interface PodOptions {
@@ -62,16 +78,18 @@ export class DatapathLab {
   readonly datapath: Datapath
   readonly #namespaces: string[]
   readonly #probes: Probe[] = []
+  readonly #options: KernelOptions
 
-  private constructor(prefix: string, namespaces: string[], kernel: Kernel) {
+  private constructor(prefix: string, namespaces: string[], options: KernelOptions, kernel: Kernel) {
     this.prefix = prefix
     this.#namespaces = namespaces
+    this.#options = options
     this.kernel = kernel
     this.datapath = makeDatapath(kernel, { clock: realClock, log: silent })
   }
 
   /** `name` tells labs of one process apart. */
-  static async create(name: string, { hostV6 = true }: LabOptions = {}): Promise<DatapathLab> {
+  static async create(name: string, { hostV6 = true, v2 = false }: LabOptions = {}): Promise<DatapathLab> {
     const prefix = `tdp${process.pid}${name}`
     const namespaces = ['host', 'gw0', 'gw1', 'gw2', 'gw3'].map(n => `${prefix}-${n}`)
     const lines = (ns: string, text: string) => batch(`${prefix}-${ns}`, text)
@@ -92,9 +110,11 @@ export class DatapathLab {
         const { gateway4, gateway6 } = eniDevice(n)
         lines(`gw${n}`, `addr add ${gateway4}/24 dev wire\naddr add ${gateway6}/64 dev wire nodad`)
       }
-      return new DatapathLab(prefix, namespaces, await makeKernel({ hostNetns: netnsFile(`${prefix}-host`) }))
+      const options = { hostNetns: netnsFile(`${prefix}-host`), ...(v2 ? placeForPrograms(prefix) : {}) }
+      return new DatapathLab(prefix, namespaces, options, await makeKernel(options))
     } catch (e) {
       for (const ns of namespaces) removeNetns(ns)
+      removePlace(prefix)
       throw e
     }
   }
@@ -103,6 +123,44 @@ export class DatapathLab {
     for (const probe of this.#probes) probe.close()
     await this.datapath.close()
     for (const ns of this.#namespaces) removeNetns(ns)
+    removePlace(this.prefix)
+  }
+
+  /** The same node as a new process sees it: it remembers nothing. */
+  async afterRestart<T>(fn: (datapath: Datapath, kernel: Kernel) => Promise<T>, clock: Clock = realClock): Promise<T> {
+    const kernel = await makeKernel(this.#options)
+    const datapath = makeDatapath(kernel, { clock, log: silent })
+    try {
+      return await fn(datapath, kernel)
+    } finally {
+      await datapath.close()
+    }
+  }
+
+  /** Packets by way or by reason of their drop since the programs were loaded. Those that are not 0. */
+  async counted(map: 'paths' | 'drops'): Promise<Record<string, number>> {
+    const names = Object.entries(map === 'paths' ? path : dropReasons)
+    const counts: Record<string, number> = {}
+    for (const { key, value } of await this.kernel.mapEntries(map)) {
+      const name = names.find(([, number]) => number === maps[map].key.decode(key).index)?.[0]
+      const { size } = maps[map].value
+      let packets = 0
+      for (let at = 0; at < value.length; at += size) packets += Number(maps[map].value.decode(value.subarray(at, at + size)).packets)
+      if (name !== undefined && packets > 0) counts[name] = packets
+    }
+    return counts
+  }
+
+  /** Names of what is pinned. */
+  pins(): string[] {
+    const { pins = '' } = this.#options
+    return existsSync(pins) ? readdirSync(pins, { recursive: true, encoding: 'utf8' }).toSorted() : []
+  }
+
+  /** Packets that the host stack forwarded, of both families. */
+  forwarded(): number {
+    const lines = this.run('host', 'nstat -asz IpForwDatagrams Ip6OutForwDatagrams').trim().split('\n').slice(1)
+    return lines.reduce((sum, line) => sum + Number(line.split(/\s+/)[1]), 0)
   }
 
   eni(n: EniNumber): EniDevice {
@@ -168,6 +226,13 @@ export class DatapathLab {
   }
 }
 
+/** What a connection or a row of questions has seen. */
+export interface Beats {
+  readonly sent: number
+  readonly echoed: number
+  readonly ended: string
+}
+
 /** The other end of datapath-probe.ts. */
 export class Probe {
   readonly #child: ChildProcess
@@ -203,6 +268,31 @@ export class Probe {
     return this.say({ cmd: 'ask', host, port, bytes })
   }
 
+  /** Sends so many bytes over TCP and waits for all of them to come back: `ok`, or what went wrong. */
+  stream(host: string, bytes = 100): Promise<string> {
+    return this.say({ cmd: 'stream', host, port, bytes, timeoutMs: 20_000 })
+  }
+
+  /** One byte, or one datagram, every so many milliseconds from now on. */
+  beat(kind: 'tcp' | 'udp', host: string, everyMs: number): Promise<string> {
+    return this.say({ cmd: kind === 'tcp' ? 'beat' : 'pulse', host, port, everyMs })
+  }
+
+  /** Connects to where the other side speaks first, some seconds later. */
+  hear(host: string): Promise<string> {
+    return this.say({ cmd: 'hear', host, port })
+  }
+
+  /** What all of these have seen, by kind and host. */
+  beats(): Promise<Readonly<Record<string, Beats>>> {
+    return this.say({ cmd: 'all' })
+  }
+
+  /** No more beats are sent. */
+  hush(): Promise<string> {
+    return this.say({ cmd: 'hush' })
+  }
+
   close(): void {
     this.#child.stdin?.end()
   }
@@ -219,6 +309,28 @@ export async function until(what: string, condition: () => boolean | Promise<boo
     if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`)
     await new Promise(resolve => setTimeout(resolve, 10))
   }
+}
+
+/** Where pins go is mounted, and the programs are beside it. */
+function placeForPrograms(prefix: string): Required<Pick<KernelOptions, 'pins' | 'object'>> {
+  const directory = place(prefix)
+  mkdirSync(join(directory, 'bpf'), { recursive: true })
+  execFileSync('mount', ['-t', 'bpf', 'bpf', join(directory, 'bpf')])
+  writeFileSync(join(directory, 'programs.json'), JSON.stringify(bpfObject()))
+  return { pins: join(directory, 'bpf', 'terway'), object: join(directory, 'programs.json') }
+}
+
+function removePlace(prefix: string): void {
+  try {
+    execFileSync('umount', [join(place(prefix), 'bpf')], { stdio: 'ignore' })
+  } catch {
+    // It was never mounted.
+  }
+  rmSync(place(prefix), { recursive: true, force: true })
+}
+
+function place(prefix: string): string {
+  return join(tmpdir(), prefix)
 }
 
 function ip(...args: string[]): void {

@@ -7,18 +7,48 @@ import { createInterface } from 'node:readline'
 
 interface Command {
   readonly id: number
-  readonly cmd: 'serve' | 'ask' | 'beat' | 'beats'
+  readonly cmd: 'serve' | 'ask' | 'stream' | 'beat' | 'pulse' | 'hear' | 'beats' | 'all' | 'hush'
   readonly host?: string
   readonly port: number
   readonly name?: string
   readonly timeoutMs?: number
   readonly bytes?: number
+  readonly everyMs?: number
+  /** The address to ask from. */
+  readonly source?: string
 }
 
-/** Heartbeats of the one long connection: sent, echoed, and whether it ended. */
-const beats = { sent: 0, echoed: 0, ended: '' }
+interface Beats {
+  sent: number
+  echoed: number
+  /** Why a connection ended; '' while it lives. */
+  ended: string
+}
 
-/** UDP: answers "<name> <asker's address>". TCP: echoes. */
+/** Long connections and rows of datagrams, by kind and host. */
+const beats = new Map<string, Beats>()
+const timers = new Set<NodeJS.Timeout>()
+
+function newBeats(kind: string, host: string): Beats {
+  const made = { sent: 0, echoed: 0, ended: '' }
+  beats.set(`${kind} ${host}`, made)
+  return made
+}
+
+function every(ms: number, send: () => void): void {
+  timers.add(setInterval(send, ms))
+}
+
+function hush(): string {
+  for (const timer of timers) clearInterval(timer)
+  timers.clear()
+  return 'ok'
+}
+
+/** How long it takes the port after the served one to speak for the first time, and again. */
+const speakMs = 2500
+
+/** UDP: answers "<name> <asker's address>". TCP: echoes; on the next port, speaks first, and late. */
 function serve(port: number, name: string): Promise<string> {
   const udp = createSocket({ type: 'udp6', ipv6Only: false })
   udp.on('message', (_data, from) => udp.send(`${name} ${from.address.replace('::ffff:', '')}`, from.port, from.address))
@@ -26,11 +56,16 @@ function serve(port: number, name: string): Promise<string> {
     socket.on('error', () => socket.destroy())
     socket.pipe(socket)
   })
-  return new Promise(resolve => udp.bind(port, () => tcp.listen(port, () => resolve('ok'))))
+  const late = createServer(socket => {
+    socket.on('error', () => socket.destroy())
+    const timer = setInterval(() => socket.write('.'), speakMs)
+    socket.on('close', () => clearInterval(timer))
+  })
+  return new Promise(resolve => udp.bind(port, () => tcp.listen(port, () => late.listen(port + 1, () => resolve('ok')))))
 }
 
 /** Asks every 20 ms until an answer comes or the time is over. */
-function ask(host: string, port: number, timeoutMs: number, bytes: number): Promise<string> {
+function ask(host: string, port: number, timeoutMs: number, bytes: number, source: string | undefined): Promise<string> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   return new Promise(resolve => {
     const finish = (answer: string) => {
@@ -44,27 +79,72 @@ function ask(host: string, port: number, timeoutMs: number, bytes: number): Prom
     const end = setTimeout(finish, timeoutMs, 'timeout')
     socket.on('error', () => undefined)
     socket.on('message', data => finish(data.toString()))
-    send()
+    socket.bind(0, source, send)
   })
 }
 
-function beat(host: string, port: number): Promise<string> {
+function stream(host: string, port: number, timeoutMs: number, bytes: number): Promise<string> {
+  const socket = connect({ host, port, timeout: timeoutMs })
+  let left = bytes
+  return new Promise(resolve => {
+    const finish = (answer: string) => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.on('error', e => finish(e.message))
+    socket.on('timeout', () => finish(`timeout, ${left} bytes are missing`))
+    socket.on('close', () => finish(`closed, ${left} bytes are missing`))
+    socket.on('data', data => {
+      left -= data.length
+      if (left === 0) finish('ok')
+    })
+    socket.once('connect', () => socket.write(Buffer.alloc(bytes, '.')))
+  })
+}
+
+/** A long connection on which what arrives is counted; without an interval it is silent. */
+function beat(kind: string, host: string, port: number, ms?: number): Promise<string> {
+  const mine = newBeats(kind, host)
   const socket = connect({ host, port, noDelay: true })
   socket.on('data', data => {
-    beats.echoed += data.length
+    mine.echoed += data.length
   })
   socket.on('error', e => {
-    beats.ended = e.message
+    mine.ended = e.message
   })
   socket.on('close', () => {
-    beats.ended ||= 'closed'
+    mine.ended ||= 'closed'
+  })
+  return new Promise(resolve => {
+    socket.once('error', e => resolve(e.message))
+    socket.once('connect', () => {
+      if (ms !== undefined) {
+        every(ms, () => {
+          socket.write('.')
+          mine.sent++
+        })
+      }
+      resolve('ok')
+    })
+  })
+}
+
+/** Datagrams from one socket, which are counted and not sent again. */
+function pulse(host: string, port: number, ms: number): Promise<string> {
+  const mine = newBeats('udp', host)
+  const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
+  socket.on('error', e => {
+    mine.ended = e.message
+  })
+  socket.on('message', () => {
+    mine.echoed++
   })
   return new Promise(resolve =>
-    socket.once('connect', () => {
-      setInterval(() => {
-        socket.write('.')
-        beats.sent++
-      }, 5)
+    socket.bind(0, () => {
+      every(ms, () => {
+        socket.send('?', port, host, () => undefined)
+        mine.sent++
+      })
       resolve('ok')
     }),
   )
@@ -75,11 +155,21 @@ async function run(c: Command): Promise<unknown> {
     case 'serve':
       return serve(c.port, c.name ?? '')
     case 'ask':
-      return ask(c.host ?? '', c.port, c.timeoutMs ?? 2000, c.bytes ?? 1)
+      return ask(c.host ?? '', c.port, c.timeoutMs ?? 2000, c.bytes ?? 1, c.source)
+    case 'stream':
+      return stream(c.host ?? '', c.port, c.timeoutMs ?? 2000, c.bytes ?? 1)
     case 'beat':
-      return beat(c.host ?? '', c.port)
+      return beat('tcp', c.host ?? '', c.port, c.everyMs ?? 5)
+    case 'hear':
+      return beat('hear', c.host ?? '', c.port + 1)
+    case 'pulse':
+      return pulse(c.host ?? '', c.port, c.everyMs ?? 5)
     case 'beats':
-      return beats
+      return beats.values().next().value
+    case 'all':
+      return Object.fromEntries(beats)
+    case 'hush':
+      return hush()
   }
 }
 
