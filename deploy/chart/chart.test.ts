@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseAllDocuments } from 'yaml'
-import { makeConflist } from '#config/conflist.ts'
+import { conflistText, readConflist } from '#config/conflist.ts'
 import { parseEniConf } from '#config/eni-conf.ts'
 import { parseControllerConfig, parseSecret } from '#controller/config.ts'
 import { binPath } from '../../tools/bin.ts'
@@ -110,9 +110,9 @@ test('the mounted configuration is what the daemon reads', { skip }, () => {
   assert.deepEqual(conf.vswitches, { 'zone-a': ['vsw-1'] })
   assert.deepEqual(conf.securityGroups, ['sg-1'])
   assert.equal(conf.serviceCidr4, '10.96.0.0/12')
-  const list = makeConflist({ conflist: undefined, conf: config['10-terway.conf'], deviceMtu: 8500 })
+  const list = readConflist({ conflist: undefined, conf: config['10-terway.conf'], deviceMtu: 8500 })
   assert.deepEqual(list.unknownKeys, [])
-  const [plugin] = JSON.parse(list.text).plugins
+  const [plugin] = JSON.parse(conflistText(list, 'veth')).plugins
   assert.deepEqual([plugin.type, plugin.mtu], ['terway', 8500])
 })
 

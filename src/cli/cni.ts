@@ -3,10 +3,14 @@ import { readFileSync } from 'node:fs'
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CliDeps } from '#cli/deps.ts'
-import { makeConflist } from '#config/conflist.ts'
+import { capabilitiesPath, parseCapabilities } from '#config/capabilities.ts'
+import { conflistText, readConflist } from '#config/conflist.ts'
 import { deviceMtu } from '#config/device-mtu.ts'
 
-/** Writes the CNI list that the daemon would write, from a directory with 10-terway.conflist or 10-terway.conf (eni-config mounted). */
+/**
+ * Writes the CNI list that the daemon would write, from a directory with 10-terway.conflist or 10-terway.conf (eni-config mounted). How the node
+ * forwards is what the daemon noted in the capability file.
+ */
 export async function cni(deps: Pick<CliDeps, 'out'>, configDir: string, output: string): Promise<void> {
   const read = (path: string) => {
     try {
@@ -15,13 +19,15 @@ export async function cni(deps: Pick<CliDeps, 'out'>, configDir: string, output:
       return undefined
     }
   }
-  const list = makeConflist({
+  const list = readConflist({
     conflist: read(join(configDir, '10-terway.conflist')),
     conf: read(join(configDir, '10-terway.conf')),
     deviceMtu: deviceMtu(read),
   })
-  await writeFile(`${output}.new`, list.text, { mode: 0o600 })
+  const datapath = parseCapabilities(read(capabilitiesPath) ?? '').get('datapath') === 'datapathv2' ? 'v2' : 'veth'
+  await writeFile(`${output}.new`, conflistText(list, datapath), { mode: 0o600 })
   await rename(`${output}.new`, output)
   if (list.unknownKeys.length > 0) deps.out(`keys that nobody knows, without effect: ${list.unknownKeys.join(', ')}`)
+  if (list.dropped.length > 0) deps.out(`plugins that are left out: ${list.dropped.join(', ')}`)
   deps.out(`${output} written`)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { makeConflist } from '#config/conflist.ts'
+import { conflistText, readConflist } from '#config/conflist.ts'
 import { deviceMtu } from '#config/device-mtu.ts'
 import { parseEniConf } from '#config/eni-conf.ts'
 import { messageOf } from '#lib/errors.ts'
@@ -174,15 +174,15 @@ describe('eni_conf', () => {
 describe('the CNI list', () => {
   const conf = '{"cniVersion":"0.4.0","name":"terway","type":"terway","capabilities":{"bandwidth":true},"auto_mtu":true}'
   const make = (conflist: string | undefined, single: string | undefined = conf) =>
-    makeConflist({ conflist, conf: single, deviceMtu: 8500 })
-  const listOf = (conflist: string | undefined, single?: string) => JSON.parse(make(conflist, single).text)
+    readConflist({ conflist, conf: single, deviceMtu: 8500 })
+  const listOf = (conflist: string | undefined, single?: string) => JSON.parse(conflistText(make(conflist, single), 'veth'))
 
   test('one plugin: CNI 1.1 is offered, and auto_mtu becomes the MTU of the device', () => {
     assert.deepEqual(listOf(undefined), {
       cniVersion: '1.0.0',
       cniVersions: ['0.3.1', '0.4.0', '1.0.0', '1.1.0'],
       name: 'terway-chainer',
-      plugins: [{ type: 'terway', capabilities: { bandwidth: true }, mtu: 8500, eniip_virtual_type: 'veth', bandwidth_mode: 'tc' }],
+      plugins: [{ type: 'terway', capabilities: { bandwidth: true }, mtu: 8500, bandwidth_mode: 'tc', eniip_virtual_type: 'veth' }],
     })
     assert.deepEqual(make(undefined).unknownKeys, [])
   })
@@ -243,9 +243,28 @@ describe('the CNI list', () => {
     assert.deepEqual(make(undefined, JSON.stringify(plugin)).unknownKeys, [])
   })
 
+  test('the datapath is written into it, and shaping is by tc whatever was asked for', () => {
+    const asked = '{"type":"terway","eniip_virtual_type":"IPVlan","bandwidth_mode":"edt","host_stack_cidrs":["169.254.20.10/32"]}'
+    const list = make(undefined, asked)
+    assert.deepEqual(list.settings, { virtualType: 'IPVlan', policyProvider: 'iptables', hostStackCidrs: ['169.254.20.10/32'] })
+    const [plugin] = JSON.parse(conflistText(list, 'v2')).plugins
+    assert.deepEqual([plugin.eniip_virtual_type, plugin.bandwidth_mode], ['datapathv2', 'tc'])
+  })
+
+  test('cilium-cni is left out and named, and CNI 1.1 is offered again', () => {
+    const list = make(JSON.stringify({ cniVersion: '0.4.0', plugins: [{ type: 'terway' }, { type: 'cilium-cni', 'enable-debug': false }] }))
+    assert.deepEqual(list.dropped, ['cilium-cni'])
+    const { plugins, cniVersions } = JSON.parse(conflistText(list, 'v2'))
+    assert.deepEqual(
+      plugins.map((p: { type: string }) => p.type),
+      ['terway'],
+    )
+    assert.ok(cniVersions.includes('1.1.0'))
+  })
+
   test('every wrong key of the plugin at once', () => {
     const plugin = {
-      ...{ type: 'terway', mtu: '1500', capabilities: 'x', disable_host_peer: true, host_stack_cidrs: ['x'], bandwidth_mode: 'edt' },
+      ...{ type: 'terway', mtu: '1500', capabilities: 'x', disable_host_peer: true, host_stack_cidrs: ['x'], bandwidth_mode: 'fq' },
       ...{ enable_network_priority: 1, debug: 'yes', auto_mtu: 'yes', cilium_args: '--debug', ipam: { type: 'host-local' } },
     }
     const text = errorOf(() => make(JSON.stringify({ plugins: [plugin] })))
@@ -255,7 +274,7 @@ describe('the CNI list', () => {
       /plugins\[0\]\.capabilities is "x", must be an object/,
       /plugins\[0\]\.disable_host_peer is true; supported: false/,
       /plugins\[0\]\.host_stack_cidrs\[0\] "x" is not a CIDR/,
-      /plugins\[0\]\.bandwidth_mode is "edt"; supported: "", "tc"/,
+      /plugins\[0\]\.bandwidth_mode is "fq"; supported: "", "tc", "edt"/,
       /plugins\[0\]\.enable_network_priority is 1/,
       /plugins\[0\]\.debug is "yes"/,
       /plugins\[0\]\.auto_mtu is "yes"/,
@@ -274,16 +293,12 @@ describe('the CNI list', () => {
     ['a plugin without type', '{"plugins":[{}]}', /plugins\[0\]\.type is missing/],
     ['a wrong version', '{"cniVersion":1,"plugins":[{"type":"terway"}]}', /cniVersion is 1, must be text/],
     ['an MTU that no device has', '{"plugins":[{"type":"terway","mtu":9000000}]}', /plugins\[0\]\.mtu is 9000000/],
-    [
-      'another datapath',
-      '{"plugins":[{"type":"terway","eniip_virtual_type":"datapathv2"}]}',
-      /plugins\[0\]\.eniip_virtual_type is "datapathv2"/,
-    ],
+    ['another datapath', '{"plugins":[{"type":"terway","eniip_virtual_type":"macvlan"}]}', /plugins\[0\]\.eniip_virtual_type is "macvlan"/],
     ['symmetric routing', '{"plugins":[{"type":"terway","symmetric_routing":true}]}', /symmetric_routing is true/],
   ] as const) {
     test(`refused: ${what}`, () =>
       assert.match(
-        errorOf(() => makeConflist({ conflist: input, conf: undefined, deviceMtu: 1500 })),
+        errorOf(() => readConflist({ conflist: input, conf: undefined, deviceMtu: 1500 })),
         message,
       ))
   }

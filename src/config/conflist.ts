@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+import { terwayName } from '#config/datapath-choice.ts'
+import type { DatapathKind } from '#config/datapath-switch.ts'
 import { Fields } from '#config/fields.ts'
-import { readPlugin } from '#config/plugin.ts'
+import { type PluginSettings, readPlugin } from '#config/plugin.ts'
 import { AppError } from '#lib/errors.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
 /** What every plugin that runtimes still ship understands; 1.1.0 is added only when the whole list is known to. */
 const commonVersions = ['0.3.1', '0.4.0', '1.0.0']
+/** What Terway puts behind its plugin for eBPF. */
+const chainer = 'cilium-cni'
 
 export interface ConflistInput {
   /** Text of 10-terway.conflist, which wins, and of 10-terway.conf. */
@@ -17,37 +21,48 @@ export interface ConflistInput {
 }
 
 export interface Conflist {
-  /** The file for the container runtime. */
-  readonly text: string
+  /** Of the plugins, in their order; the terway plugin without its `eniip_virtual_type`, which the node's datapath decides. */
+  readonly plugins: readonly Json[]
+  readonly cniVersions: readonly string[]
+  readonly settings: PluginSettings
+  /** Types of plugins that are in the mounted list and not in the runtime's. */
+  readonly dropped: readonly string[]
   /** Keys of the list and of the terway plugin that nobody knows: they stay in the text and have no effect. */
   readonly unknownKeys: readonly string[]
 }
 
 /**
- * The CNI configuration list for the container runtime: the terway plugin of the mounted configuration and, in their order,
- * the plugins beside it, untouched. Bandwidth is shaped by the plugin (`tc`). CNI 1.1 (STATUS, GC) is offered when terway is alone
- * or the mounted list itself claims 1.1.0: the runtime gives the version to every plugin of the list, and an old one would
- * refuse it. Throws `bad-config` naming the file and every wrong key.
+ * The mounted CNI configuration: the terway plugin and, in their order, the plugins beside it, untouched. `cilium-cni` is left out: there is no
+ * agent that it could ask, and every ADD would fail. CNI 1.1 (STATUS, GC) is offered when terway is alone or the mounted list itself claims
+ * 1.1.0: the runtime gives the version to every plugin of the list, and an old one would refuse it. Throws `bad-config` naming the file and
+ * every wrong key.
  */
-export function makeConflist(input: ConflistInput): Conflist {
+export function readConflist(input: ConflistInput): Conflist {
   const [file, text] = input.conflist !== undefined ? ['10-terway.conflist', input.conflist] : ['10-terway.conf', input.conf]
   if (text === undefined) throw bad('10-terway.conf', 'is missing: the ConfigMap eni-config must have it')
   const json = parse(file, text)
   const list = input.conflist === undefined ? { claims11: false, plugins: [json], unknownKeys: [] } : readList(file, json)
-  const plugins = list.plugins.map((plugin, i) => {
-    if (plugin.type !== 'terway') return { plugin, unknownKeys: [] }
+  const read = list.plugins.map((plugin, i) => {
+    if (plugin.type !== 'terway') return { plugin, settings: undefined, unknownKeys: [] }
     return readPlugin(file, plugin, input.conflist === undefined ? '' : `plugins[${i}].`, input.deviceMtu)
   })
-  if (!list.plugins.some(p => p.type === 'terway')) throw bad(file, 'has no plugin of type terway')
-  const current = list.claims11 || list.plugins.every(p => p.type === 'terway')
-  const made = {
-    cniVersion: '1.0.0',
+  const settings = read.find(p => p.settings !== undefined)?.settings
+  if (settings === undefined) throw bad(file, 'has no plugin of type terway')
+  const plugins = read.map(p => p.plugin).filter(p => p.type !== chainer)
+  const current = list.claims11 || plugins.every(p => p.type === 'terway')
+  return {
+    plugins: plugins.map(stripped),
     cniVersions: current ? [...commonVersions, '1.1.0'] : commonVersions,
-    name: 'terway-chainer',
-    plugins: plugins.map(({ plugin }) => stripped(plugin)),
+    settings,
+    dropped: list.plugins.some(p => p.type === chainer) ? [chainer] : [],
+    unknownKeys: [...list.unknownKeys, ...read.flatMap(p => p.unknownKeys)],
   }
-  const unknownKeys = [...list.unknownKeys, ...plugins.flatMap(p => p.unknownKeys)]
-  return { text: `${JSON.stringify(made, undefined, 2)}\n`, unknownKeys }
+}
+
+/** The file for the container runtime. */
+export function conflistText({ plugins, cniVersions }: Conflist, datapath: DatapathKind): string {
+  const made = plugins.map(p => (p.type === 'terway' ? { ...p, eniip_virtual_type: terwayName(datapath) } : p))
+  return `${JSON.stringify({ cniVersion: '1.0.0', cniVersions, name: 'terway-chainer', plugins: made }, undefined, 2)}\n`
 }
 
 function readList(file: string, json: Json): { claims11: boolean; plugins: readonly Json[]; unknownKeys: readonly string[] } {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Fields } from '#config/fields.ts'
+import type { Cidr } from '#net/cidr.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
 /** What ADD takes (src/rpc). */
 const mtuBounds = [576, 65535] as const
 
-/** Keys that change what a pod gets, and the values that this datapath has. */
+/** Keys that change what a pod gets, and the values that are built. */
 const built: Readonly<Record<string, readonly (string | boolean)[]>> = {
-  eniip_virtual_type: ['', 'veth'],
-  bandwidth_mode: ['', 'tc'],
+  eniip_virtual_type: ['', 'veth', 'ipvlan', 'datapathv2'],
+  bandwidth_mode: ['', 'tc', 'edt'],
   vlan_strip_type: ['', 'filter', 'vlan'],
   network_policy_provider: ['', 'ebpf', 'iptables'],
   disable_host_peer: [false],
@@ -22,16 +23,29 @@ const built: Readonly<Record<string, readonly (string | boolean)[]>> = {
 /** Texts that only a part which is not there would read. */
 const idleTexts = ['veth_prefix', 'cilium_hubble_metrics', 'cilium_hubble_listen_address', 'cilium_hubble_metrics_server']
 
+/** What the terway plugin says about the node's datapath. */
+export interface PluginSettings {
+  readonly virtualType: string
+  readonly policyProvider: string
+  /** Destinations that DataPath V2 leaves to the host stack; with veth pairs alone, everything that a pod sends goes through it. */
+  readonly hostStackCidrs: readonly Cidr[]
+}
+
+export interface Plugin {
+  readonly plugin: Json
+  readonly settings: PluginSettings
+  readonly unknownKeys: readonly string[]
+}
+
 /**
- * The terway plugin as the runtime gets it. `at` begins the paths in what is told. With `auto_mtu` and no `mtu` of its own, pods get
- * the MTU of the node's device; the key itself is for whoever writes the list. `host_stack_cidrs` asks for nothing here: with veth
- * pairs, everything that a pod sends goes through the host. Throws `bad-config`.
+ * The terway plugin as the runtime gets it, but for `eniip_virtual_type`. `at` begins the paths in what is told. With `auto_mtu` and no `mtu` of its
+ * own, pods get the MTU of the node's device; the key itself is for whoever writes the list, and so is `bandwidth_mode`. Throws `bad-config`.
  */
-export function readPlugin(file: string, json: Json, at: string, deviceMtu: number): { plugin: Json; unknownKeys: readonly string[] } {
+export function readPlugin(file: string, json: Json, at: string, deviceMtu: number): Plugin {
   const f = new Fields(file, json, at)
   for (const key of ['cniVersion', 'name', 'type', ...idleTexts]) f.text(key, '')
   for (const [key, values] of Object.entries(built)) f.oneOf(key, values)
-  for (const [i, cidr] of f.texts('host_stack_cidrs').entries()) f.cidr(`host_stack_cidrs[${i}]`, cidr)
+  const hostStackCidrs = f.texts('host_stack_cidrs').flatMap((cidr, i) => f.cidr(`host_stack_cidrs[${i}]`, cidr))
   for (const [name, value] of f.members('capabilities'))
     if (typeof value !== 'boolean') f.wrong(`capabilities.${name}`, 'must be true or false')
   if (f.members('ipam').length > 0) f.wrong('ipam', 'must be removed: addresses come from the VPC')
@@ -40,6 +54,12 @@ export function readPlugin(file: string, json: Json, at: string, deviceMtu: numb
   const mtu = f.between('mtu', ...mtuBounds) ?? (f.flag('auto_mtu', false) ? deviceMtu : undefined)
   f.throwIfWrong()
   const { auto_mtu: _, ...rest } = json
-  const plugin = { ...rest, ...(mtu === undefined ? {} : { mtu }), eniip_virtual_type: 'veth', bandwidth_mode: 'tc' }
-  return { plugin, unknownKeys: f.unread() }
+  const plugin = { ...rest, ...(mtu === undefined ? {} : { mtu }), bandwidth_mode: 'tc' }
+  // Terway's default where the key is absent.
+  const settings = {
+    virtualType: f.text('eniip_virtual_type', ''),
+    policyProvider: f.text('network_policy_provider', 'iptables'),
+    hostStackCidrs,
+  }
+  return { plugin, settings, unknownKeys: f.unread() }
 }

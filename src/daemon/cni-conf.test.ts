@@ -17,7 +17,14 @@ function world(files: Readonly<Record<string, string>>) {
   const clock = new VirtualClock()
   const model = new KubeModel(clock)
   const disk = new Map(Object.entries(files))
-  const facts: Facts = { conf: undefined, readBack: 'pending', adopted: true, notReady: 'starting', trace: new Map() }
+  const facts: Facts = {
+    conf: undefined,
+    datapath: { kind: 'veth', why: '' },
+    readBack: 'pending',
+    adopted: true,
+    notReady: 'starting',
+    trace: new Map(),
+  }
   const said: string[] = []
   const stopping = new AbortController()
   const cni = new CniConf({
@@ -117,4 +124,26 @@ test('a key that nobody knows is reported once', async () => {
   const w = world({ [mounted]: conf({ mtuu: 1500 }) })
   await w.clock.advance(60_000)
   assert.deepEqual(w.said, ['the CNI configuration has keys that nobody knows; they have no effect'])
+})
+
+test('the list waits until the datapath is chosen, says so, and follows it', async () => {
+  const w = world({ [mounted]: conf() })
+  w.facts.datapath = undefined
+  w.disk.delete(list)
+  await w.clock.advance(5_000)
+  assert.match(w.facts.trace.get('CNI configuration') ?? '', /the datapath is not chosen/)
+  w.facts.datapath = { kind: 'v2', why: '' }
+  await w.clock.advance(10_000)
+  assert.equal(JSON.parse(w.disk.get(list) ?? '{}').plugins[0].eniip_virtual_type, 'datapathv2')
+})
+
+test('a cilium-cni in the list is dropped, and told once', async () => {
+  const plugins = [{ type: 'terway' }, { type: 'cilium-cni' }]
+  const w = world({ '/etc/eni/10-terway.conflist': JSON.stringify({ cniVersion: '0.4.0', plugins }) })
+  await w.clock.advance(60_000)
+  assert.deepEqual(
+    w.model.events.map(e => [e.type, e.reason]),
+    [['Warning', 'CniPluginDropped']],
+  )
+  assert.doesNotMatch(w.disk.get(list) ?? '', /cilium/)
 })

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path'
-import { makeConflist } from '#config/conflist.ts'
-import { deviceMtu } from '#config/device-mtu.ts'
+import { type Conflist, conflistText } from '#config/conflist.ts'
+import type { DatapathKind } from '#config/datapath-switch.ts'
 import { Complaint } from '#daemon/complaint.ts'
 import type { Context } from '#daemon/context.ts'
+import { mountedConflist } from '#daemon/datapath-inputs.ts'
 import type { Host, Options } from '#daemon/deps.ts'
+import { tellNode } from '#daemon/node-event.ts'
 import { AppError } from '#lib/errors.ts'
 
 const subject = 'CNI configuration'
@@ -54,16 +56,31 @@ export class CniConf {
     })
   }
 
+  /** What is in the mounted list and has no effect, once for each set. */
+  #warn({ unknownKeys, dropped }: Conflist): void {
+    const { log } = this.#ctx
+    const all = JSON.stringify([unknownKeys, dropped])
+    if (all === this.#warned) return
+    this.#warned = all
+    if (unknownKeys.length > 0) log.warn({ keys: unknownKeys }, 'the CNI configuration has keys that nobody knows; they have no effect')
+    if (dropped.length === 0) return
+    const message = `plugins of the mounted CNI configuration that the runtime does not get: ${dropped.join(', ')}; DataPath V2 needs no other plugin`
+    log.warn({ dropped }, message)
+    tellNode(this.#ctx, { type: 'Warning', reason: 'CniPluginDropped', message, action: 'Config' })
+  }
+
   /** Whether the runtime has a list afterwards. */
   #look(): boolean {
-    const { host, options, log } = this.#ctx
+    const { host, options, log, facts } = this.#ctx
     try {
-      const { outcome, unknownKeys } = installConflist(host, options)
-      if (outcome === 'written') log.info({ conflist: join(options.hostCniDir, target) }, 'the CNI configuration list was written')
-      const unknown = unknownKeys.join(', ')
-      if (unknown !== this.#warned && unknown !== '')
-        log.warn({ keys: unknownKeys }, 'the CNI configuration has keys that nobody knows; they have no effect')
-      this.#warned = unknown
+      const list = mountedConflist(host, options)
+      this.#warn(list)
+      if (facts.datapath === undefined) {
+        facts.trace.set(subject, `the datapath is not chosen: ${facts.trace.get('choice of the datapath') ?? 'not yet'}`)
+        return isPresent(host, join(options.hostCniDir, target))
+      }
+      if (installConflist(host, options, list, facts.datapath.kind))
+        log.info({ conflist: join(options.hostCniDir, target) }, 'the CNI configuration list was written')
       this.#complaint.settled()
       return true
     } catch (e) {
@@ -74,24 +91,17 @@ export class CniConf {
   }
 }
 
-/** Brings the host's list to the mounted configuration. Throws `bad-config` or `conflist-unwritable`. */
-function installConflist(
-  host: Host,
-  options: Pick<Options, 'cniConfDir' | 'hostCniDir'>,
-): { readonly outcome: 'written' | 'unchanged'; readonly unknownKeys: readonly string[] } {
-  const { text, unknownKeys } = makeConflist({
-    conflist: host.read(join(options.cniConfDir, '10-terway.conflist')),
-    conf: host.read(join(options.cniConfDir, '10-terway.conf')),
-    deviceMtu: deviceMtu(host.read),
-  })
+/** Brings the host's list to the mounted configuration; whether it had to be written. Throws `conflist-unwritable`. */
+function installConflist(host: Host, options: Pick<Options, 'hostCniDir'>, list: Conflist, datapath: DatapathKind): boolean {
+  const text = conflistText(list, datapath)
   const path = join(options.hostCniDir, target)
-  if (host.read(path) === text) return { outcome: 'unchanged', unknownKeys }
+  if (host.read(path) === text) return false
   try {
     host.writeAtomically(path, text)
   } catch (cause) {
     throw new AppError('conflist-unwritable', 'cannot write the CNI configuration', { cause })
   }
-  return { outcome: 'written', unknownKeys }
+  return true
 }
 
 function isPresent(host: Host, path: string): boolean {

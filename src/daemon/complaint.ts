@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Context } from '#daemon/context.ts'
+import { tellNode } from '#daemon/node-event.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
 
 type Told = Pick<Context, 'facts' | 'log' | 'kube' | 'cluster' | 'options'>
@@ -18,20 +19,14 @@ export class Complaint {
 
   /** `instead`: what is in force now. */
   tell(e: unknown, instead: string): void {
-    const { facts, log, kube, cluster, options } = this.#ctx
+    const { facts, log } = this.#ctx
     const text = messageOf(e)
     facts.trace.set(this.#subject, text)
     if (text === this.#told) return
     this.#told = text
     log.error({ err: e }, `the ${this.#subject} is not taken, ${instead}: ${text}`)
-    const uid = cluster.k8sNode?.metadata.uid
-    kube.event({
-      about: { apiVersion: 'v1', kind: 'Node', name: options.nodeName, ...(uid === undefined ? {} : { uid }) },
-      type: 'Warning',
-      reason: isAppError(e) && e.code === 'bad-json' ? 'ParseFailed' : 'ConfigError',
-      message: text,
-      action: 'Config',
-    })
+    const reason = isAppError(e) && e.code === 'bad-json' ? 'ParseFailed' : 'ConfigError'
+    tellNode(this.#ctx, { type: 'Warning', reason, message: text, action: 'Config' })
   }
 
   /** The configuration is in force: the next error is told even if it is the same. */

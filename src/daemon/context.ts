@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-
+import type { DatapathKind } from '#config/datapath-switch.ts'
 import type { EniConf } from '#config/eni-conf.ts'
 import type { Cluster } from '#daemon/cluster.ts'
 import type { Deps, Options } from '#daemon/deps.ts'
@@ -38,6 +38,8 @@ export interface Context extends Deps {
 export interface Facts {
   /** The last good configuration. */
   conf: EniConf | undefined
+  /** How the node forwards; undefined until it has been chosen. */
+  datapath: { readonly kind: DatapathKind; readonly why: string } | undefined
   readBack: 'pending' | 'kept' | 'pruned'
   /** Whether what a predecessor left in the kernel has been sorted: before that, an address that looks idle may be in use. */
   adopted: boolean

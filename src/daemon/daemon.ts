@@ -9,6 +9,7 @@ import type { Deps, Options } from '#daemon/deps.ts'
 import { gc } from '#daemon/gc.ts'
 import { PodGc } from '#daemon/gc-pods.ts'
 import { leaseService } from '#daemon/lease-service.ts'
+import { NodeDatapathKeeper } from '#daemon/node-datapath.ts'
 import { NodeSpecWriter } from '#daemon/node-spec.ts'
 import type { Verb } from '#daemon/observer.ts'
 import { Pods } from '#daemon/pods.ts'
@@ -57,14 +58,16 @@ export async function startDaemon(deps: Deps, options: Options, serve: ServeCni 
       if (isVerb(verb)) deps.observer.verb(verb, code, ms)
     },
   })
-  const parts = [
-    new Report(ctx, (id, uid) => ctx.pods.goneFor(id, uid) > options.podGoneFloor),
-    new NodeSpecWriter(ctx, deps.primaryVSwitch),
-    new Repair(ctx),
-    new PodGc(ctx),
-    new CniConf(ctx),
-  ] as const
-  const ready = bringUp(ctx, ...parts)
+  const repair = new Repair(ctx)
+  const parts = {
+    report: new Report(ctx, (id, uid) => ctx.pods.goneFor(id, uid) > options.podGoneFloor),
+    spec: new NodeSpecWriter(ctx, deps.primaryVSwitch),
+    repair,
+    datapath: new NodeDatapathKeeper(ctx, repair),
+    podGc: new PodGc(ctx),
+    cniConf: new CniConf(ctx),
+  }
+  const ready = bringUp(ctx, parts)
   // Whoever does not wait for it must not be killed by its rejection.
   ready.catch(() => {})
   return {
@@ -74,16 +77,32 @@ export async function startDaemon(deps: Deps, options: Options, serve: ServeCni 
     stop: async () => {
       stopping.abort(new AppError('stopping', 'the daemon stops'))
       ctx.waits.cancelAll()
-      for (const part of [...parts, ctx.cluster, ctx.pods, ctx.reaper]) part.stop()
+      for (const part of [...Object.values(parts), ctx.cluster, ctx.pods, ctx.reaper]) part.stop()
       await new Promise<void>(resolve => server.close(() => resolve()))
     },
   }
 }
 
+interface Parts {
+  readonly report: Report
+  readonly spec: NodeSpecWriter
+  readonly repair: Repair
+  readonly datapath: NodeDatapathKeeper
+  readonly podGc: PodGc
+  readonly cniConf: CniConf
+}
+
 function makeContext(deps: Deps, options: Options, stopping: AbortSignal): Context {
   const book = new Book(deps.ledger)
   const poolChanged = new Signal()
-  const facts: Facts = { conf: undefined, readBack: 'pending', adopted: false, notReady: 'starting', trace: new Map() }
+  const facts: Facts = {
+    conf: undefined,
+    datapath: undefined,
+    readBack: 'pending',
+    adopted: false,
+    notReady: 'starting',
+    trace: new Map(),
+  }
   const ctx: Context = {
     ...deps,
     options,
@@ -111,8 +130,10 @@ function isVerb(text: string): text is Verb {
 }
 
 /** The slow half of the start, in the order in which one thing needs the other; each step tries again until it succeeds. */
-async function bringUp(ctx: Context, report: Report, spec: NodeSpecWriter, repair: Repair, podGc: PodGc, cniConf: CniConf): Promise<void> {
+async function bringUp(ctx: Context, { report, spec, repair, datapath, podGc, cniConf }: Parts): Promise<void> {
   const { cluster, pods, kube, options, facts } = ctx
+  // Before anything is compared: the pods have what this node gave them.
+  await datapath.restore()
   repair.start()
   repair.poke()
   facts.notReady = 'waiting for the first answers of the API server'
@@ -121,6 +142,9 @@ async function bringUp(ctx: Context, report: Report, spec: NodeSpecWriter, repai
   await spec.start()
   await holds(ctx, 'the configuration is not usable', () => facts.conf !== undefined)
   await holds(ctx, `the Node CR ${options.nodeName} does not exist: the controller creates it`, () => cluster.node !== undefined)
+  facts.notReady = 'choosing the datapath'
+  datapath.changed.on(() => spec.poke())
+  await datapath.start()
   facts.notReady = 'comparing the kernel with the ledger'
   await trying(ctx, 'compare the kernel with the ledger', () => resyncKernel(ctx))
   facts.adopted = true

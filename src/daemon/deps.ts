@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { capabilitiesPath } from '#config/capabilities.ts'
+import { switchPath } from '#config/datapath-switch.ts'
 import type { Observer } from '#daemon/observer.ts'
 import type { NetnsPath } from '#datapath/attachment.ts'
 import type { Datapath } from '#datapath/port.ts'
 import type { Ledger } from '#ipam/ledger.ts'
+import type { BpfProbe } from '#kernel/port.ts'
 import type { Kube } from '#kube/port.ts'
 import type { Clock } from '#lib/clock.ts'
 import type { Logger } from '#lib/log.ts'
@@ -16,6 +19,8 @@ export interface Deps {
   readonly log: Logger
   readonly observer: Observer
   readonly host: Host
+  /** Whether the kernel has what the programs of DataPath V2 need. */
+  readonly probePrograms: () => Promise<readonly BpfProbe[]>
   /** The vSwitch of the node's primary ENI, for a zone that the configuration does not list; undefined when it cannot be told. */
   readonly primaryVSwitch: () => Promise<string | undefined>
 }
@@ -46,6 +51,11 @@ export interface Options {
   /** Mounted CNI configuration (10-terway.conflist, else 10-terway.conf) and where the generated list goes. */
   readonly cniConfDir: string
   readonly hostCniDir: string
+  /** Where `terway-cli datapath` writes what a person wants of this node. */
+  readonly switchPath: string
+  /** Terway's file of what a node has decided, and ours of how it forwards; a reboot takes both away. */
+  readonly capabilitiesPath: string
+  readonly datapathMemoryPath: string
   /** Where the container runtime binds the namespaces of its sandboxes, as the daemon sees it. */
   readonly netnsDir: string
   /** How long an ADD waits for the pod to appear in the watch before it asks the API server once. */
@@ -72,6 +82,9 @@ export const defaultOptions = {
   configPath: '/etc/eni/eni_conf',
   cniConfDir: '/etc/eni',
   hostCniDir: '/host-etc-net.d',
+  switchPath,
+  capabilitiesPath,
+  datapathMemoryPath: '/var/run/eni/datapath.json',
   netnsDir: '/var/run/netns',
   podWait: 5_000,
   addressWait: 30_000,

@@ -37,9 +37,11 @@ async function main(): Promise<void> {
   await soleOwner()
   const ledger = openStore(log)
   const metrics = daemonMetrics()
+  const kernel = await makeKernel(existsSync('/host/proc/sys') ? { procRoot: '/host/proc' } : {})
   const deps: Deps = {
     kube: await connect(flags.kubeconfig, nodeName),
-    datapath: makeDatapath(await makeKernel(existsSync('/host/proc/sys') ? { procRoot: '/host/proc' } : {}), { clock: realClock, log }),
+    datapath: makeDatapath(kernel, { clock: realClock, log }),
+    probePrograms: () => kernel.probePrograms(),
     ledger,
     clock: realClock,
     log,

@@ -28,7 +28,7 @@ test('the configuration reaches the Node CR, follows its ConfigMap, and a broken
   await until(() => pool(world)?.maxPoolSize === 8)
 
   configure(world, 'eni-config', JSON.stringify({ ...eniConf, max_pool_size: 'nine', ip_stack: 'ipv5' }))
-  const complaints = () => world.model.events.filter(e => e.about.kind === 'Node')
+  const complaints = () => world.model.events.filter(e => e.about.kind === 'Node' && e.type === 'Warning')
   await until(() => complaints().length === 1)
   assert.equal(complaints()[0]?.reason, 'ConfigError')
   assert.match(complaints()[0]?.message ?? '', /max_pool_size is "nine".*ip_stack is "ipv5"/)

@@ -156,7 +156,7 @@ export class NodeSpecWriter {
 
   /** Brings the Node CR to the last good configuration; returns what is wrong when that cannot be. */
   async #write(): Promise<unknown> {
-    const { cluster, kube, options, log } = this.#ctx
+    const { cluster, kube, options, log, facts } = this.#ctx
     const { node } = cluster
     const conf = this.#whole
     if (node === undefined || conf === undefined) return undefined
@@ -164,7 +164,7 @@ export class NodeSpecWriter {
     const fallback = conf.vswitches[zone] === undefined ? await this.#primaryVSwitch() : undefined
     let body: unknown
     try {
-      body = specPatch(node, conf, fallback)
+      body = specPatch(node, conf, fallback, facts.datapath?.kind)
     } catch (e) {
       // The metadata service may tell next time; nothing in the cluster would say so.
       this.#cancelRetry()

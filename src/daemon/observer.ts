@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { DatapathKind } from '#config/datapath-switch.ts'
 import type { Family } from '#net/ip.ts'
 
 export type Verb = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS'
@@ -18,6 +19,8 @@ export interface Observer {
   disposed(family: Family): void
   /** One comparison of held leases with the kernel; `kinds` are the kinds of the operations that closed the difference. */
   repair(result: 'clean' | 'repaired' | 'failed', kinds: readonly string[]): void
+  /** The node forwards this way from now on. */
+  datapath(kind: DatapathKind): void
 }
 
 export const noObserver: Observer = {
@@ -27,4 +30,5 @@ export const noObserver: Observer = {
   coolingWaived: () => {},
   disposed: () => {},
   repair: () => {},
+  datapath: () => {},
 }

@@ -148,17 +148,17 @@ describe("the Node CR's spec", () => {
   const conf = (change: object = {}) => parseEniConf(JSON.stringify({ ...eniConf, ...change })).conf
 
   test('is filled, and then left alone', () => {
-    const patch = specPatch(node(meta), conf({ eni_tags: { team: 'x' } }), undefined)
+    const patch = specPatch(node(meta), conf({ eni_tags: { team: 'x' } }), undefined, 'veth')
     const filled = applyMerge(meta, patch) as NodeSpec
     assert.deepEqual(filled.eni?.tag, { team: 'x', creator: 'terway' })
     assert.deepEqual(filled.flavor, [{ networkInterfaceType: 'Secondary', networkInterfaceTrafficMode: 'Standard', count: 3 }])
     assert.equal(filled.datapath?.type, 'veth')
-    assert.equal(specPatch(node(filled), conf({ eni_tags: { team: 'x' } }), undefined), undefined)
+    assert.equal(specPatch(node(filled), conf({ eni_tags: { team: 'x' } }), undefined, undefined), undefined)
   })
 
   test('has the families of ip_stack', () => {
     const flags = (conf: EniConf) => {
-      const { enableIPv4, enableIPv6 } = (specPatch(node(meta), conf, undefined) as NodeSpec).eni ?? {}
+      const { enableIPv4, enableIPv6 } = (specPatch(node(meta), conf, undefined, 'veth') as NodeSpec).eni ?? {}
       return [enableIPv4, enableIPv6]
     }
     assert.deepEqual([conf(), ...stacks.map(ip_stack => conf({ ip_stack }))].map(flags), [
@@ -170,9 +170,9 @@ describe("the Node CR's spec", () => {
   })
 
   test('a changed configuration changes only what it says, and removes what it says no more', () => {
-    const filled = applyMerge(meta, specPatch(node(meta), conf({ eni_tags: { a: '1' }, ip_warm_up_size: 7 }), undefined)) as NodeSpec
+    const filled = applyMerge(meta, specPatch(node(meta), conf({ eni_tags: { a: '1' }, ip_warm_up_size: 7 }), undefined, 'v2')) as NodeSpec
     const kept = { ...filled, eni: { ...filled.eni, enableIPPrefix: true } as NodeSpec['eni'] }
-    assert.deepEqual(specPatch(node(kept as NodeSpec), conf({ eni_tags: { b: '2' }, max_pool_size: 9 }), undefined), {
+    assert.deepEqual(specPatch(node(kept as NodeSpec), conf({ eni_tags: { b: '2' }, max_pool_size: 9 }), undefined, 'v2'), {
       eni: { tag: { a: null, b: '2' } },
       pool: { maxPoolSize: 9, warmUpSize: null },
     })
@@ -180,8 +180,8 @@ describe("the Node CR's spec", () => {
 
   test('a zone that is not listed gets the vSwitch of the primary ENI, or is refused by name', () => {
     const elsewhere = node({ ...meta, nodeMetadata: { ...meta.nodeMetadata, zoneID: 'zone-z' } })
-    assert.throws(() => specPatch(elsewhere, conf(), undefined), /vswitches has no entry for zone zone-z/)
-    assert.deepEqual((specPatch(elsewhere, conf(), 'vsw-p') as NodeSpec).eni?.vSwitchOptions, ['vsw-p'])
+    assert.throws(() => specPatch(elsewhere, conf(), undefined, 'veth'), /vswitches has no entry for zone zone-z/)
+    assert.deepEqual((specPatch(elsewhere, conf(), 'vsw-p', 'veth') as NodeSpec).eni?.vSwitchOptions, ['vsw-p'])
   })
 })
 

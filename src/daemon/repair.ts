@@ -23,6 +23,8 @@ export class Repair {
   #again = false
   /** Host ends of pods that notifications name, to be looked at first. */
   #named = new Set<IfName>()
+  /** Changes under way that make pods differ without anybody's fault. */
+  #expected = 0
   #stopped = false
   #stopWatching: () => void = () => {}
   #cancelTimer: () => void = () => {}
@@ -53,6 +55,17 @@ export class Repair {
     if (this.#running || this.#stopped) return
     this.#running = true
     void this.#rounds()
+  }
+
+  /** Makes a change that pods follow by a round of repair; what that puts right is not told as somebody's damage. */
+  async quietly(change: () => Promise<void>): Promise<void> {
+    this.#expected++
+    try {
+      await change()
+      await this.round()
+    } finally {
+      this.#expected--
+    }
   }
 
   #schedule(): void {
@@ -100,13 +113,13 @@ export class Repair {
     const named = this.#named
     this.#named = new Set()
     if (named.size === 0 || named.size > namedAtOnce) return []
-    return this.#ctx.book.leases().filter(l => isOurs(l) && named.has(l.attachment.hostIfName))
+    return this.#ctx.book.leases().filter(l => isHeldHere(l) && named.has(l.attachment.hostIfName))
   }
 
   /** The held leases that the kernel seems to differ from; all of them when that cannot be told. */
   async #differing(): Promise<readonly Lease[]> {
     const { book, datapath, log } = this.#ctx
-    const held = book.leases().filter(isOurs)
+    const held = book.leases().filter(isHeldHere)
     try {
       const differing = new Set(await datapath.differing(held.map(l => l.attachment)))
       return held.filter(l => differing.has(l.attachment))
@@ -129,13 +142,13 @@ export class Repair {
   async #one(containerId: string): Promise<readonly KernelOp[]> {
     const { book, datapath, host } = this.#ctx
     const lease = book.lease(containerId)
-    if (lease === undefined || !isOurs(lease)) return []
+    if (lease === undefined || !isHeldHere(lease)) return []
     // The sandbox is gone and its DEL is still to come: there is nothing to repair.
     if (host.netns(lease.attachment.netns) !== 'live') return []
     try {
       const { ops } = await datapath.setup(lease.attachment)
       crashPoint('repaired')
-      if (ops.length > 0) this.#tell(lease, ops)
+      if (ops.length > 0 && this.#expected === 0) this.#tell(lease, ops)
       return ops
     } catch (e) {
       if (isAppError(e) && e.code === 'netns-gone') return []
@@ -157,6 +170,7 @@ export class Repair {
   }
 }
 
-function isOurs(lease: Lease): boolean {
+/** A lease of a sandbox whose network is ours to keep. */
+export function isHeldHere(lease: Lease): boolean {
   return lease.state === 'held' && lease.owner === 'cni'
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { terwayName } from '#config/datapath-choice.ts'
+import type { DatapathKind } from '#config/datapath-switch.ts'
 import type { EniConf } from '#config/eni-conf.ts'
 import type { NodeCr, NodeSpec } from '#kube/crd/node.ts'
 import { AppError } from '#lib/errors.ts'
@@ -11,9 +13,10 @@ type Part<T> = { readonly [K in keyof T]?: T[K] | undefined }
 /**
  * The merge patch that makes the daemon's half of the Node CR's spec what the configuration says; undefined when it is.
  * Members that the daemon does not own stay as they are: enableIPPrefix and the prefix counts are fixed when the CR is made.
- * `primaryVSwitch` serves a zone that the configuration does not list. Throws `bad-config`.
+ * `primaryVSwitch` serves a zone that the configuration does not list. `datapath` is undefined until it
+ * has been chosen. Throws `bad-config`.
  */
-export function specPatch(node: NodeCr, conf: EniConf, primaryVSwitch: string | undefined): unknown {
+export function specPatch(node: NodeCr, conf: EniConf, primaryVSwitch: string | undefined, datapath: DatapathKind | undefined): unknown {
   const { spec } = node
   const zone = spec.nodeMetadata?.zoneID ?? ''
   const vSwitches = conf.vswitches[zone] ?? (primaryVSwitch === undefined ? undefined : [primaryVSwitch])
@@ -40,7 +43,7 @@ export function specPatch(node: NodeCr, conf: EniConf, primaryVSwitch: string | 
     poolSyncPeriod: conf.ipPoolSyncPeriod,
     reclaim: conf.reclaim,
   }
-  const wanted = { eni, pool, flavor: flavorOf(spec), datapath: { type: 'veth' } }
+  const wanted = { eni, pool, flavor: flavorOf(spec), datapath: datapath === undefined ? spec.datapath : { type: terwayName(datapath) } }
   const present = { eni: owned(spec.eni, eni), pool: owned(spec.pool, pool), flavor: spec.flavor, datapath: spec.datapath }
   return diffMerge(present, wanted)
 }

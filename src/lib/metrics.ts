@@ -31,6 +31,8 @@ export interface DaemonMetrics {
   readonly repairOps: Counter<'kind'>
   /** Addresses given to a waiting pod before their 30 s of cooling were over, because nothing else was idle. */
   readonly coolingWaived: Counter
+  /** 1 for the way in which the node forwards. */
+  readonly datapathInfo: Gauge<'type'>
 }
 
 /** The daemon's metrics under Terway's names, in a registry of their own, plus what Terway does not measure. */
@@ -70,6 +72,7 @@ export function daemonMetrics(): DaemonMetrics {
     repairRounds: counter('terway_repair_rounds_total', 'comparisons of leases with the kernel: clean, repaired or failed', ['result']),
     repairOps: counter('terway_repair_operations_total', 'kernel operations made by repair, by kind', ['kind']),
     coolingWaived: counter('terway_cooling_waived_total', 'addresses leased before their cooling was over', []),
+    datapathInfo: gauge('terway_datapath_info', 'how the node forwards: veth or datapathv2', ['type']),
   }
 }
 

@@ -2,6 +2,7 @@
 import { type Daemon, startDaemon } from '#daemon/daemon.ts'
 import { defaultOptions } from '#daemon/deps.ts'
 import { noObserver } from '#daemon/observer.ts'
+import type { BpfProbe } from '#kernel/port.ts'
 import { pods } from '#kube/reflect/pod.ts'
 import type { Clock } from '#lib/clock.ts'
 import { messageOf } from '#lib/errors.ts'
@@ -33,6 +34,10 @@ export class TestNode {
   readonly instanceId: string
   readonly kernel: DatapathModel
   readonly disk = emptyDisk()
+  /** What the node's kernel answers to a trial of what programs need; none = it has everything. */
+  probes: readonly BpfProbe[] = []
+  /** Files of the machine; those below /var/run are gone after a reboot. */
+  readonly files = new Map([[`${defaultOptions.cniConfDir}/10-terway.conflist`, conflist]])
   readonly pods = new Map<string, TestPod>()
   readonly #clock: Clock
   readonly #api: KubeModel
@@ -53,12 +58,11 @@ export class TestNode {
   }
 
   async start(primaryVSwitch: () => Promise<string | undefined> = () => Promise.resolve(undefined)): Promise<void> {
-    const files = new Map([[`${defaultOptions.cniConfDir}/10-terway.conflist`, conflist]])
     const host = {
       netns: (path: string) => (this.#netns.has(path) ? ('live' as const) : ('absent' as const)),
       list: (): readonly string[] => [],
-      read: (path: string) => files.get(path),
-      writeAtomically: (path: string, text: string) => void files.set(path, text),
+      read: (path: string) => this.files.get(path),
+      writeAtomically: (path: string, text: string) => void this.files.set(path, text),
     }
     this.#daemon = await startDaemon(
       {
@@ -69,6 +73,7 @@ export class TestNode {
         log: this.#log,
         observer: noObserver,
         host,
+        probePrograms: async () => this.probes,
         primaryVSwitch,
       },
       { ...defaultOptions, nodeName: this.name },

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Daemon, startDaemon } from '#daemon/daemon.ts'
 import { defaultOptions, type Host, type Options } from '#daemon/deps.ts'
 import { noObserver, type Observer } from '#daemon/observer.ts'
+import type { BpfProbe } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
 import { type Logger, silent } from '#lib/log.ts'
 import { parseMac } from '#net/mac.ts'
@@ -29,6 +30,8 @@ export class DaemonWorld implements AsyncDisposable {
   log: Logger = silent
   /** Whether the node's kernel has IPv6. */
   ipv6 = true
+  /** What the node's kernel answers to a trial of what programs need; none = it has everything. */
+  probes: readonly BpfProbe[] = []
   ledger = new LedgerMemory(this.disk)
   daemon: Daemon | undefined
 
@@ -68,6 +71,7 @@ export class DaemonWorld implements AsyncDisposable {
         log: this.log,
         observer: this.observer,
         host,
+        probePrograms: async () => this.probes,
         primaryVSwitch: async () => undefined,
       },
       this.options,

@@ -27,11 +27,13 @@ const log = makeLogger('terwayd', process.env.LOG_LEVEL ?? 'silent')
 const { ledger, rebuilt } = openLedger({ path: ledgerPath, bootId, stamp: 'test' })
 if (rebuilt !== undefined) log.error(rebuilt, 'the ledger was unreadable')
 const metrics = daemonMetrics()
-const datapath = makeDatapath(await makeKernel(), { clock: realClock, log })
+const kernel = await makeKernel()
+const datapath = makeDatapath(kernel, { clock: realClock, log })
 const daemon = await startDaemon(
   {
     kube: new IpcKube(),
     datapath,
+    probePrograms: () => kernel.probePrograms(),
     ledger,
     clock: realClock,
     log,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { terwayName } from '#config/datapath-choice.ts'
 import type { Observer } from '#daemon/observer.ts'
 import type { DaemonMetrics } from '#lib/metrics.ts'
 
@@ -16,6 +17,10 @@ export function metricsObserver(m: DaemonMetrics): Observer {
     repair: (result, kinds) => {
       m.repairRounds.inc({ result })
       for (const kind of kinds) m.repairOps.inc({ kind })
+    },
+    datapath: kind => {
+      m.datapathInfo.reset()
+      m.datapathInfo.set({ type: terwayName(kind) }, 1)
     },
   }
 }

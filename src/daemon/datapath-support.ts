@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BpfProbe } from '#kernel/port.ts'
+import type { Family } from '#net/ip.ts'
+
+/** What each feature needs, for a person who wants it. */
+const wayOut: Readonly<Record<BpfProbe['feature'], string>> = {
+  'bpf-file-system': 'mount one at /sys/fs/bpf of the host (mount -t bpf bpf /sys/fs/bpf)',
+  maps: 'Linux 5.10 or newer with CONFIG_BPF_SYSCALL, and the capability SYS_ADMIN',
+  programs: 'Linux 5.10 or newer with CONFIG_BPF_SYSCALL, and the capability SYS_ADMIN',
+  'clsact-blocks': 'Linux 5.10 or newer with CONFIG_NET_CLS_ACT, CONFIG_NET_CLS_BPF and CONFIG_NET_SCH_INGRESS',
+}
+
+/** What keeps a node from DataPath V2, each with its way out; none = nothing does. `unnamed`: families of pods without a network of Services. */
+export function missingForV2(probes: readonly BpfProbe[], unnamed: readonly Family[]): readonly string[] {
+  const services = unnamed.map(f => `the IPv${f} network of Services is not known (set service_cidr in eni_conf)`)
+  const features = probes.filter(p => !p.ok).map(p => `the kernel lacks ${p.feature}: ${p.explanation} (needs: ${wayOut[p.feature]})`)
+  return [...services, ...features]
+}

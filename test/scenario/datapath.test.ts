@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { capabilitiesPath, parseCapabilities } from '#config/capabilities.ts'
+import { datapathLabel } from '#config/datapath-choice.ts'
+import { switchPath } from '#config/datapath-switch.ts'
+import type { NodeDatapath } from '#datapath/port.ts'
+import { nodes } from '#kube/reflect/node.ts'
+import { AppError } from '#lib/errors.ts'
+import type { TestNode } from './node.ts'
+import { World } from './world.ts'
+
+const mounted = '/etc/eni/10-terway.conflist'
+const runtimes = '/host-etc-net.d/10-terway.conflist'
+const listOf = (...plugins: object[]) => JSON.stringify({ cniVersion: '0.4.0', name: 'terway-chainer', plugins })
+const lacking = [{ feature: 'clsact-blocks', ok: false, explanation: 'EOPNOTSUPP' }] as const
+
+/** A node with pods in regular mode. */
+async function world(): Promise<{ w: World; node: TestNode }> {
+  const w = await World.make()
+  w.configure({ service_cidr: '10.96.0.0/12' })
+  const node = await w.oneNode()
+  node.add('pod-1', 'pod-2')
+  await w.atRest()
+  assert.equal(node.kernel.node.kind, 'veth')
+  return { w, node }
+}
+
+function label(w: World, value: string | undefined): void {
+  const node = w.api.read(nodes, 'node-1')
+  assert.ok(node)
+  const { [datapathLabel]: _, ...labels } = node.metadata.labels ?? {}
+  w.api.put(nodes, {
+    ...node,
+    metadata: { ...node.metadata, labels: value === undefined ? labels : { ...labels, [datapathLabel]: value } },
+  })
+}
+
+const becomes = (w: World, node: TestNode, kind: 'veth' | 'v2') =>
+  w.until(`the node forwards by ${kind}`, () => node.kernel.node.kind === kind)
+const present = (node: TestNode): NodeDatapath => node.kernel.node
+const told = (w: World, reason: string) => w.api.events.filter(e => e.reason === reason).map(e => e.message)
+const typeOf = (node: TestNode) => JSON.parse(node.files.get(runtimes) ?? '{}').plugins?.[0].eniip_virtual_type
+
+test('a running node follows its label, and a person on it comes before the label', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  label(w, 'datapathv2')
+  await becomes(w, node, 'v2')
+  assert.deepEqual(node.kernel.node, { kind: 'v2', hostStackCidrs: [], serviceCidrs: ['10.96.0.0/12'], learn: true })
+  await w.until('everybody is told', () => typeOf(node) === 'datapathv2' && w.cr('node-1')?.spec.datapath?.type === 'datapathv2')
+  assert.equal(told(w, 'DataPathSwitched').length, 1)
+  assert.match(told(w, 'DataPathSwitched')[0] ?? '', /^from veth to v2 with 2 pods: node label/)
+  assert.equal(parseCapabilities(node.files.get(capabilitiesPath) ?? '').get('has_cilium_chainer'), 'true')
+
+  node.files.set(switchPath, 'veth\n')
+  await becomes(w, node, 'veth')
+  node.files.set(switchPath, '')
+  await becomes(w, node, 'v2')
+  node.files.set(switchPath, 'off\n')
+  await becomes(w, node, 'veth')
+  node.files.set(switchPath, '')
+  await becomes(w, node, 'v2')
+  label(w, undefined)
+  await becomes(w, node, 'veth')
+  await w.until('everybody is told', () => typeOf(node) === 'veth' && w.cr('node-1')?.spec.datapath?.type === 'veth')
+  assert.deepEqual(told(w, 'ConfigCheck'), [])
+})
+
+test('the mounted configuration: datapathv2, its host_stack_cidrs, and cilium-cni that is left out', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  const terway = { type: 'terway', eniip_virtual_type: 'DataPathV2', host_stack_cidrs: ['169.254.20.10/32'] }
+  node.files.set(mounted, listOf(terway, { type: 'cilium-cni' }))
+  await becomes(w, node, 'v2')
+  assert.deepEqual(node.kernel.node.kind === 'v2' && node.kernel.node.hostStackCidrs, ['169.254.20.10/32'])
+  await w.until('it is told', () => told(w, 'CniPluginDropped').length === 1)
+  await w.until('the runtime has the list', () => typeOf(node) === 'datapathv2')
+  assert.doesNotMatch(node.files.get(runtimes) ?? '', /cilium/)
+})
+
+test('a restart changes nothing, says nothing again, and needs no API server for it', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  label(w, 'datapathv2')
+  await becomes(w, node, 'v2')
+  await w.atRest()
+  await node.stop()
+  const before = w.api.events.length
+  const calls: string[] = []
+  node.kernel.fault = (call, subject) => void (call === 'setNode' && calls.push(subject))
+  w.api.faults.unavailable(true)
+  node.kernel.node = { kind: 'veth' }
+  await node.start()
+  await becomes(w, node, 'v2')
+  assert.deepEqual(present(node), { kind: 'v2', hostStackCidrs: [], serviceCidrs: ['10.96.0.0/12'], learn: false })
+  w.api.faults.unavailable(false)
+  await w.atRest()
+  await w.clock.advance(30_000)
+  assert.deepEqual(calls, ['v2'])
+  assert.deepEqual(
+    w.api.events.slice(before).filter(e => e.reason.startsWith('DataPath')),
+    [],
+  )
+})
+
+test('what was switched off while the daemon was away stays off', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  label(w, 'datapathv2')
+  await becomes(w, node, 'v2')
+  await node.stop()
+  const calls: string[] = []
+  node.kernel.fault = (call, subject) => void (call === 'setNode' && calls.push(subject))
+  node.files.set(switchPath, 'off\n')
+  await node.start()
+  await becomes(w, node, 'veth')
+  await w.atRest()
+  assert.deepEqual(calls, ['veth'])
+})
+
+test('a kernel without what is needed: regular mode, and each missing thing is named with its way out', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  node.probes = lacking
+  label(w, 'datapathv2')
+  await w.until('it is told', () => told(w, 'DataPathUnsupported').length === 1)
+  assert.match(
+    told(w, 'DataPathUnsupported')[0] ?? '',
+    /stays in regular mode: the kernel lacks clsact-blocks: EOPNOTSUPP \(needs: Linux 5\.10/,
+  )
+  assert.equal(node.kernel.node.kind, 'veth')
+  assert.equal(parseCapabilities(node.files.get(capabilitiesPath) ?? '').get('datapath_by'), 'probe')
+  await w.clock.advance(300_000)
+  assert.equal(told(w, 'DataPathUnsupported').length, 1)
+  await node.stop()
+  node.probes = []
+  await node.start()
+  await becomes(w, node, 'v2')
+})
+
+test('without a network of Services V2 is refused by name, and taken once it is known', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  w.configure({})
+  label(w, 'datapathv2')
+  await w.until('it is told', () =>
+    told(w, 'DataPathUnsupported').some(m => /IPv4 network of Services is not known \(set service_cidr/.test(m)),
+  )
+  assert.equal(node.kernel.node.kind, 'veth')
+  w.configure({ service_cidr: '10.96.0.0/12' })
+  await becomes(w, node, 'v2')
+})
+
+test('a switch that fails leaves the node as it was, says why once, and is tried again', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  node.kernel.fault = (call, kind) => {
+    if (call === 'setNode' && kind === 'v2') throw new AppError('kernel-refused', 'prog-load pod_in: EACCES, invalid access to packet')
+  }
+  label(w, 'datapathv2')
+  await w.until('it is told', () => told(w, 'DataPathSwitchFailed').length === 1)
+  assert.match(told(w, 'DataPathSwitchFailed')[0] ?? '', /the node stays as it was: prog-load pod_in: EACCES/)
+  assert.equal(node.kernel.node.kind, 'veth')
+  assert.equal(typeOf(node), 'veth')
+  node.add('pod-3')
+  await w.atRest()
+  assert.equal(told(w, 'DataPathSwitchFailed').length, 1)
+  node.kernel.fault = () => {}
+  await becomes(w, node, 'v2')
+})
+
+test('a label that nobody knows is refused by name, and the node stays', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  label(w, 'datapathv2')
+  await becomes(w, node, 'v2')
+  label(w, 'ebpf')
+  await w.until('it is told', () => w.warnings('node-1').some(m => /ConfigError: node label k8s.aliyun.com\/datapath is "ebpf"/.test(m)))
+  assert.equal(node.kernel.node.kind, 'v2')
+})
+
+test('the capability file keeps what is not ours; one that cannot be read is told and written anew', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  node.files.set(capabilitiesPath, 'erdma = true\ndatapath = veth\n')
+  label(w, 'datapathv2')
+  await becomes(w, node, 'v2')
+  const read = () => parseCapabilities(node.files.get(capabilitiesPath) ?? '')
+  assert.deepEqual([read().get('erdma'), read().get('datapath'), read().get('cni_ipv6_stack')], ['true', 'datapathv2', 'false'])
+  node.files.set(capabilitiesPath, 'nonsense\n')
+  label(w, 'veth')
+  await becomes(w, node, 'veth')
+  await w.until('it is told', () => w.warnings('node-1').some(m => /^ParseFailed: \/var\/run\/eni\/node_capabilities: line 1/.test(m)))
+  assert.equal(read().get('datapath'), 'veth')
+})
