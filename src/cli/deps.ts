@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Metadata } from '#cloud/metadata.ts'
+import type { Kernel } from '#kernel/port.ts'
 import type { TerwayClient } from '#rpc/grpc/client.ts'
 
 /** What a command reaches outside itself through; a test gives its own. */
@@ -9,6 +10,10 @@ export interface CliDeps {
   /** Opens the daemon's gRPC socket; the command closes it. */
   readonly connect: (socket: string) => TerwayClient
   readonly metadata: () => Metadata
+  /** The kernel of this machine; the command closes it. */
+  readonly kernel: () => Promise<Kernel>
+  /** Where a person's wish for the node's datapath is kept. */
+  readonly switchPath: string
   /** Where the API server says that the pod is; undefined when it has no such pod. Throws when no API server can be asked. */
   readonly findPod: (namespace: string, name: string) => Promise<PodPlace | undefined>
 }

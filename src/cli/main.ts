@@ -3,6 +3,7 @@ import { CommanderError } from 'commander'
 import type { PodPlace } from '#cli/deps.ts'
 import { makeProgram } from '#cli/program.ts'
 import { makeMetadata } from '#cloud/metadata.ts'
+import { switchPath } from '#config/datapath-switch.ts'
 import { KubeClient } from '#kube/client.ts'
 import { loadConfig } from '#kube/config.ts'
 import { pods } from '#kube/reflect/pod.ts'
@@ -27,6 +28,9 @@ const program = makeProgram({
   out: line => process.stdout.write(`${line}\n`),
   connect,
   metadata: () => makeMetadata(realClock, process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || undefined),
+  // Native code is loaded only for the commands that need it.
+  kernel: async () => (await import('#kernel/kernel.ts')).makeKernel(),
+  switchPath,
   findPod,
 })
 try {

@@ -48,6 +48,8 @@ async function cli(
   const deps: CliDeps = {
     out: line => lines.push(line),
     connect,
+    kernel: () => Promise.reject(new Error('not asked')),
+    switchPath: join(dir, 'datapath'),
     metadata: () => ({ get: async path => meta[path] }),
     findPod: async () => {
       if (options.place instanceof Error) throw options.place

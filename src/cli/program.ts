@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command } from 'commander'
 import { cni } from '#cli/cni.ts'
+import { datapathOff, datapathOn, datapathStatus, datapathSwitch } from '#cli/datapath.ts'
 import type { CliDeps } from '#cli/deps.ts'
 import { execute } from '#cli/execute.ts'
 import { install } from '#cli/install.ts'
@@ -53,5 +54,22 @@ export function makeProgram(deps: CliDeps): Command {
     .requiredOption('--output <file>', 'where to')
     .option('--config-dir <dir>', 'where eni-config is mounted', '/etc/eni')
     .action((o: { output: string; configDir: string }) => cni(deps, o.configDir, o.output))
+  const datapath = program.command('datapath').description('how the node forwards pods, and what its programs count')
+  datapath
+    .command('status')
+    .description('mode, reason, programs, devices, counters')
+    .action(() => datapathStatus(deps, socket()))
+  datapath
+    .command('switch <datapath>')
+    .description('v2 or veth whatever the label and the configuration say; auto: as they say')
+    .action((wanted: string) => datapathSwitch(deps, socket(), wanted))
+  datapath
+    .command('off')
+    .description('leave every packet to the host stack, at once')
+    .action(() => datapathOff(deps, socket()))
+  datapath
+    .command('on')
+    .description('end off')
+    .action(() => datapathOn(deps, socket()))
   return program
 }
