@@ -94,10 +94,13 @@ test('the daemon runs without privilege, with the three capabilities it needs an
     assert.equal(c.securityContext.allowPrivilegeEscalation, false, c.name)
   }
   const propagated = terway.volumeMounts.filter(m => m.mountPropagation === 'HostToContainer').map(m => m.mountPath)
-  assert.deepEqual(propagated, ['/var/run/netns', '/run/netns'])
+  assert.deepEqual(propagated, ['/var/run/netns', '/run/netns', '/sys/fs/bpf'])
   assert.deepEqual(
     pod.volumes.flatMap(v => v.hostPath?.path ?? []),
-    ['/var/run/eni', '/var/run/netns', '/var/lib/cni/terway', '/etc/cni/net.d', '/opt/cni/bin', '/proc'],
+    [
+      ...['/var/run/eni', '/var/run/netns', '/var/lib/cni/terway', '/etc/cni/net.d', '/opt/cni/bin', '/proc'],
+      ...['/sys/fs/bpf', '/var/run/cilium'],
+    ],
   )
   assert.equal(terway.readinessProbe?.httpGet.host, '127.0.0.1')
 })
@@ -114,6 +117,16 @@ test('the mounted configuration is what the daemon reads', { skip }, () => {
   assert.deepEqual(list.unknownKeys, [])
   const [plugin] = JSON.parse(conflistText(list, 'veth')).plugins
   assert.deepEqual([plugin.type, plugin.mtu], ['terway', 8500])
+})
+
+test('enableDatapathV2 asks for it, and leaves the node-local DNS to the host stack; without it nothing is said', { skip }, () => {
+  const settings = (...values: string[]) => {
+    const conf = find(render(...values), 'ConfigMap', 'eni-config').data?.['10-terway.conf']
+    return readConflist({ conflist: undefined, conf, deviceMtu: 1500 }).settings
+  }
+  assert.deepEqual(settings(), { virtualType: '', policyProvider: 'ebpf', hostStackCidrs: [] })
+  const v2 = { virtualType: 'datapathv2', policyProvider: 'ebpf', hostStackCidrs: ['169.254.20.10/32'] }
+  assert.deepEqual(settings('terway.enableDatapathV2=true'), v2)
 })
 
 test('each of the three stacks reaches the daemon, and the controller takes the word', { skip }, () => {
@@ -212,7 +225,6 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['centralizedIPAM=false', /centralizedIPAM: false is not supported yet/],
   ['featureGates=X=true', /featureGates/],
   ['terway.daemonMode=VPC', /terway.daemonMode: only ENIMultiIP/],
-  ['terway.enableDatapathV2=true', /terway.enableDatapathV2: not supported yet/],
   ['terway.enableNetworkPolicy=true', /terway.enableNetworkPolicy: not supported yet/],
   ['terway.networkPolicyProvider=none', /terway.networkPolicyProvider: ebpf or iptables/],
   ['terway.ciliumArgs=--debug', /terway.ciliumArgs/],

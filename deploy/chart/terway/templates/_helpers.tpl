@@ -48,6 +48,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $t := .Values.terway -}}
 {{- $conf := dict "cniVersion" "0.4.0" "name" "terway" "type" "terway" "capabilities" (dict "bandwidth" true) "network_policy_provider" $t.networkPolicyProvider -}}
 {{- if $t.autoMTU }}{{ $_ := set $conf "auto_mtu" true }}{{ end -}}
+{{- if $t.enableDatapathV2 }}{{ $_ := set $conf "eniip_virtual_type" "datapathv2" }}{{ $_ := set $conf "host_stack_cidrs" (list "169.254.20.10/32") }}{{ end -}}
 {{ mergeOverwrite $conf (deepCopy $t.cniConf) | toPrettyJson }}
 {{- end }}
 
