@@ -143,18 +143,16 @@ INLINE outcome host_hands_over(struct packet *p, struct end *own) {
   struct decision d = {.way = FLOW_WAY_HOST};
   if (own->flow) {
     __u32 reason = judge(p, own);
+    /* The node is never refused: its flow becomes another one of the host stack. */
+    if (reason && !is_node(remote_reason(p, own))) return DROPPED(reason);
     if (!reason && own->flow->way == FLOW_WAY_HOST) {
       track(p, own);
       return PATH_HOST_TO_POD;
     }
     /* Too long for the way past the host stack: whoever sent it here has tracked it. */
     if (!reason && !is_syn(p)) return PATH_HOST_TO_POD;
-    d.remote_is = remote_reason(p, own);
-    /* The node is never refused: its flow becomes another one of the host stack. */
-    if (reason && d.remote_is != HOST_REASON_NODE) return DROPPED(reason);
-  } else {
-    d.remote_is = remote_reason(p, own);
   }
+  d.remote_is = remote_reason(p, own);
   __u32 reason = create_flow(p, own, &d);
   return reason ? DROPPED(reason) : PATH_HOST_TO_POD;
 }

@@ -141,10 +141,10 @@ INLINE int is_outdated(const struct packet *p, const struct end *e) {
   return p->mode & MODE_POLICY && e->flow->policy_revision != revision_of(e);
 }
 
-/* Why the remote address is the host stack's, as in `question`. What this node makes itself is the node's, whatever its source. */
+/* As in `question`. */
 INLINE __u32 remote_reason(const struct packet *p, const struct end *e) {
-  if (p->hook == HOOK_POD_OUT && p->skb->ingress_ifindex == 0) return HOST_REASON_NODE;
-  return host_reason(e->key.remote);
+  __u32 made_here = p->hook == HOOK_POD_OUT && p->skb->ingress_ifindex == 0 ? MADE_HERE : 0;
+  return host_reason(e->key.remote) | made_here;
 }
 
 /* Of the flow that was found: 0, or the reason to drop its packet. */

@@ -8,7 +8,7 @@ struct question {
   const struct endpoint_policy *policy;
   __u32 direction;
   __u32 identity;
-  /* Why the remote address is the host stack's; 0 = it is not. */
+  /* Why the remote address is the host stack's, with MADE_HERE when this node made the packet; 0 = neither. */
   __u32 remote_is;
   __u8 protocol;
   __be16 port;
@@ -30,13 +30,21 @@ INLINE __u32 find_identity(const __be32 *ip) {
   return entry ? entry->identity : RESERVED_IDENTITY_WORLD;
 }
 
+/* What the node makes is its own, whatever source it has. */
+#define MADE_HERE 0x100
+
+INLINE int is_node(__u32 remote_is) {
+  return remote_is & MADE_HERE || remote_is == HOST_REASON_NODE;
+}
+
 /*
  * The node reaches its pods whatever their policy says: probes come from it. What the host stack translates is not judged by the address before the
  * translation.
  */
 INLINE int is_exempt(const struct question *q) {
-  if (q->remote_is == HOST_REASON_NODE) return 1;
-  return q->direction == DIRECTION_OUT && (q->remote_is == HOST_REASON_LINK_LOCAL || q->remote_is == HOST_REASON_SERVICE_CIDR);
+  if (q->direction == DIRECTION_IN) return is_node(q->remote_is);
+  __u32 reason = q->remote_is & ~MADE_HERE;
+  return reason == HOST_REASON_NODE || reason == HOST_REASON_LINK_LOCAL || reason == HOST_REASON_SERVICE_CIDR;
 }
 
 /* The rules for the identity and those for everybody: a denial in either wins, and what nobody allows is denied. */
