@@ -4,7 +4,7 @@ import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
 
 /**
- * The system calls that Node does not offer, synchronous, on the calling thread. The only file that loads native code.
+ * The system calls that Node does not offer, synchronous, on the calling thread. Only this file and ffi-bpf.ts load native code.
  * Never use koffi's `.async` here: it would run setns on a thread of libuv's pool and leave that thread in the wrong
  * namespace for ever. Constants are those of x64 and arm64, which agree.
  */

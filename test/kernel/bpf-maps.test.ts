@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, test } from 'node:test'
+import { valueSizeOf } from '#kernel/bpf/entries.ts'
+import type { MapName } from '#kernel/bpf/maps.ts'
+import { addressKey, endpoint, endpointKey, hostSet, prefixKey } from '#kernel/bpf/structs.ts'
+import type { MapDel, MapPut } from '#kernel/op.ts'
+import type { Kernel } from '#kernel/port.ts'
+import { parseIp } from '#net/ip.ts'
+import { applied, BpfLab, leastCost, look, refusedBy, sizes } from './bpf-lab.ts'
+
+let lab: BpfLab
+let kernel: Kernel
+before(async () => {
+  lab = new BpfLab()
+  kernel = await lab.kernel()
+})
+after(() => lab.close())
+beforeEach(async () => {
+  await kernel.unloadPrograms()
+  await kernel.loadPrograms(sizes)
+})
+
+const put = (map: MapName, key: Buffer, value: Buffer): MapPut => ({
+  op: 'map-put',
+  ns: 'host',
+  map,
+  key: key.toString('hex'),
+  value: value.toString('hex'),
+})
+const del = (map: MapName, key: Buffer): MapDel => ({ op: 'map-del', ns: 'host', map, key: key.toString('hex') })
+const putEndpoint = (ifIndex: number, mtu = 1500) => put('endpoints', endpointKey.encode({ ifIndex }), endpoint.encode({ mtu }))
+const delEndpoint = (ifIndex: number) => del('endpoints', endpointKey.encode({ ifIndex }))
+const numbers = async () => (await kernel.mapEntries('endpoints')).map(e => endpointKey.decode(e.key).ifIndex).sort((a, b) => a - b)
+
+test('entries are put, replaced, looked at, dumped and taken away; what is absent is absent', async () => {
+  await applied(kernel, [putEndpoint(7), putEndpoint(9), putEndpoint(7, 1400), delEndpoint(9), delEndpoint(9)])
+  const key = endpointKey.encode({ ifIndex: 7 }).toString('hex')
+  const { entries } = await look(kernel, {
+    entries: [
+      { map: 'endpoints', key },
+      { map: 'endpoints', key: '08000000' },
+    ],
+  })
+  assert.deepEqual(entries, [{ map: 'endpoints', key, value: endpoint.encode({ mtu: 1400 }).toString('hex') }])
+  const [only, ...others] = await kernel.mapEntries('endpoints')
+  assert.ok(only)
+  assert.deepEqual([endpointKey.decode(only.key).ifIndex, endpoint.decode(only.value).mtu, others.length], [7, 1400, 0])
+})
+
+test('sizes that a map does not have are refused before the kernel reads them', async () => {
+  const op = putEndpoint(1)
+  for (const wrong of [{ key: '010000' }, { key: '0100000000' }, { value: '00' }, { value: `${op.value}00` }, { key: 'notahex0' }]) {
+    assert.match(await refusedBy(kernel, { ...op, ...wrong }), /EINVAL, a (key|value) of the map endpoints has (4|96) bytes/)
+  }
+  assert.deepEqual(await numbers(), [])
+})
+
+test('a full map is a refusal', async () => {
+  await kernel.unloadPrograms()
+  await kernel.loadPrograms({ ...sizes, endpoints: 2 })
+  await applied(kernel, [putEndpoint(1), putEndpoint(2)])
+  assert.match(await refusedBy(kernel, putEndpoint(3)), /E2BIG/)
+})
+
+test('longest prefixes and the values of each CPU are dumped too', async () => {
+  const key = prefixKey.encode({ prefixLength: 112, ip: parseIp('169.254.0.0') })
+  await applied(kernel, [put('host_set', key, hostSet.encode({ why: 2 }))])
+  const [local, ...others] = await kernel.mapEntries('host_set')
+  assert.ok(local)
+  assert.deepEqual(prefixKey.decode(local.key), { prefixLength: 112, ip: '169.254.0.0' })
+  assert.deepEqual([hostSet.decode(local.value), others], [{ why: 2 }, []])
+  const drops = await kernel.mapEntries('drops')
+  assert.deepEqual([drops.length, drops[0]?.value.length], [64, valueSizeOf('drops')])
+  assert.equal(valueSizeOf('drops') % 16, 0)
+})
+
+test('maps that were unpinned and made anew are noticed', async () => {
+  await applied(kernel, [putEndpoint(1)])
+  const other = await lab.kernel()
+  await other.unloadPrograms()
+  assert.deepEqual(await numbers(), [])
+  assert.match(await refusedBy(kernel, putEndpoint(2)), /ENOENT.*not loaded/)
+  await applied(kernel, [delEndpoint(1)])
+  await other.loadPrograms(sizes)
+  assert.deepEqual(await numbers(), [])
+  await applied(kernel, [putEndpoint(3)])
+  assert.deepEqual(await numbers(), [3])
+})
+
+test('a dump of a map that changes all the time ends, and has everything that stays', async () => {
+  const [staying, changing] = [Array.from({ length: 200 }, (_, i) => 2 * i), Array.from({ length: 200 }, (_, i) => 2 * i + 1)]
+  await applied(
+    kernel,
+    staying.map(n => putEndpoint(n)),
+  )
+  let isOver = false
+  const churn = (async () => {
+    while (!isOver)
+      await applied(
+        kernel,
+        changing.flatMap(n => [putEndpoint(n), delEndpoint(n)]),
+      )
+  })()
+  for (let i = 0; i < 30; i++) {
+    const found = await numbers()
+    assert.equal(new Set(found).size, found.length)
+    assert.deepEqual(
+      found.filter(n => n % 2 === 0),
+      staying,
+    )
+  }
+  isOver = true
+  await churn
+})
+
+test('ten thousand entries put and taken away take no descriptor and no memory', async t => {
+  const address = (n: number) => addressKey.encode({ ip: parseIp(`10.0.${n >> 8}.${n & 255}`) })
+  const { fds, mb, ms } = await leastCost(async () => {
+    for (let i = 0; i < 10_000; i++) {
+      await applied(kernel, [put('addresses', address(i % 1000), Buffer.alloc(16, 1)), del('addresses', address(i % 1000))])
+    }
+  })
+  assert.ok(fds <= 0 && mb < 1, `${fds} descriptors, ${mb} MB`)
+  t.diagnostic(`an apply that puts and deletes one entry takes ${(ms / 10).toFixed(0)} µs`)
+})
