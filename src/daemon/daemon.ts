@@ -6,6 +6,7 @@ import { CniConf } from '#daemon/cni-conf.ts'
 import { type Context, currentBinding, currentPool, currentStack, type Facts } from '#daemon/context.ts'
 import { del } from '#daemon/del.ts'
 import type { Deps, Options } from '#daemon/deps.ts'
+import { ForeignHooks } from '#daemon/foreign-hooks.ts'
 import { gc } from '#daemon/gc.ts'
 import { PodGc } from '#daemon/gc-pods.ts'
 import { leaseService } from '#daemon/lease-service.ts'
@@ -64,6 +65,7 @@ export async function startDaemon(deps: Deps, options: Options, serve: ServeCni 
     spec: new NodeSpecWriter(ctx, deps.primaryVSwitch),
     repair,
     datapath: new NodeDatapathKeeper(ctx, repair),
+    foreignHooks: new ForeignHooks(ctx),
     podGc: new PodGc(ctx),
     cniConf: new CniConf(ctx),
   }
@@ -88,6 +90,7 @@ interface Parts {
   readonly spec: NodeSpecWriter
   readonly repair: Repair
   readonly datapath: NodeDatapathKeeper
+  readonly foreignHooks: ForeignHooks
   readonly podGc: PodGc
   readonly cniConf: CniConf
 }
@@ -130,7 +133,7 @@ function isVerb(text: string): text is Verb {
 }
 
 /** The slow half of the start, in the order in which one thing needs the other; each step tries again until it succeeds. */
-async function bringUp(ctx: Context, { report, spec, repair, datapath, podGc, cniConf }: Parts): Promise<void> {
+async function bringUp(ctx: Context, { report, spec, repair, datapath, foreignHooks, podGc, cniConf }: Parts): Promise<void> {
   const { cluster, pods, kube, options, facts } = ctx
   // Before anything is compared: the pods have what this node gave them.
   await datapath.restore()
@@ -151,6 +154,7 @@ async function bringUp(ctx: Context, { report, spec, repair, datapath, podGc, cn
   ctx.poolChanged.on(() => report.poke())
   report.poke()
   podGc.start()
+  foreignHooks.start()
   await cniConf.start()
   facts.notReady = ''
   ctx.log.info({ node: options.nodeName }, 'ready')

@@ -2,10 +2,10 @@
 import { capabilitiesPath } from '#config/capabilities.ts'
 import { switchPath } from '#config/datapath-switch.ts'
 import type { Observer } from '#daemon/observer.ts'
+import type { Programs } from '#daemon/programs.ts'
 import type { NetnsPath } from '#datapath/attachment.ts'
 import type { Datapath } from '#datapath/port.ts'
 import type { Ledger } from '#ipam/ledger.ts'
-import type { BpfProbe } from '#kernel/port.ts'
 import type { Kube } from '#kube/port.ts'
 import type { Clock } from '#lib/clock.ts'
 import type { Logger } from '#lib/log.ts'
@@ -19,8 +19,7 @@ export interface Deps {
   readonly log: Logger
   readonly observer: Observer
   readonly host: Host
-  /** Whether the kernel has what the programs of DataPath V2 need. */
-  readonly probePrograms: () => Promise<readonly BpfProbe[]>
+  readonly programs: Programs
   /** The vSwitch of the node's primary ENI, for a zone that the configuration does not list; undefined when it cannot be told. */
   readonly primaryVSwitch: () => Promise<string | undefined>
 }

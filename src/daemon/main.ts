@@ -8,6 +8,7 @@ import { metricsObserver } from '#daemon/expose/observer.ts'
 import { defaultAddresses, expose } from '#daemon/expose/serve.ts'
 import { parseFlags } from '#daemon/flags.ts'
 import { bootId, realHost } from '#daemon/host.ts'
+import { programsOf } from '#daemon/programs.ts'
 import { shutDown } from '#daemon/shut-down.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import type { Ledger } from '#ipam/ledger.ts'
@@ -41,7 +42,7 @@ async function main(): Promise<void> {
   const deps: Deps = {
     kube: await connect(flags.kubeconfig, nodeName),
     datapath: makeDatapath(kernel, { clock: realClock, log }),
-    probePrograms: () => kernel.probePrograms(),
+    programs: programsOf(kernel),
     ledger,
     clock: realClock,
     log,

@@ -168,7 +168,7 @@ export class NodeDatapathKeeper {
   async #become(wanted: Wanted): Promise<void> {
     const { goal } = wanted
     this.#cancelRetry()
-    const missing = goal.kind === 'v2' ? missingForV2(await this.#ctx.probePrograms(), wanted.unnamed) : []
+    const missing = goal.kind === 'v2' ? missingForV2(await this.#ctx.programs.probe(), wanted.unnamed) : []
     if (missing.length > 0) return this.#unsupported(wanted, missing.join('; '))
     try {
       await this.#tell(goal)

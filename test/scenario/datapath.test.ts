@@ -7,6 +7,7 @@ import { switchPath } from '#config/datapath-switch.ts'
 import type { NodeDatapath } from '#datapath/port.ts'
 import { nodes } from '#kube/reflect/node.ts'
 import { AppError } from '#lib/errors.ts'
+import { parseIp } from '#net/ip.ts'
 import type { TestNode } from './node.ts'
 import { World } from './world.ts'
 
@@ -193,4 +194,21 @@ test('the capability file keeps what is not ours; one that cannot be read is tol
   await becomes(w, node, 'veth')
   await w.until('it is told', () => w.warnings('node-1').some(m => /^ParseFailed: \/var\/run\/eni\/node_capabilities: line 1/.test(m)))
   assert.equal(read().get('datapath'), 'veth')
+})
+
+test('a pod whose device somebody else has taken is told of, once, and goes on', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  const ip = node.pods.get('pod-1')?.ip ?? ''
+  node.leftToHostStack = [parseIp(ip)]
+  await w.clock.advance(120_000)
+  assert.deepEqual(told(w, 'DataPathForeign'), [], 'not on a regular node')
+  label(w, 'datapathv2')
+  await w.until('it is told', () => told(w, 'DataPathForeign').length === 1)
+  assert.deepEqual(
+    w.api.events.filter(e => e.reason === 'DataPathForeign').map(e => [e.about.kind, e.about.name, e.type]),
+    [['Pod', 'pod-1', 'Warning']],
+  )
+  await w.clock.advance(120_000)
+  assert.equal(told(w, 'DataPathForeign').length, 1)
 })

@@ -7,6 +7,7 @@ import { pods } from '#kube/reflect/pod.ts'
 import type { Clock } from '#lib/clock.ts'
 import { messageOf } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
+import type { Ip } from '#net/ip.ts'
 import type { Stack } from '#net/stack.ts'
 import type { CniHandler } from '#rpc/cni-server.ts'
 import { DatapathModel } from '../support/datapath-model.ts'
@@ -36,6 +37,8 @@ export class TestNode {
   readonly disk = emptyDisk()
   /** What the node's kernel answers to a trial of what programs need; none = it has everything. */
   probes: readonly BpfProbe[] = []
+  /** Pods' addresses that programs leave to the host stack. */
+  leftToHostStack: readonly Ip[] = []
   /** Files of the machine; those below /var/run are gone after a reboot. */
   readonly files = new Map([[`${defaultOptions.cniConfDir}/10-terway.conflist`, conflist]])
   readonly pods = new Map<string, TestPod>()
@@ -73,7 +76,7 @@ export class TestNode {
         log: this.#log,
         observer: noObserver,
         host,
-        probePrograms: async () => this.probes,
+        programs: { probe: async () => this.probes, leftToHostStack: async () => this.leftToHostStack },
         primaryVSwitch,
       },
       { ...defaultOptions, nodeName: this.name },

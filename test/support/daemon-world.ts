@@ -8,6 +8,7 @@ import { noObserver, type Observer } from '#daemon/observer.ts'
 import type { BpfProbe } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
 import { type Logger, silent } from '#lib/log.ts'
+import type { Ip } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
 import type { Stack } from '#net/stack.ts'
 import { type CniCall, type CniReply, callCni, conf, podArgs } from './cni-client.ts'
@@ -32,6 +33,8 @@ export class DaemonWorld implements AsyncDisposable {
   ipv6 = true
   /** What the node's kernel answers to a trial of what programs need; none = it has everything. */
   probes: readonly BpfProbe[] = []
+  /** Pods' addresses that programs leave to the host stack. */
+  leftToHostStack: readonly Ip[] = []
   ledger = new LedgerMemory(this.disk)
   daemon: Daemon | undefined
 
@@ -71,7 +74,7 @@ export class DaemonWorld implements AsyncDisposable {
         log: this.log,
         observer: this.observer,
         host,
-        probePrograms: async () => this.probes,
+        programs: { probe: async () => this.probes, leftToHostStack: async () => this.leftToHostStack },
         primaryVSwitch: async () => undefined,
       },
       this.options,

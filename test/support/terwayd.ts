@@ -5,6 +5,7 @@ import type { Options } from '#daemon/deps.ts'
 import { metricsObserver } from '#daemon/expose/observer.ts'
 import type { Addresses } from '#daemon/expose/serve.ts'
 import { realHost } from '#daemon/host.ts'
+import { programsOf } from '#daemon/programs.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { openLedger } from '#ipam/ledger-sqlite.ts'
 import { makeKernel } from '#kernel/kernel.ts'
@@ -33,7 +34,7 @@ const daemon = await startDaemon(
   {
     kube: new IpcKube(),
     datapath,
-    probePrograms: () => kernel.probePrograms(),
+    programs: programsOf(kernel),
     ledger,
     clock: realClock,
     log,

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Context } from '#daemon/context.ts'
+import { isHeldHere } from '#daemon/repair.ts'
+import { podIdOf } from '#ipam/book.ts'
+import type { Lease } from '#ipam/ledger.ts'
+import { messageOf } from '#lib/errors.ts'
+
+/** Milliseconds between two looks: such a pod has its network, only another way. */
+const period = 30_000
+const message =
+  "the pod's device on the node has an ingress or clsact qdisc of somebody else, which the programs of DataPath V2 cannot join: the pod goes on through the host stack (tc qdisc show)"
+
+/** Tells of pods on a V2 node that its programs leave to the host stack: once for each sandbox. */
+export class ForeignHooks {
+  readonly #ctx: Context
+  /** Containers of which it was told. */
+  #told = new Set<string>()
+  #stopped = false
+  #cancel = () => {}
+
+  constructor(ctx: Context) {
+    this.#ctx = ctx
+  }
+
+  start(): void {
+    this.#cancel = this.#ctx.clock.after(period, () => {
+      if (this.#stopped) return
+      void this.look()
+      this.start()
+    })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel()
+  }
+
+  /** Never rejects. */
+  async look(): Promise<void> {
+    const { facts, book, programs, log } = this.#ctx
+    if (facts.datapath?.kind !== 'v2') return
+    try {
+      const left = new Set<string>(await programs.leftToHostStack())
+      const leases = book.leases().filter(l => isHeldHere(l) && addressesOf(l).some(ip => left.has(ip)))
+      for (const lease of leases) if (!this.#told.has(lease.containerId)) this.#tell(lease)
+      this.#told = new Set(leases.map(l => l.containerId))
+    } catch (err) {
+      log.warn({ err }, `the programs cannot be asked for pods that they leave to the host stack: ${messageOf(err)}`)
+    }
+  }
+
+  #tell(lease: Lease): void {
+    const { kube, log } = this.#ctx
+    log.warn({ pod: podIdOf(lease), container: lease.containerId }, message)
+    const about = { apiVersion: 'v1', kind: 'Pod', name: lease.podName, namespace: lease.podNamespace, uid: lease.podUid }
+    kube.event({ about, type: 'Warning', reason: 'DataPathForeign', message, action: 'DataPath' })
+  }
+}
+
+function addressesOf({ attachment: { v4, v6 } }: Lease): readonly string[] {
+  return [v4?.address, v6?.address].filter(ip => ip !== undefined)
+}
