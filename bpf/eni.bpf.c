@@ -22,7 +22,8 @@ INLINE struct endpoint *find_receiver(const struct packet *p, struct target *to)
  * take an entry for a judgement.
  */
 INLINE int is_expected_by_host(const struct packet *p, const struct end *own) {
-  return has_note(&own->key, own->endpoint) || (p->mode & MODE_LEARN && !is_syn(p));
+  /* A connection that the other side begins answers nothing. */
+  return !is_syn(p) && (has_note(&own->key, own->endpoint) || p->mode & MODE_LEARN);
 }
 
 INLINE outcome receive(const struct packet *p, struct end *own) {

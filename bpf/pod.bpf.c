@@ -71,6 +71,7 @@ INLINE outcome forward(const struct packet *p, struct end *own, struct target *t
   struct decision d = {0};
   __u32 path = PATH_POD_VIA_HOST;
   __u32 reason;
+  int answers = 0;
   local_end(p, own);
   find_flow(p, own);
   if (own->flow) {
@@ -78,13 +79,15 @@ INLINE outcome forward(const struct packet *p, struct end *own, struct target *t
     if (reason) return DROPPED(reason);
     d.way = own->flow->way;
     d.peer = own->flow->peer;
+    answers = own->flow->flags & FLOW_FLAG_REMOTE_FIRST;
     track(p, own);
   } else {
     path = choose_way(p, own, &d);
     reason = create_flow(p, own, &d);
     if (reason) return DROPPED(reason);
   }
-  if (d.way != FLOW_WAY_DIRECT) return leave_to_host(p, own, path);
+  /* Without a note for its answers: a server that the host stack asked once, as a probe does, would be left to it by everybody. */
+  if (d.way != FLOW_WAY_DIRECT) return answers ? path : leave_to_host(p, own, path);
   if (!d.peer || !own->peer) return send_out(p, own->endpoint);
   to->number = d.peer;
   to->endpoint = own->peer;

@@ -52,7 +52,7 @@ function forward(step: Step, packet: Read, { ifIndex, endpoint }: Owner): Outcom
   if (found.is === 'drop') return step.dropFor(found.reason)
   if (found.is === 'flow') return onward(step, packet, side, found.flow)
   // The host stack may be translating it: pod_out judges what comes out of it, and makes the entry.
-  if (hasNote(step, side.key, endpoint) || (step.has(mode.learn) && !isSyn(packet))) return step.pass('remoteViaHost')
+  if (!isSyn(packet) && (hasNote(step, side.key, endpoint) || step.has(mode.learn))) return step.pass('remoteViaHost')
   const beginning = begin(moment, side)
   const flow = make(moment, side, flowWay.direct, beginning)
   return beginning.denied === undefined ? onward(step, packet, side, flow) : step.dropFor(beginning.denied)

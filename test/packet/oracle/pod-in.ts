@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { addressState, flowState, flowWay, mode } from '#kernel/bpf/words.ts'
+import { addressState, flowFlag, flowState, flowWay, mode } from '#kernel/bpf/words.ts'
 import { macFromBytes } from '#net/mac.ts'
 import { account, begin, type Flow, findFlow, flowKeyOf, goOn, isSyn, make, type Side } from './flow.ts'
 import { icmpError } from './icmp.ts'
@@ -64,7 +64,8 @@ function forward(step: Step, packet: Read, endpoint: Endpoint): Outcome {
     if (beginning.denied !== undefined) return step.dropFor(beginning.denied)
     return onward(step, packet, side, flow, path)
   }
-  return onward(step, packet, side, found.flow, 'podViaHost')
+  const answers = (found.flow.flags & flowFlag.remoteFirst) !== 0
+  return onward(step, packet, side, found.flow, 'podViaHost', answers)
 }
 
 interface Choice {
@@ -89,11 +90,12 @@ function wayOf(step: Step, packet: Read): Choice {
 }
 
 /** A flow that is allowed, on its way. */
-function onward(step: Step, packet: Read, side: Side, flow: Flow, path: Choice['path']): Outcome {
+function onward(step: Step, packet: Read, side: Side, flow: Flow, path: Choice['path'], answers = false): Outcome {
   const moment = step.moment(packet)
   if (flow.way === flowWay.host) {
     account(moment, side, flow)
-    note(step, packet, side)
+    // What the other side began is answered by nobody else.
+    if (!answers) note(step, packet, side)
     return step.pass(path)
   }
   if (flow.peer !== 0) return toPod(step, packet, side, flow)
