@@ -82,12 +82,14 @@ function only<T>(items: readonly T[] | undefined): T {
   return item
 }
 
-test('the daemon runs without privilege, with the capabilities it needs and a read-only root', { skip }, () => {
+test('the daemon runs without privilege, with the three capabilities it needs and a read-only root', { skip }, () => {
   const pod = podOf(render(), 'DaemonSet', 'terway-eniip')
   const terway = only(pod.containers)
   assert.equal(pod.hostNetwork, true)
   assert.equal(pod.hostPID, undefined)
-  assert.deepEqual(terway.securityContext.capabilities, { drop: ['ALL'], add: ['NET_ADMIN', 'SYS_ADMIN', 'DAC_OVERRIDE', 'SYS_RESOURCE'] })
+  assert.deepEqual(terway.securityContext.capabilities, { drop: ['ALL'], add: ['NET_ADMIN', 'SYS_ADMIN', 'DAC_OVERRIDE'] })
+  const more = podOf(render('terway.extraCapabilities[0]=SYS_RESOURCE'), 'DaemonSet', 'terway-eniip')
+  assert.equal(only(more.containers).securityContext.capabilities.add?.at(-1), 'SYS_RESOURCE')
   for (const c of [terway, only(pod.initContainers)]) {
     assert.equal(c.securityContext.privileged, undefined, c.name)
     assert.equal(c.securityContext.readOnlyRootFilesystem, true, c.name)
