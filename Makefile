@@ -40,7 +40,7 @@ images: deps ## OCI archives of Terway and of the lab's helpers; prints where th
 .PHONY: test
 test: setup build ## all layers of tests, or one with make test-<layer>
 	@$(NODE) tools/run-tests.ts
-test-unit test-kernel test-conformance test-cluster: setup build
+test-unit test-kernel test-conformance test-matrix test-cluster: setup build
 test-%: deps
 	@$(NODE) tools/run-tests.ts $*
 

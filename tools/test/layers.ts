@@ -23,6 +23,7 @@ const traits: Readonly<Record<string, { needsRoot?: boolean; parallel?: number; 
   kernel: { needsRoot: true, fileSeconds: 300 },
   simulation: { fileSeconds: 900 },
   conformance: { fileSeconds: 300 },
+  matrix: { fileSeconds: 900, parallel: 1 },
   cluster: { needsRoot: true, parallel: 1, fileSeconds: 1800 },
 }
 const defaults = { needsRoot: false, parallel: 2, fileSeconds: 180 }

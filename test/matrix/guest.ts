@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs in a machine with another kernel, as its only program, and prints what it found. machine.ts starts it.
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, readdirSync } from 'node:fs'
+import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import { makeDatapath } from '#datapath/engine.ts'
+import { hostIfName } from '#datapath/host-if-name.ts'
+import { maps } from '#kernel/bpf/maps.ts'
+import { dropReasons, path } from '#kernel/bpf/words.ts'
+import { makeKernel } from '#kernel/kernel.ts'
+import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
+import type { BpfProbe, Kernel } from '#kernel/port.ts'
+import { realClock } from '#lib/clock.ts'
+import { silent } from '#lib/log.ts'
+import { parseCidr } from '#net/cidr.ts'
+import { parseIpv4, parseIpv6 } from '#net/ip.ts'
+import { parseMac } from '#net/mac.ts'
+
+export interface Finding {
+  /** Without a BPF file system and without the modules, with the first, and with both. */
+  readonly probes: Readonly<Record<'bare' | 'mounted' | 'ready', readonly BpfProbe[]>>
+  readonly loadMs: number
+  /** What was asked, who the asked ones saw, and which counters moved. */
+  readonly exchanges: Readonly<Record<string, Exchange>>
+  readonly drops: readonly string[]
+}
+export interface Exchange {
+  /** The address that each target has seen, by target: `tcp 10.0.1.12 8080`; empty when it did not answer. */
+  readonly seen: Readonly<Record<string, string>>
+  readonly ways: readonly string[]
+}
+
+const port = 8080
+const eni = { eniId: 'eni-1', mac: parseMac('00:16:3e:00:00:01'), gateway4: parseIpv4('10.0.1.253'), gateway6: parseIpv6('fd00:1::fd') }
+
+const run = (command: string) => execFileSync(command.split(' ')[0] ?? '', command.split(' ').slice(1), { encoding: 'utf8' })
+
+/** The node with one ENI, whose other end is the whole world. */
+function makeNode(): void {
+  run('ip netns add world')
+  run(`ip link add eth1 address ${eni.mac} type veth peer name wire address 00:16:3e:00:01:01 netns world`)
+  run('ip link set lo up')
+  for (const address of ['192.0.2.10/32', '2001:db8:1::10/128']) run(`ip addr add ${address} dev lo`)
+  for (const link of ['lo', 'wire']) run(`ip -n world link set ${link} up`)
+  for (const address of [`${eni.gateway4}/32`, `${eni.gateway6}/128`, '198.51.100.1/32', '2001:db8:ffff::1/128'])
+    run(`ip -n world addr add ${address} dev wire${address.includes(':') ? ' nodad' : ''}`)
+  run('ip -n world route add 10.0.1.0/24 dev wire src 198.51.100.1')
+  run('ip -n world -6 route add fd00:1::/64 dev wire src 2001:db8:ffff::1')
+}
+
+/** As in the cloud, the world knows by itself which MAC has a pod's address. */
+function makePod(n: number): SharedEniAttachment {
+  run(`ip netns add pod${n}`)
+  run(`ip -n pod${n} link set lo up`)
+  const v4 = { address: parseIpv4(`10.0.1.${n}`), subnet: parseCidr('10.0.1.0/24'), gateway: eni.gateway4 }
+  const v6 = { address: parseIpv6(`fd00:1::${n}`), subnet: parseCidr('fd00:1::/64'), gateway: eni.gateway6 }
+  for (const { address } of [v4, v6]) run(`ip -n world neigh replace ${address} lladdr ${eni.mac} dev wire nud permanent`)
+  const identity = { kind: 'shared-eni', containerId: `container-${n}`, netns: parseNetnsPath(`/run/netns/pod${n}`) } as const
+  const devices = { ifName: parseIfName('eth0'), hostIfName: hostIfName('default', `pod${n}`, 'eth0'), mtu: 1500, eni }
+  return { ...identity, ...devices, defaultRoute: true, extraRoutes: [], v4, v6 }
+}
+
+async function serve(ns: string): Promise<void> {
+  const app = ns === 'host' ? spawn('/terway/app') : spawn('ip', ['netns', 'exec', ns, '/terway/app'])
+  app.unref()
+  const targets = ['tcp', 'udp'].map(protocol => `${protocol} 127.0.0.1 ${port}`)
+  while (Object.values(ask(ns, targets)).includes('')) await new Promise(resolve => setTimeout(resolve, 50))
+}
+
+function ask(ns: string, targets: readonly string[]): Record<string, string> {
+  const argv = [...(ns === 'host' ? [] : ['ip', 'netns', 'exec', ns]), '/terway/app', 'ask', ...targets]
+  const lines = execFileSync(argv[0] ?? '', argv.slice(1), { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+  return Object.fromEntries(lines.map(line => [line.split('|')[0] ?? '', /client=(\S+)/.exec(line)?.[1] ?? '']))
+}
+
+async function counters(kernel: Kernel, map: 'paths' | 'drops'): Promise<Map<string, bigint>> {
+  const names = Object.entries(map === 'paths' ? path : dropReasons)
+  const { key: index, value: counter } = maps[map]
+  return new Map(
+    (await kernel.mapEntries(map)).map(({ key, value }) => {
+      const cpus = Array.from({ length: value.length / counter.size }, (_, i) => value.subarray(i * counter.size, (i + 1) * counter.size))
+      const number = index.decode(key).index
+      return [names.find(([, n]) => n === number)?.[0] ?? String(number), cpus.reduce((sum, c) => sum + counter.decode(c).packets, 0n)]
+    }),
+  )
+}
+
+async function exchange(kernel: Kernel, from: string, ...addresses: readonly string[]): Promise<Exchange> {
+  const before = await counters(kernel, 'paths')
+  const targets = addresses.flatMap(address => [`tcp ${address} ${port}`, `udp ${address} ${port}`])
+  const seen = ask(from, targets)
+  const after = await counters(kernel, 'paths')
+  // Neighbour discovery, which moves `none`, may come at any time.
+  return { seen, ways: [...after.keys()].filter(name => name !== 'none' && after.get(name) !== before.get(name)).sort() }
+}
+
+async function probeEach(kernel: Kernel): Promise<Finding['probes']> {
+  const bare = await kernel.probePrograms()
+  run('mount -t bpf bpf /sys/fs/bpf')
+  const mounted = await kernel.probePrograms()
+  for (const module of readdirSync('/modules').sort()) run(`insmod /modules/${module}`)
+  return { bare, mounted, ready: await kernel.probePrograms() }
+}
+
+async function find(): Promise<Finding> {
+  mkdirSync('/run/netns', { recursive: true })
+  const kernel = await makeKernel({})
+  const datapath = makeDatapath(kernel, { clock: realClock, log: silent })
+  const probes = await probeEach(kernel)
+  makeNode()
+  const started = performance.now()
+  await datapath.setNode({ kind: 'v2', hostStackCidrs: [], serviceCidrs: [], learn: false }, [])
+  const loadMs = Math.round(performance.now() - started)
+  for (const n of [11, 12]) await datapath.setup(makePod(n))
+  await Promise.all(['host', 'world', 'pod11', 'pod12'].map(serve))
+  const exchanges = {
+    'pod to world': await exchange(kernel, 'pod11', '198.51.100.1', '2001:db8:ffff::1'),
+    'world to pod': await exchange(kernel, 'world', '10.0.1.11', 'fd00:1::11'),
+    'pod to pod': await exchange(kernel, 'pod11', '10.0.1.12', 'fd00:1::12'),
+    'pod to host': await exchange(kernel, 'pod11', '192.0.2.10', '2001:db8:1::10'),
+    'host to pod': await exchange(kernel, 'host', '10.0.1.12', 'fd00:1::12'),
+  }
+  const drops = [...(await counters(kernel, 'drops'))].filter(([, packets]) => packets > 0n).map(([name]) => name)
+  return { probes, loadMs, exchanges, drops }
+}
+
+console.log(`FOUND ${JSON.stringify(await find())}`)
+process.exit(0)

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { kernelOf, series } from '../../tools/vm/kernels.ts'
+import type { Exchange, Finding } from './guest.ts'
+import { runGuest } from './machine.ts'
+
+/** Emulated kernels are Debian's for x64, and Node is this machine's. */
+const skip = process.arch === 'x64' ? false : 'its kernels are for x64'
+
+const port = 8080
+/** Over TCP and UDP: who is asked, and the address that he must have seen. */
+const seen = (...pairs: readonly (readonly [target: string, client: string])[]): Exchange['seen'] =>
+  Object.fromEntries(pairs.flatMap(([target, client]) => ['tcp', 'udp'].map(protocol => [`${protocol} ${target} ${port}`, client])))
+
+const expected: Finding['exchanges'] = {
+  'pod to world': { seen: seen(['198.51.100.1', '10.0.1.11'], ['2001:db8:ffff::1', 'fd00:1::11']), ways: ['podToRemote', 'remoteToPod'] },
+  'world to pod': { seen: seen(['10.0.1.11', '198.51.100.1'], ['fd00:1::11', '2001:db8:ffff::1']), ways: ['podToRemote', 'remoteToPod'] },
+  'pod to pod': { seen: seen(['10.0.1.12', '10.0.1.11'], ['fd00:1::12', 'fd00:1::11']), ways: ['podToPod'] },
+  'pod to host': {
+    seen: seen(['192.0.2.10', '10.0.1.11'], ['2001:db8:1::10', 'fd00:1::11']),
+    ways: ['hostToPod', 'podToHost', 'podViaHost'],
+  },
+  'host to pod': { seen: seen(['10.0.1.12', '192.0.2.10'], ['fd00:1::12', '2001:db8:1::10']), ways: ['hostToPod', 'podViaHost'] },
+}
+
+for (const name of series) {
+  test(`kernel ${name} takes the programs, says what it lacks, and forwards past its host stack`, {
+    skip,
+  }, async t => {
+    const kernel = kernelOf(name)
+    const started = performance.now()
+    const { probes, loadMs, exchanges, drops } = await runGuest(kernel)
+    const absent = Object.entries(probes).map(([when, list]) => [when, list.filter(p => !p.ok).map(p => p.feature)])
+    assert.deepEqual(Object.fromEntries(absent), { bare: ['bpf-file-system', 'clsact-blocks'], mounted: ['clsact-blocks'], ready: [] })
+    assert.deepEqual(exchanges, expected)
+    assert.deepEqual(drops, [])
+    t.diagnostic(`${kernel.release}: loaded in ${loadMs} ms, emulated; ${Math.round((performance.now() - started) / 1000)} s in all`)
+  })
+}
