@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { instruction, set } from '#kernel/bpf/instruction.ts'
 import type { BpfObject, ProgramName } from '#kernel/bpf/object.ts'
+import { bpfFileSystem } from '#kernel/bpf/pins.ts'
 import { type KernelOptions, makeKernel } from '#kernel/kernel.ts'
 import { type IfName, parseIfName } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
@@ -48,6 +49,20 @@ export class BpfLab {
   readonly #kernels: Kernel[] = []
 
   constructor() {
+    try {
+      this.#make()
+    } catch (e) {
+      this.#remove()
+      throw e
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const kernel of this.#kernels) await kernel.close()
+    this.#remove()
+  }
+
+  #make(): void {
     mkdirSync(join(this.directory, 'fs'))
     run('mount', '-t', 'bpf', 'bpf', join(this.directory, 'fs'))
     for (const ns of [this.host, this.peer]) {
@@ -64,10 +79,11 @@ export class BpfLab {
     this.use(programsReturning(pass, 'aaaaaaaaaaaa'))
   }
 
-  async close(): Promise<void> {
-    for (const kernel of this.#kernels) await kernel.close()
-    for (const ns of [this.host, this.peer]) run('ip', 'netns', 'del', ns)
-    run('umount', join(this.directory, 'fs'))
+  /** Also what is there of a lab that could not be made. */
+  #remove(): void {
+    for (const ns of [this.host, this.peer]) if (existsSync(`/run/netns/${ns}`)) run('ip', 'netns', 'del', ns)
+    const files = join(this.directory, 'fs')
+    if (existsSync(files) && statfsSync(files).type === bpfFileSystem) run('umount', files)
     rmSync(this.directory, { recursive: true })
   }
 

@@ -75,6 +75,19 @@ test('programs whose maps were unpinned are made again, and those that run are s
   assert.deepEqual(await filters(), [`pod_in.${first}`])
 })
 
+test('two processes that load at the same time share what each of them makes', async () => {
+  lab.use(programsReturning(pass, first))
+  const other = await lab.kernel()
+  for (let round = 0; round < 10; round++) {
+    const both = await Promise.all([kernel.loadPrograms(sizes), other.loadPrograms(sizes)])
+    assert.deepEqual(both.flatMap(l => l.created).sort(), [...mapNames].sort())
+    await applied(kernel, [{ op: 'map-put', ns: 'host', ...entry, value: '0700000000000000' }])
+    assert.equal((await look(other, { entries: [entry] })).entries[0]?.value, '0700000000000000')
+    assert.deepEqual(await other.loadPrograms(), { generation: first, created: [] })
+    await other.unloadPrograms()
+  }
+})
+
 test('a pin of another shape is named, and left', async () => {
   mkdirSync(join(lab.pins, 'maps'), { recursive: true })
   const pin = join(lab.pins, 'maps/flows-1')
@@ -106,6 +119,9 @@ test('what lacks outside is said: a BPF file system, the file of the programs', 
   await assert.rejects(elsewhere.loadPrograms(), { code: 'kernel-refused', message: /not on a BPF file system: mount one .*container/ })
   const without = await lab.kernel({ object: join(lab.directory, 'no.json') })
   await assert.rejects(without.loadPrograms(), { code: 'kernel-refused', message: /read the programs .*no\.json.*ENOENT/ })
+  const whole = programsReturning(pass, first)
+  lab.use({ ...whole, programs: whole.programs.slice(0, 1) })
+  await assert.rejects(kernel.loadPrograms(), { code: 'kernel-refused', message: /programs\.json: it has no pod_out, eni_in/ })
 })
 
 test('a process that is killed at any moment of its loads leaves what the next one can go on with', async () => {

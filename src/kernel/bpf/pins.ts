@@ -10,7 +10,8 @@ import { errnoOf } from '#kernel/netns.ts'
 import { pinOfMap, pinOfProgram } from '#kernel/op.ts'
 import { KernelError, type LoadedPrograms } from '#kernel/port.ts'
 
-const bpfFileSystem = 0xcafe4a11
+/** What statfs says. */
+export const bpfFileSystem = 0xcafe4a11
 
 /**
  * Pins the maps and programs of an object below `directory`, or finds them there. A process may end between any two steps: each pin is whole by

@@ -12,7 +12,7 @@ import type { FoundFilter } from '#kernel/netlink/filter.ts'
 import { pinOfMap, pinOfProgram } from '#kernel/op.ts'
 import type { EntryState, FilterState } from '#kernel/state.ts'
 
-const programNames: readonly ProgramName[] = ['pod_in', 'pod_out', 'eni_in']
+export const programNames: readonly ProgramName[] = ['pod_in', 'pod_out', 'eni_in']
 
 interface Kept {
   readonly fd: number

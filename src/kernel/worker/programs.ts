@@ -9,7 +9,7 @@ import { block } from '#kernel/bpf/words.ts'
 import { listFilters } from '#kernel/netlink/filter.ts'
 import { KernelError, type LoadedPrograms } from '#kernel/port.ts'
 import type { Home } from '#kernel/worker/namespaces.ts'
-import type { Pinned } from '#kernel/worker/pinned.ts'
+import { type Pinned, programNames } from '#kernel/worker/pinned.ts'
 import { messageOf } from '#lib/errors.ts'
 
 /** Loads the object of this release. It is read here and forgotten after. */
@@ -27,9 +27,14 @@ export function entries(map: MapName, pinned: Pinned): PackedEntries {
 }
 
 function readObject(file: string): BpfObject {
+  const what = `read the programs ${file}`
+  let object: BpfObject
   try {
-    return JSON.parse(readFileSync(file, 'utf8'))
+    object = JSON.parse(readFileSync(file, 'utf8'))
   } catch (e) {
-    throw new KernelError('kernel-refused', `read the programs ${file}`, { explanation: messageOf(e) })
+    throw new KernelError('kernel-refused', what, { explanation: messageOf(e) })
   }
+  const missing = programNames.filter(name => !object.programs.some(p => p.name === name))
+  if (missing.length > 0) throw new KernelError('kernel-refused', what, { explanation: `it has no ${missing.join(', ')}` })
+  return object
 }
