@@ -48,6 +48,8 @@ function hush(): string {
 /** How long it takes the port after the served one to speak for the first time, and again. */
 const speakMs = 2500
 
+const connectMs = 3000
+
 /** UDP: answers "<name> <asker's address>". TCP: echoes; on the next port, speaks first, and late. */
 function serve(port: number, name: string): Promise<string> {
   const udp = createSocket({ type: 'udp6', ipv6Only: false })
@@ -117,6 +119,7 @@ function beat(kind: string, host: string, port: number, ms?: number): Promise<st
   })
   return new Promise(resolve => {
     socket.once('error', e => resolve(e.message))
+    setTimeout(() => resolve('timeout'), connectMs).unref()
     socket.once('connect', () => {
       if (ms !== undefined) {
         every(ms, () => {
