@@ -23,7 +23,7 @@ INLINE struct endpoint *find_receiver(const struct packet *p, struct target *to)
  */
 INLINE int is_expected_by_host(const struct packet *p, const struct end *own) {
   /* A connection that the other side begins answers nothing. */
-  return !is_syn(p) && (has_note(&own->key, own->endpoint) || p->mode & MODE_LEARN);
+  return !is_syn(p) && (has_note(p, &own->key, own->endpoint) || p->mode & MODE_LEARN);
 }
 
 INLINE outcome receive(const struct packet *p, struct end *own) {

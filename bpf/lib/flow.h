@@ -58,19 +58,25 @@ INLINE void remote_end(const struct packet *p, struct end *e) {
   e->remote_sends = 1;
 }
 
-INLINE __u32 timeout_of(const struct flow *f, __u8 protocol) {
-  __u64 seconds = FLOW_TIMEOUT_DENIED;
-  if (f->state == FLOW_STATE_OPEN) seconds = protocol == IPPROTO_TCP ? FLOW_TIMEOUT_OPEN_TCP : FLOW_TIMEOUT_OPEN;
-  else if (f->state == FLOW_STATE_NEW) seconds = FLOW_TIMEOUT_NEW;
-  else if (f->state == FLOW_STATE_CLOSING) seconds = FLOW_TIMEOUT_CLOSING;
-  return (seconds * 1000000000) >> 20;
+INLINE __u64 open_timeout(__u8 protocol) {
+  return protocol == IPPROTO_TCP ? FLOW_TIMEOUT_OPEN_TCP : FLOW_TIMEOUT_OPEN;
+}
+
+INLINE __u64 timeout_of(const struct flow *f, __u8 protocol) {
+  if (f->state == FLOW_STATE_OPEN) return open_timeout(protocol);
+  if (f->state == FLOW_STATE_NEW) return FLOW_TIMEOUT_NEW;
+  return f->state == FLOW_STATE_CLOSING ? FLOW_TIMEOUT_CLOSING : FLOW_TIMEOUT_DENIED;
+}
+
+/* Signed: another CPU may have written a time that is later than ours. */
+INLINE int is_older(const struct packet *p, __u32 seen, __u64 seconds) {
+  return (__s32)(p->now - seen) > (__s32)((seconds * 1000000000) >> 20);
 }
 
 /* An entry that is too old, or of an earlier owner of either address, counts as absent. */
 INLINE int is_valid(const struct packet *p, struct end *e, const struct flow *f) {
   if (f->local_incarnation != e->endpoint->incarnation) return 0;
-  /* Signed: another CPU may have written a time that is later than ours. */
-  if ((__s32)(p->now - f->seen) > (__s32)timeout_of(f, e->key.protocol)) return 0;
+  if (is_older(p, f->seen, timeout_of(f, e->key.protocol))) return 0;
   if (!f->peer) return 1;
   if (e->other && e->other->number == f->peer) return e->other->endpoint->incarnation == f->peer_incarnation;
   e->peer = find_endpoint(f->peer);

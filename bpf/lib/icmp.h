@@ -72,5 +72,5 @@ INLINE int is_related(const struct packet *p, struct end *e, int received) {
     if (f && !is_valid(p, e, f)) f = 0;
   }
   if (f) return f->state != FLOW_STATE_DENIED;
-  return has_note(&e->key, e->endpoint);
+  return has_note(p, &e->key, e->endpoint);
 }

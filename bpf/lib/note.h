@@ -31,9 +31,10 @@ INLINE void write_note(const struct packet *p, const struct end *e) {
   bpf_map_update_elem(&host_notes, &key, &note, BPF_ANY);
 }
 
-INLINE int has_note(const struct flow_key *flow, const struct endpoint *endpoint) {
+/* As long as an open flow: then the host's translation has forgotten it too, and an answer would not be one. */
+INLINE int has_note(const struct packet *p, const struct flow_key *flow, const struct endpoint *endpoint) {
   struct host_note_key key;
   note_key(flow, &key);
   struct host_note *note = bpf_map_lookup_elem(&host_notes, &key);
-  return note && note->incarnation == endpoint->incarnation;
+  return note && note->incarnation == endpoint->incarnation && !is_older(p, note->seen, open_timeout(flow->protocol));
 }
