@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { objectFile } from './bpf/compile.ts'
 import { bundle } from './bundle.ts'
 import { root } from './components.ts'
 
@@ -26,6 +27,15 @@ test("koffi's native part is found from beside a bundle", () => {
     const { load } = require('node:module').createRequire('${directory}/terwayd.mjs')('@koromix/koffi-linux-${process.arch}')
     console.log(load(null).func('int getpid()')() === process.pid)`
   assert.equal(run('-e', script), 'true\n')
+})
+
+test('the eBPF programs are beside the bundles, all of them', () => {
+  const { programs, generation } = JSON.parse(readFileSync(join(directory, objectFile), 'utf8'))
+  assert.deepEqual(
+    programs.map(({ name }: { name: string }) => name),
+    ['pod_in', 'pod_out', 'eni_in'],
+  )
+  assert.match(generation, /^[0-9a-f]{12}$/)
 })
 
 test('the daemon carries nothing that only the controller needs, and its text takes one byte a character', () => {

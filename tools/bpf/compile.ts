@@ -8,7 +8,7 @@ import { cacheDir } from '../bin.ts'
 import { root } from '../components.ts'
 import { place } from '../debian.ts'
 import { type Clang, findClang, triplet } from './clang.ts'
-import { flatten } from './flat.ts'
+import { flatten, programNames } from './flat.ts'
 
 /** The name of the object's file in dist/ and beside the bundles in the image. */
 export const objectFile = 'terway-bpf.json'
@@ -23,7 +23,10 @@ export function bpfObject(): BpfObject {
   const directory = join(cacheDir(), 'bpf', keyOf(clang))
   place(directory, staging => {
     const objects = sources.map(source => compile(clang, join(root, source), join(staging, `${basename(source, '.c')}.o`)))
-    writeFileSync(join(staging, objectFile), `${JSON.stringify(flatten(objects))}\n`)
+    const object = flatten(objects)
+    const missing = programNames.filter(name => !object.programs.some(program => program.name === name))
+    if (missing.length > 0) throw new Error(`bpf/ has no ${missing.join(', ')}`)
+    writeFileSync(join(staging, objectFile), `${JSON.stringify(object)}\n`)
   })
   return JSON.parse(readFileSync(join(directory, objectFile), 'utf8'))
 }
