@@ -5,7 +5,7 @@ import { type Family, type Ip, isIpv4, parseIp, parseIpv4, parseIpv6 } from '#ne
 import { type Mac, parseMac } from '#net/mac.ts'
 import { framed, type IpOptions, ipPacket, type Segment } from './build.ts'
 import type { Arrival } from './oracle/step.ts'
-import { type Change, type RowValue, row } from './world.ts'
+import { type Change, prefixRow, type RowValue, row } from './world.ts'
 
 /** The node that the packets meet: three pods on two ENIs, a service network, and somebody far away. */
 
@@ -65,11 +65,11 @@ function prefix(ip: Ip, length: number) {
 }
 
 export function inHostSet(ip: Ip, length: number, why: keyof typeof hostReason): Change {
-  return row('host_set', prefix(ip, length), { why: hostReason[why] })
+  return prefixRow('host_set', prefix(ip, length), { why: hostReason[why] })
 }
 
 export function identityIs(ip: Ip, length: number, identity: number): Change {
-  return row('identities', prefix(ip, length), { identity })
+  return prefixRow('identities', prefix(ip, length), { identity })
 }
 
 /** A node in full work, without any policy. */

@@ -44,6 +44,18 @@ export function row<N extends MapName>(map: N, key: Partial<KeyOf<N>>, value: Pa
   return { map, key: key as KeyOf<N>, value: full(map, value) }
 }
 
+/** The row of a prefix: bits after it are no part of the key, and zero in the map. */
+export function prefixRow<N extends 'host_set' | 'identities' | 'policies'>(
+  map: N,
+  key: Partial<KeyOf<N>>,
+  value: Partial<RowValue<N>>,
+): Change<N> {
+  const bytes = encodeKey(map, key)
+  const length = bytes.readUInt32LE(0)
+  const masked = bytes.map((b, i) => (i < 4 ? b : b & (0xff00 >> Math.min(8, Math.max(0, length - 8 * (i - 4))))))
+  return row(map, maps[map].key.decode(masked) as unknown as Partial<KeyOf<N>>, value)
+}
+
 /** A world and some changes, the later ones winning. */
 export function changed(world: World, changes: readonly Change[]): World {
   const result: { [N in MapName]?: ReadonlyMap<string, Row> } = { ...world }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MapName } from '#kernel/bpf/maps.ts'
-import { type Change, encodeKey, encodeValue, full, idOf, type KeyOf, type Row, type RowValue, type World } from '../world.ts'
+import { type Change, encodeKey, full, idOf, type KeyOf, type Row, type RowValue, type World } from '../world.ts'
 
 /** A world that is read, and the changes that a packet makes to it. */
 export class Draft {
@@ -37,13 +37,9 @@ export class Draft {
     return best?.value as RowValue<N> | undefined
   }
 
+  /** Everything written, also what was so before. */
   changes(): Change[] {
-    // What is written as it was is no change.
-    return [...this.#changes.values()].filter(({ map, key, value }) => {
-      const before = this.#world[map]?.get(idOf(map, key))?.value
-      if (before === undefined || value === undefined) return before !== value
-      return !encodeValue(map, before).equals(encodeValue(map, value))
-    })
+    return [...this.#changes.values()]
   }
 }
 

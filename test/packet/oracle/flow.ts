@@ -53,16 +53,19 @@ export function findFlow({ draft, now }: Moment, key: FlowKey, endpoint: RowValu
   return [draft.get('flows', key), draft.get('new_flows', key)].find(flow => flow !== undefined && isValid(draft, now, key, endpoint, flow))
 }
 
+export const openTimeout = (protocol: number) => (protocol === tcp ? flowTimeout.openTcp : flowTimeout.open)
+
+/** Signed: another CPU's clock reading may be a little ahead. */
+export const isOlder = (now: number, seen: number, seconds: number) => ((now - seen) | 0) > seconds * unitsPerSecond
+
 function isValid(draft: Draft, now: number, key: FlowKey, endpoint: RowValue<'endpoints'>, flow: Flow): boolean {
-  const open = key.protocol === tcp ? flowTimeout.openTcp : flowTimeout.open
   const seconds: Readonly<Record<number, number>> = {
     [flowState.new]: flowTimeout.new,
-    [flowState.open]: open,
+    [flowState.open]: openTimeout(key.protocol),
     [flowState.closing]: flowTimeout.closing,
     [flowState.denied]: flowTimeout.denied,
   }
-  // Signed: another CPU's clock reading may be a little ahead.
-  if (((now - flow.seen) | 0) > (seconds[flow.state] ?? 0) * unitsPerSecond) return false
+  if (isOlder(now, flow.seen, seconds[flow.state] ?? 0)) return false
   if (flow.localIncarnation !== endpoint.incarnation) return false
   return flow.peer === 0 || draft.get('endpoints', { ifIndex: flow.peer })?.incarnation === flow.peerIncarnation
 }
@@ -78,11 +81,12 @@ export function goOn(moment: Moment, side: Side): Found {
   const { revision } = policyOf(draft, side.ifIndex)
   if ((modeOf(draft) & mode.policy) !== 0 && flow.policyRevision !== revision) {
     const way = remoteBegan(flow) ? 'in' : 'out'
+    flow = { ...flow, policyRevision: revision, identity: identityOf(draft, side.remote) }
     if (!side.exempt(way, 'again') && !allows(draft, side.ifIndex, way, side.key, side.remote)) {
-      store(draft, side.key, { ...flow, seen: now, state: flowState.denied, reason: reasonOf[way], policyRevision: revision })
+      store(draft, side.key, { ...flow, seen: now, state: flowState.denied, reason: reasonOf[way] })
       return { is: 'drop', reason: reasonOf[way] }
     }
-    flow = { ...flow, policyRevision: revision, ...(flow.state === flowState.denied ? { state: flowState.new, reason: 0 } : {}) }
+    if (flow.state === flowState.denied) flow = { ...flow, state: flowState.new, reason: 0 }
   }
   return flow.state === flowState.denied ? { is: 'drop', reason: dropReasons['denied-flow'] } : { is: 'flow', flow }
 }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flowState } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
-import { findFlow } from './flow.ts'
+import { findFlow, isOlder, openTimeout } from './flow.ts'
 import { type Direction, enforces, type FlowKey } from './policy.ts'
 import type { Read } from './read.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
 
-/** What an endpoint noted when it sent by way of the host stack, of the same incarnation. */
-export function hasNote({ draft }: Step, key: Pick<FlowKey, 'local' | 'localPort' | 'protocol'>, endpoint: Endpoint): boolean {
+/** What an endpoint noted when it sent by way of the host stack, of the same incarnation, and as long ago at most as an open flow may be idle. */
+export function hasNote({ draft, now }: Step, key: Pick<FlowKey, 'local' | 'localPort' | 'protocol'>, endpoint: Endpoint): boolean {
   const { local, localPort, protocol } = key
-  return draft.get('host_notes', { local, localPort, protocol })?.incarnation === endpoint.incarnation
+  const note = draft.get('host_notes', { local, localPort, protocol })
+  return note?.incarnation === endpoint.incarnation && !isOlder(now, note.seen, openTimeout(protocol))
 }
 
 /**

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { addressState, flowFlag, flowState, flowWay, mode } from '#kernel/bpf/words.ts'
+import { addressState, flowFlag, flowWay, mode } from '#kernel/bpf/words.ts'
 import { macFromBytes } from '#net/mac.ts'
-import { account, begin, type Flow, findFlow, flowKeyOf, goOn, isSyn, make, type Side } from './flow.ts'
+import { account, begin, type Flow, flowKeyOf, goOn, isSyn, make, type Side, store } from './flow.ts'
 import { icmpError } from './icmp.ts'
 import { isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
@@ -16,7 +16,7 @@ export function podIn(step: Step): Outcome {
   if (endpoint === undefined) return step.pass('none')
   step.count(ifIndex, 'tx')
   const packet = read(arrival.packet, arrival.gsoSize ?? 0)
-  if (packet.is === 'other') return step.pass('none')
+  if (packet.is === 'other') return packet.tagged && step.has(mode.guard) ? step.drop('malformed') : step.pass('none')
   if (packet.is === 'malformed') return step.drop('malformed')
   const stopped = step.has(mode.guard) ? guard(step, packet, endpoint) : isOwn(packet, endpoint) ? undefined : step.pass('none')
   if (stopped !== undefined) return stopped
@@ -131,16 +131,18 @@ function toPod(step: Step, packet: Read, sender: Side, flow: Flow): Outcome {
     sends: 'remote',
     exempt: (way, when) => when === 'again' && isExempt(draft, way, remote),
   }
-  const there = findFlow(moment, receiver.key, endpoint)
-  if (there?.way === flowWay.host && there.state !== flowState.denied && !isSyn(packet)) {
+  const found = goOn(moment, receiver)
+  if (found.is === 'flow' && found.flow.way === flowWay.host && !isSyn(packet)) {
+    // The host stack carries it: pod_out counts it for the receiver.
+    store(draft, receiver.key, found.flow)
     account(moment, sender, { ...flow, way: flowWay.host })
     note(step, packet, sender)
     return step.pass('podViaHost')
   }
   account(moment, sender, flow)
-  const found = goOn(moment, receiver)
   if (found.is === 'drop') return step.dropFor(found.reason)
-  if (found.is === 'new') {
+  // A SYN that came by the host stack before begins again on the direct way.
+  if (found.is === 'new' || found.flow.way === flowWay.host) {
     const beginning = begin(moment, receiver)
     const made = make(moment, receiver, flowWay.direct, beginning, { ifIndex: sender.ifIndex, incarnation: sender.endpoint.incarnation })
     if (beginning.denied !== undefined) return step.dropFor(beginning.denied)

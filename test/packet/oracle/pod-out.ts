@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { flowState, flowWay, hostReason, mode, ownMark } from '#kernel/bpf/words.ts'
-import { account, begin, findFlow, flowKeyOf, goOn, isSyn, make, type Side, store } from './flow.ts'
+import { flowWay, hostReason, mode, ownMark } from '#kernel/bpf/words.ts'
+import { account, begin, flowKeyOf, goOn, isSyn, make, type Side, store } from './flow.ts'
 import { enforces, isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
@@ -39,11 +39,11 @@ function hand(step: Step, packet: Read, endpoint: Endpoint): Outcome {
     sends: 'remote',
     exempt: way => (way === 'in' ? fromNode : isExempt(draft, way, remote)),
   }
-  const there = findFlow(moment, side.key, endpoint)
-  const anew = (isSyn(packet) && there?.way === flowWay.direct) || (fromNode && there?.state === flowState.denied)
-  const found = anew && (fromNode || there?.state !== flowState.denied) ? ({ is: 'new' } as const) : goOn(moment, side)
-  if (found.is === 'drop') return step.dropFor(found.reason)
-  if (found.is === 'new') {
+  const found = goOn(moment, side)
+  // The node's own word reaches its pods, whatever the flow was.
+  if (found.is === 'drop' && !fromNode) return step.dropFor(found.reason)
+  const goesOn = found.is === 'flow' && !(found.flow.way === flowWay.direct && isSyn(packet))
+  if (!goesOn) {
     const beginning = begin(moment, side)
     const flow = make(moment, side, flowWay.host, beginning)
     if (beginning.denied !== undefined) return step.dropFor(beginning.denied)

@@ -24,9 +24,9 @@ export interface Ports {
 }
 export interface Carried extends Pick<Read, 'source' | 'destination' | 'protocol' | 'ports'> {}
 
-/** `other`: no IP. `malformed` names the destination when the fixed header is there. */
+/** `other`: no IP; `tagged` may have some behind tags of a VLAN, which are taken off after a program has run. `malformed` names the destination when the fixed header is there. */
 export type Reading =
-  | { readonly is: 'other' }
+  | { readonly is: 'other'; readonly tagged: boolean }
   | { readonly is: 'malformed'; readonly destination?: Ip }
   | ({ readonly is: 'packet' } & Read)
 
@@ -42,7 +42,7 @@ export function read(frame: Buffer, gsoSize: number): Reading {
   const type = frame.readUInt16BE(12)
   const packet = frame.subarray(ethernet)
   const family = type === 0x800 ? 4 : type === 0x86dd ? 6 : undefined
-  if (family === undefined) return { is: 'other' }
+  if (family === undefined) return { is: 'other', tagged: type === 0x8100 || type === 0x88a8 }
   if (packet.length < fixed(family)) return { is: 'malformed' }
   const destination = addresses(packet, family).destination
   const network = family === 4 ? readIpv4(packet, gsoSize > 0) : readIpv6(packet, gsoSize > 0)

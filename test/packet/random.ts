@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ProgramName } from '#kernel/bpf/object.ts'
+import { addressState, direction, endpointFlag, hostReason, mode, ownMark, verdict } from '#kernel/bpf/words.ts'
+import { type Family, type Ip, parseIp } from '#net/ip.ts'
+import { parseMac } from '#net/mac.ts'
+import { type Extension, echo, etherTypes, frame, framed, icmp, icmpError, ipPacket, raw, type Segment, sctp, tcp, udp } from './build.ts'
+import * as t from './topology.ts'
+import { type Change, prefixRow, row } from './world.ts'
+
+/** Chance, out of small sets, so that packets meet the entries of others. */
+export class Chance {
+  readonly #next: () => number
+
+  constructor(next: () => number) {
+    this.#next = next
+  }
+
+  of<T>(...all: readonly [T, ...T[]]): T {
+    return all[Math.floor(this.#next() * all.length)] ?? all[0]
+  }
+
+  below(n: number): number {
+    return Math.floor(this.#next() * n)
+  }
+
+  /** One time in n. */
+  rarely(n: number): boolean {
+    return this.#next() * n < 1
+  }
+}
+
+const stranger: Readonly<Record<Family, Ip>> = { 4: parseIp('203.0.113.9'), 6: parseIp('2001:db8:9::9') }
+const mapped: Readonly<Record<Family, Ip>> = { 4: parseIp('0.0.0.0'), 6: parseIp('::ffff:10.0.1.11') }
+const unspecified: Readonly<Record<Family, Ip>> = { 4: parseIp('0.0.0.0'), 6: parseIp('::') }
+const linkLocal: Readonly<Record<Family, Ip>> = { 4: parseIp('169.254.1.1'), 6: parseIp('fe80::1') }
+
+export function anyIp(c: Chance, family: Family): Ip {
+  if (c.rarely(40)) return c.of(mapped, unspecified, linkLocal)[family]
+  if (c.rarely(5)) return c.of(t.node, t.service, t.localDns, t.group, t.hostCidr, stranger)[family]
+  return c.of(t.remote, t.otherRemote, t.pod1.ip, t.pod2.ip, t.pod3.ip)[family]
+}
+
+const anyPort = (c: Chance) => c.of(80, 53, 40000, 40001)
+
+function anyTransport(c: Chance): Segment {
+  const data = Buffer.alloc(c.rarely(12) ? c.below(1700) : c.below(30), 0x55)
+  switch (c.below(c.rarely(4) ? 7 : 3)) {
+    case 0:
+    case 1:
+      return tcp(anyPort(c), anyPort(c), c.of('S', 'SA', 'A', 'A', 'A', 'PA', 'FA', 'R', 'RA', '', 'SF'), { data })
+    case 2:
+      return udp(anyPort(c), anyPort(c), data)
+    case 3:
+      return echo(c.of('request', 'reply'), c.of(1, 2, 0), data)
+    case 4:
+      return sctp(anyPort(c), anyPort(c), data)
+    case 5:
+      return raw(c.of(47, 50, 1, 58, 59, 0, 41), data)
+    default:
+      return icmp(c.below(c.rarely(2) ? 256 : 20), 0, Buffer.concat([Buffer.alloc(4), data]))
+  }
+}
+
+/** An error about a packet between two of the addresses, mostly one that could have been. */
+function anyError(c: Chance, family: Family): Segment {
+  const whole = ipPacket(anyIp(c, family), anyIp(c, family), anyTransport(c), anyShape(c, family))
+  const type = family === 4 ? c.of(3, 4, 5, 11, 12) : c.of(1, 2, 3, 4)
+  return icmpError(type, c.below(5), whole.subarray(0, c.of(whole.length, 28, 48, 20, 40, c.below(64))))
+}
+
+const anyNeighbour = (c: Chance) => icmp(c.of(133, 134, 135, 136, 137), 0, Buffer.alloc(20))
+
+function anyShape(c: Chance, family: Family): Parameters<typeof ipPacket>[3] {
+  const id = c.of(1, 2, 0x10203)
+  const fragment = { id: family === 4 ? id & 0xffff : id, offset: c.of(0, 0, 1, 185), more: c.of(true, false) }
+  const shape = { ...(c.rarely(8) && { fragment }), ...(c.rarely(12) && { options: Buffer.alloc(4 * c.below(11), 1) }) }
+  if (family === 4 || !c.rarely(6)) return shape
+  const extension = (): Extension => (c.rarely(5) ? { header: 44, fragment } : { header: c.of(0, 43, 60), units: c.below(3) })
+  return { ...shape, extensions: Array.from({ length: 1 + c.below(5) }, extension) }
+}
+
+/** A packet at one of the programs, mostly of those that could get there. */
+export function anyPacket(c: Chance): t.Packet {
+  const family = c.of(4, 6) as Family
+  const program: ProgramName = c.of('pod_in', 'pod_in', 'eni_in', 'pod_out')
+  const pod = c.of(t.pod1, t.pod2, t.pod3)
+  const ifIndex = c.rarely(30) ? c.of(...(t.devices as [number, ...number[]])) : program === 'eni_in' ? pod.eni : pod.ifIndex
+  const own = c.rarely(15) ? anyIp(c, family) : pod.ip[family]
+  const other = anyIp(c, family)
+  const [source, destination] = program === 'pod_in' ? [own, other] : [other, own]
+  const segment = c.rarely(12) ? anyError(c, family) : family === 6 && c.rarely(20) ? anyNeighbour(c) : anyTransport(c)
+  const fromMac = program === 'pod_in' && !c.rarely(40) ? pod.mac : parseMac('ee:ff:ff:ff:ff:ff')
+  const whole = framed(fromMac, pod.hostMac, ipPacket(source, destination, segment, anyShape(c, family)))
+  const packet = c.rarely(15) ? damaged(c, whole) : whole
+  const gsoSize = c.rarely(20) ? c.of(100, 1400, 1460, 1500) : 0
+  const ingressIfIndex = program === 'pod_out' && c.rarely(4) ? 0 : pod.eni
+  return {
+    program,
+    arrival: { packet, ifIndex, ingressIfIndex, gsoSize, mark: c.rarely(10) ? c.of(ownMark, 5, ownMark + 1) : 0, time: c.of(0n, 77n) },
+  }
+}
+
+function damaged(c: Chance, packet: Buffer): Buffer {
+  switch (c.below(5)) {
+    case 0:
+      // The kernel runs no program on less than the fixed header of IP.
+      return packet.subarray(0, Math.max(packet.readUInt16BE(12) === etherTypes.ipv6 ? 54 : 34, c.below(packet.length)))
+    case 1:
+      return Buffer.concat([packet, Buffer.alloc(c.below(40))])
+    case 2:
+      return frame(
+        parseMac('02:00:00:00:00:11'),
+        parseMac('ff:ff:ff:ff:ff:ff'),
+        c.of(etherTypes.arp, etherTypes.vlan, 0x88cc),
+        packet.subarray(14),
+      )
+    default: {
+      const copy = Buffer.from(packet)
+      copy[14 + c.below(Math.min(copy.length - 14, 60))] = c.below(256)
+      return copy
+    }
+  }
+}
+
+const anyMode = (c: Chance) =>
+  c.rarely(4) ? c.below(16) : mode.guard | mode.forward | (c.rarely(3) ? 0 : mode.policy) | (c.rarely(6) ? mode.learn : 0)
+
+function anyEndpoint(c: Chance, pod: t.Pod): Change {
+  const without4 = c.rarely(12) ? { address4: undefined, gateway4: undefined } : c.rarely(12) ? { gateway4: undefined } : {}
+  const without6 = c.rarely(12) ? { address6: undefined, gateway6: undefined } : {}
+  const flags = c.rarely(5) ? endpointFlag.shaped : 0
+  const incarnation = c.rarely(10) ? pod.incarnation + 0x100 : pod.incarnation
+  return t.endpointOf(pod, { flags, incarnation, mtu: c.of(1500, 1400), outMtu: c.of(1500, 1300), ...without4, ...without6 })
+}
+
+function anyAddress(c: Chance, pod: t.Pod, family: Family): Change {
+  const address = t.addressOf(pod, family, c.rarely(10) ? { state: addressState.stack } : {})
+  return c.rarely(20) ? { ...address, value: undefined } : address
+}
+
+function anyPolicy(c: Chance, pod: t.Pod): Change {
+  const change = row(
+    'endpoint_policies',
+    { ifIndex: pod.ifIndex },
+    { policy: c.of(1, 2), revision: c.below(4), enforce: c.of(0, 1, 2, 3, 3) },
+  )
+  return c.rarely(4) ? { ...change, value: undefined } : change
+}
+
+function anyRule(c: Chance): Change {
+  const prefixLength = c.of(72, 80, 96, 80 + c.below(17))
+  const key = { prefixLength, policy: c.of(1, 2), identity: c.of(0, 1, 2, 100, 101), direction: c.of(direction.in, direction.out) }
+  const narrow = { ...(prefixLength >= 80 && { protocol: c.of(6, 17, 132, 1, 58) }), ...(prefixLength > 80 && { port: anyPort(c) }) }
+  return prefixRow('policies', { ...key, ...narrow }, { verdict: c.rarely(5) ? verdict.deny : verdict.allow })
+}
+
+/** What a process could write at any time. */
+export function anyChange(c: Chance): Change {
+  const pod = c.of(t.pod1, t.pod2, t.pod3)
+  const family = c.of(4, 6) as Family
+  switch (c.below(7)) {
+    case 0:
+      return t.modeIs(anyMode(c))
+    case 1:
+      return anyEndpoint(c, pod)
+    case 2:
+      return anyAddress(c, pod, family)
+    case 3:
+      return anyPolicy(c, pod)
+    case 4:
+      return t.identityIs(
+        c.of(t.remote, t.otherRemote, t.pod1.ip, t.node)[family],
+        family === 4 ? c.of(32, 24, 8) : c.of(128, 64, 32),
+        c.of(1, 100, 101),
+      )
+    case 5:
+      return t.inHostSet(stranger[family], family === 4 ? 32 : 128, c.of(...(Object.keys(hostReason) as [keyof typeof hostReason])))
+    default:
+      return anyRule(c)
+  }
+}
+
+export function anyNode(c: Chance): Change[] {
+  return [...t.nodeRows(), ...Array.from({ length: 60 }, () => anyChange(c)), ...t.pods.map(pod => anyPolicy(c, pod)), t.modeIs(anyMode(c))]
+}
