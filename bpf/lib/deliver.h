@@ -4,9 +4,8 @@
 #include <linux/if_packet.h>
 #include "count.h"
 
-/* The ways past the host stack that a program may choose. */
+/* The pod that a packet is delivered to. */
 struct target {
-  /* Of the endpoint. */
   __u32 number;
   struct endpoint *endpoint;
 };

@@ -94,17 +94,22 @@ INLINE int begins_anew(const struct packet *p, const struct end *e, const struct
 }
 
 /* Sets flow and peer. */
-INLINE void find_flow(const struct packet *p, struct end *e) {
+INLINE void look_up_flow(const struct packet *p, struct end *e) {
   struct flow *f = bpf_map_lookup_elem(&flows, &e->key);
-  e->kept = !!f;
-  e->settled = f && is_valid(p, e, f);
-  if (!e->settled) {
+  int settled = f && is_valid(p, e, f);
+  e->kept = forget(p, !!f);
+  e->settled = forget(p, settled);
+  if (!settled) {
     f = bpf_map_lookup_elem(&new_flows, &e->key);
     if (f && !is_valid(p, e, f)) f = 0;
   }
-  e->flow = f && !begins_anew(p, e, f) ? f : 0;
-  e->kept = forget(p, e->kept);
-  e->settled = forget(p, e->settled);
+  e->flow = f;
+}
+
+/* The flow that the packet goes on with. */
+INLINE void find_flow(const struct packet *p, struct end *e) {
+  look_up_flow(p, e);
+  if (e->flow && begins_anew(p, e, e->flow)) e->flow = 0;
 }
 
 /* 0, or the reason for which the endpoint's policy refuses the flow when that side is its initiator. */
@@ -163,7 +168,7 @@ INLINE __u32 judge(const struct packet *p, struct end *e) {
 }
 
 /* What a packet that passes changes in its flow. */
-INLINE void note_packet(const struct packet *p, const struct end *e, struct flow *f) {
+INLINE void account(const struct packet *p, const struct end *e, struct flow *f) {
   if (f->seen != p->now) f->seen = p->now;
   if (e->remote_sends) {
     f->rx_packets++;
@@ -186,7 +191,7 @@ INLINE void note_packet(const struct packet *p, const struct end *e, struct flow
 /* Of a flow that was found and not denied. The first answer moves it to where a flood of new ones cannot evict it. */
 INLINE void track(const struct packet *p, struct end *e) {
   struct flow *f = e->flow;
-  note_packet(p, e, f);
+  account(p, e, f);
   if (e->settled || !(f->flags & FLOW_FLAG_ANSWERED)) return;
   if (bpf_map_update_elem(&flows, &e->key, f, BPF_ANY) == 0) bpf_map_delete_elem(&new_flows, &e->key);
 }
@@ -215,7 +220,7 @@ INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct dec
     .peer = d->peer,
     .identity = identity,
   };
-  if (!reason) note_packet(p, e, &f);
+  if (!reason) account(p, e, &f);
   if (f.flags & FLOW_FLAG_ANSWERED) {
     bpf_map_update_elem(&flows, &e->key, &f, BPF_ANY);
     bpf_map_delete_elem(&new_flows, &e->key);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The first fragment of a packet lends its ports to the later ones. It is asked only for packets whose flow matters: a pod cannot write for another's address, since its source was compared before. */
+/*
+ * The first fragment of a packet lends its ports to the later ones. It is asked only for packets whose flow matters: by then the source of what a pod
+ * sends has been compared, so that it writes nothing for another's address, and nothing is dropped that the host stack carries anyway.
+ */
 #pragma once
 #include "../layout.gen.h"
 #include "packet.h"

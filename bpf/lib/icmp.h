@@ -25,8 +25,7 @@ INLINE void read_inner_ports(const struct packet *p, const struct extensions *x,
   } else if (x->protocol == icmp_protocol(p->version)) {
     __u8 header[6];
     if (x->offset + 6 > p->end || bpf_skb_load_bytes(p->skb, x->offset, header, 6)) return;
-    int echo = p->version == 4 ? header[0] == 8 || header[0] == 0 : header[0] == 128 || header[0] == 129;
-    if (echo) __builtin_memcpy(&ports[0], header + 4, 2);
+    if (is_echo(p->version, header[0])) __builtin_memcpy(&ports[0], header + 4, 2);
     ports[1] = ports[0];
   }
 }
@@ -66,11 +65,6 @@ INLINE int read_inner(const struct packet *p, struct flow_key *key, int received
 /* Does the error belong to something that the endpoint really has to do with? `e` is filled with the flow that it is about. */
 INLINE int is_related(const struct packet *p, struct end *e, int received) {
   if (read_inner(p, &e->key, received) || !is_own(p, e->endpoint, e->key.local)) return 0;
-  struct flow *f = bpf_map_lookup_elem(&flows, &e->key);
-  if (!f || !is_valid(p, e, f)) {
-    f = bpf_map_lookup_elem(&new_flows, &e->key);
-    if (f && !is_valid(p, e, f)) f = 0;
-  }
-  if (f) return f->state != FLOW_STATE_DENIED;
-  return has_note(p, &e->key, e->endpoint);
+  look_up_flow(p, e);
+  return e->flow ? e->flow->state != FLOW_STATE_DENIED : has_note(p, &e->key, e->endpoint);
 }

@@ -131,6 +131,11 @@ INLINE __u8 icmp_protocol(__u8 version) {
   return version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 }
 
+/* A request or its reply. */
+INLINE int is_echo(__u8 version, __u8 icmp_type) {
+  return version == 4 ? icmp_type == 8 || icmp_type == 0 : icmp_type == 128 || icmp_type == 129;
+}
+
 INLINE int is_icmp(const struct packet *p) {
   return p->protocol == icmp_protocol(p->version);
 }
@@ -138,6 +143,10 @@ INLINE int is_icmp(const struct packet *p) {
 /* A first packet of TCP: SYN without ACK. */
 INLINE int is_syn(const struct packet *p) {
   return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+INLINE int is_extension(__u8 protocol) {
+  return protocol == EXTENSION_HOP_BY_HOP || protocol == EXTENSION_ROUTING || protocol == EXTENSION_FRAGMENT || protocol == EXTENSION_DESTINATION;
 }
 
 /* Skips extension headers, at most EXTENSIONS_MAX; what comes then is the protocol, whatever it is. 0, or -1 when one is cut off. */
@@ -152,7 +161,7 @@ INLINE int skip_extensions(const struct packet *p, struct extensions *x, __u32 e
       __be16 offset;
       __u32 id;
     } header;
-    if (x->protocol != EXTENSION_HOP_BY_HOP && x->protocol != EXTENSION_ROUTING && x->protocol != EXTENSION_DESTINATION && x->protocol != EXTENSION_FRAGMENT) break;
+    if (!is_extension(x->protocol)) break;
     if (x->offset + 8 > end || bpf_skb_load_bytes(p->skb, x->offset, &header, 8)) return -1;
     if (x->protocol == EXTENSION_FRAGMENT) {
       x->offset += 8;
@@ -241,7 +250,7 @@ INLINE enum parsed parse_transport(struct packet *p) {
     __u8 type[2];
     if (p->transport + 2 > p->end || bpf_skb_load_bytes(p->skb, p->transport, type, 2)) return PARSED_MALFORMED;
     p->icmp_type = type[0];
-    p->icmp_echo = p->version == 4 ? type[0] == 8 || type[0] == 0 : type[0] == 128 || type[0] == 129;
+    p->icmp_echo = is_echo(p->version, type[0]);
     if (!p->icmp_echo) return PARSED;
     if (p->transport + 6 > p->end || bpf_skb_load_bytes(p->skb, p->transport + 4, &p->source_port, 2)) return PARSED_MALFORMED;
     p->destination_port = p->source_port;
