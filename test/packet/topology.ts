@@ -5,7 +5,7 @@ import { type Family, type Ip, isIpv4, parseIp, parseIpv4, parseIpv6 } from '#ne
 import { type Mac, parseMac } from '#net/mac.ts'
 import { framed, type IpOptions, ipPacket, type Segment } from './build.ts'
 import type { Arrival } from './oracle/step.ts'
-import { type Change, prefixRow, type RowValue, row } from './world.ts'
+import { type Change, type KeyOf, prefixRow, type RowValue, row } from './world.ts'
 
 /** The node that the packets meet: three pods on two ENIs, a service network, and somebody far away. */
 
@@ -70,6 +70,16 @@ export function inHostSet(ip: Ip, length: number, why: keyof typeof hostReason):
 
 export function identityIs(ip: Ip, length: number, identity: number): Change {
   return prefixRow('identities', prefix(ip, length), { identity })
+}
+
+/** What is enforced for a pod: 1 = in, 2 = out, 3 = both. Policy 1, unless said otherwise. */
+export function policyOf(p: Pod, more: Partial<RowValue<'endpoint_policies'>>): Change {
+  return row('endpoint_policies', { ifIndex: p.ifIndex }, { policy: 1, revision: 1, ...more })
+}
+
+/** A rule of policy 1 for everybody, unless said otherwise. */
+export function ruleOf(key: Partial<KeyOf<'policies'>>, verdict = 0): Change {
+  return prefixRow('policies', { policy: 1, ...key }, { verdict })
 }
 
 /** A node in full work, without any policy. */
