@@ -13,6 +13,7 @@ import type { KernelOp } from '#kernel/op.ts'
 import { KeptFiles } from '#kernel/worker/kept-files.ts'
 import { Namespaces } from '#kernel/worker/namespaces.ts'
 import { perform } from '#kernel/worker/perform.ts'
+import { Pinned } from '#kernel/worker/pinned.ts'
 import { reap } from '#kernel/worker/reap.ts'
 import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
@@ -52,7 +53,7 @@ async function recorded(): Promise<readonly KernelOp[]> {
 
 addNetns(sandbox)
 const ops = await recorded()
-const home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: '/proc', kept: new KeptFiles() }
+const home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: '/proc', kept: new KeptFiles(), pinned: new Pinned('/nowhere') }
 const undo = ops.flatMap((op): KernelOp[] => (op.op === 'rule-add' ? [{ ...op, op: 'rule-del' }] : []))
 const batch = (list: readonly KernelOp[]) => {
   const namespaces = new Namespaces(home)
