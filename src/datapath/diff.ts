@@ -28,7 +28,8 @@ export interface World {
 
 /**
  * The operations that turn what is there into what is wanted, in an order in which each can succeed: devices, their
- * settings, addresses, up, neighbours, routes, rules, queues; then what the programs are told, before the devices join them. New before old wherever both can exist, so that there is no
+ * settings, addresses, up, neighbours, routes, rules, queues; then what the programs are told, before the devices join them. The kernel stops a device that is up for a moment when it joins:
+ * one that is still to be made does so first. New before old wherever both can exist, so that there is no
  * moment without. Empty when nothing differs. `pair` says whether the veth of `desired` exists.
  */
 export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
@@ -41,8 +42,10 @@ export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
         ]
       : []
   const at = new View(world, unmade)
+  const hooks = desired.hooks.flatMap(want => hookOps(want, at))
   return [
     ...vethOps(desired, pair),
+    ...(unmade.length > 0 ? hooks : []),
     ...desired.sysctls.flatMap(want => sysctlOps(want, at)),
     ...addrOps(desired, at),
     ...desired.links.flatMap(want => linkOps(want, at, desired, pair)),
@@ -51,7 +54,7 @@ export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
     ...desired.rules.flatMap(want => ruleOps(want, world.host)),
     ...desired.tbfs.flatMap(want => tbfOps(want, at)),
     ...desired.entries.flatMap(want => entryOps(want, world.host)),
-    ...desired.hooks.flatMap(want => hookOps(want, at)),
+    ...(unmade.length > 0 ? [] : hooks),
     ...desired.filters.flatMap(want => filterOps(want, world.host)),
   ]
 }

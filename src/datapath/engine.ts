@@ -221,9 +221,10 @@ class Engine implements Datapath {
     const target = await this.#target(a)
     const host = await this.#host(queryForNewEndpoint(target))
     this.#learn([target], host)
-    const endpoint = endpointOf(target, pair, host)
-    if (endpoint === undefined) throw new KernelError('netns-gone', `${a.hostIfName} went with network namespace ${a.netns}`)
-    return { ops: diff(endpoint, { host }), seen: pair }
+    const isMade = host.links.some(l => l.name === a.hostIfName)
+    if (!isMade) throw new KernelError('netns-gone', `${a.hostIfName} went with network namespace ${a.netns}`)
+    const { entries } = endpointOf(target, { ...pair, isMade }, host)
+    return { ops: diff({ ...nothing, entries }, { host }), seen: pair }
   }
 
   /** Remembers the numbers of host ends. Whether one is another than was assumed, so that entries of others were looked at. */
@@ -304,18 +305,15 @@ class Engine implements Datapath {
 function judge(target: Target, host: NsState, pod: NsState): Look<Pair> {
   const { a, eni, desired } = target
   const pair = recognisePair(a, host, pod)
-  // The draft is the plan of a pair that is still to be made; what depends on the number of its host end comes after.
-  const wanted =
-    pair.state === 'absent'
-      ? desired
-      : merge(plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac }), endpointOf(target, pair, host) ?? nothing)
-  return { ops: diff(wanted, { host, pod }, pair), seen: pair }
+  const isMade = pair.state === 'joined'
+  // The draft is the plan of a pair that is still to be made.
+  const network = isMade ? plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac }) : desired
+  return { ops: diff(merge(network, endpointOf(target, { ...pair, isMade }, host)), { host, pod }, pair), seen: pair }
 }
 
-/** Undefined on a node without programs, and while there is no host end. */
-function endpointOf({ a, eni, programs }: Target, pair: Pair, host: NsState): Desired | undefined {
-  const facts = programs && endpointFacts(a, eni, pair, programs.generation, host)
-  return facts && planEndpoint(a, facts)
+/** Nothing on a node without programs. */
+function endpointOf({ a, eni, programs }: Target, pair: Pair & { readonly isMade: boolean }, host: NsState): Desired {
+  return programs === undefined ? nothing : planEndpoint(a, endpointFacts(a, eni, pair, programs.generation, host))
 }
 
 function doom(name: IfName, owners: Iterable<string> | undefined): Doomed {

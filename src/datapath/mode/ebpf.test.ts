@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import { merge } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import type { EniFacts } from '#datapath/eni.ts'
 import { endpointFacts, entryQuery, incarnationOf, planEndpoint } from '#datapath/mode/ebpf.ts'
+import { plan } from '#datapath/mode/veth-route.ts'
 import { withdrawal } from '#datapath/withdraw.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { block } from '#kernel/bpf/words.ts'
@@ -52,8 +54,7 @@ const bare: NsState = {
 }
 
 function ops(a: SharedEniAttachment, host: NsState, facts: EniFacts = eni): KernelOp[] {
-  const found = endpointFacts(a, facts, macs, 'abc', host)
-  return found === undefined ? assert.fail('no host end') : diff(planEndpoint(a, found), { host })
+  return diff(planEndpoint(a, endpointFacts(a, facts, { ...macs, isMade: true }, 'abc', host)), { host })
 }
 
 /** What the kernel would show after these operations. */
@@ -155,6 +156,20 @@ test("beside somebody else's qdisc none of ours can be: such a pod is left to th
     filterLine('pod_in', block.podIn),
     filterLine('pod_out', block.podOut),
   ])
+})
+
+test('a host end that is still to be made joins before anything else happens to it, and its entries follow once it has a number', () => {
+  const pair = { state: 'absent', namesake: true, ...macs } as const
+  const endpoint = planEndpoint(pod, endpointFacts(pod, eni, { ...macs, isMade: false }, 'abc', bare))
+  const done = diff(merge(plan(pod, { eni, ...macs }), endpoint), { host: bare }, pair)
+  assert.deepEqual(
+    done.slice(0, 4).map(op => op.op),
+    ['link-del', 'veth-add', 'block-join', 'block-join'],
+  )
+  assert.deepEqual(
+    done.filter(op => op.op === 'map-put'),
+    [],
+  )
 })
 
 test('what is looked at is what is planned', () => {

@@ -17,8 +17,8 @@ export interface EndpointFacts {
   readonly eniMtu: number
   readonly hostMac: Mac
   readonly podMac: Mac
-  /** The number of the host end, which is the endpoint's. */
-  readonly hostIndex: number
+  /** The number of the host end, which is the endpoint's; undefined while it is still to be made. */
+  readonly hostIndex: number | undefined
   /** Of the programs that are loaded. */
   readonly generation: string
   /** Devices that have an ingress or clsact qdisc of somebody else's, beside which none of ours can be. */
@@ -29,6 +29,7 @@ export interface EndpointFacts {
  * What a pod has on a node whose programs forward, beside all that it has on any node: its endpoint, its addresses, and programs
  * at its host end and its ENI. In the order in which they are put: an address leads to an endpoint that is there. A pod whose
  * host end is taken is left to the host stack, and says so, since a packet to an address that is not there would leave the node.
+ * A host end that is still to be made has no entries yet.
  */
 export function planEndpoint(a: SharedEniAttachment, facts: EndpointFacts): Desired {
   const { eni, generation, hostIndex, taken } = facts
@@ -44,15 +45,16 @@ export function planEndpoint(a: SharedEniAttachment, facts: EndpointFacts): Desi
     hooks.push({ ns: 'host', dev: eni.dev, ingress: block.eniIn })
     filters.push(filter('eni_in', block.eniIn))
   }
+  if (hostIndex === undefined) return { ...nothing, hooks, filters }
   const state = isOurs ? addressState.live : addressState.stack
   const addresses = addressesOf(a).map((ip): EntryWant => {
     const value = maps.addresses.value.encode({ endpoint: hostIndex, incarnation: incarnationOf(a), state })
     return { map: 'addresses', key: addressKeyOf(ip), value: value.toString('hex') }
   })
-  return { ...nothing, entries: [...(isOurs ? [endpointOf(a, facts)] : []), ...addresses], hooks, filters }
+  return { ...nothing, entries: [...(isOurs ? [endpointOf(a, facts, hostIndex)] : []), ...addresses], hooks, filters }
 }
 
-function endpointOf(a: SharedEniAttachment, { eni, eniMtu, hostMac, podMac, hostIndex }: EndpointFacts): EntryWant {
+function endpointOf(a: SharedEniAttachment, { eni, eniMtu, hostMac, podMac }: EndpointFacts, hostIndex: number): EntryWant {
   const { gateway4, gateway6 } = gatewaysOf(a)
   const value = maps.endpoints.value.encode({
     incarnation: incarnationOf(a),
@@ -83,21 +85,22 @@ export function addressKeyOf(ip: Ip): string {
   return maps.addresses.key.encode({ ip }).toString('hex')
 }
 
-/** What the plan takes from a look at the host; undefined when the host end is not there. `macs`: of the pair's ends. */
+/** What the plan takes from a look at the host. `isMade`: the host end that is there is this pod's. */
 export function endpointFacts(
   a: SharedEniAttachment,
   eni: EniFacts,
-  macs: Pick<EndpointFacts, 'hostMac' | 'podMac'>,
+  pair: Pick<EndpointFacts, 'hostMac' | 'podMac'> & { readonly isMade: boolean },
   generation: string,
   host: NsState,
-): EndpointFacts | undefined {
-  const hostIndex = host.links.find(l => l.name === a.hostIfName)?.index
-  const mtu = host.links.find(l => l.index === eni.index)?.mtu
-  if (hostIndex === undefined || mtu === undefined) return undefined
+): EndpointFacts {
+  const { hostMac, podMac, isMade } = pair
+  const hostEnd = isMade ? host.links.find(l => l.name === a.hostIfName) : undefined
+  const mtu = host.links.find(l => l.index === eni.index)?.mtu ?? a.mtu
   // The plan of the pod's network raises it, unless the device is the node's own.
   const eniMtu = eni.dev === eni.uplink ? mtu : Math.max(a.mtu, mtu)
-  const taken = host.links.filter(l => host.hooks.some(h => h.foreign && h.ifIndex === l.index)).map(l => l.name)
-  return { eni, eniMtu, hostMac: macs.hostMac, podMac: macs.podMac, hostIndex, generation, taken }
+  const isTaken = (index: number | undefined) => host.hooks.some(h => h.foreign && h.ifIndex === index)
+  const taken = [...(isTaken(hostEnd?.index) ? [a.hostIfName] : []), ...(isTaken(eni.index) ? [eni.dev] : [])]
+  return { eni, eniMtu, hostMac, podMac, hostIndex: hostEnd?.index, generation, taken }
 }
 
 /** What must be looked at to judge a pod's entries. An endpoint's key is known once its host end has been seen. */
