@@ -20,6 +20,8 @@ let worlds = 0
 interface Start {
   readonly wrap?: readonly string[]
   readonly exposed?: Addresses
+  /** Where programs are pinned, on a BPF file system of the test. */
+  readonly pins?: string
 }
 
 /**
@@ -93,7 +95,7 @@ export class NetnsNode implements AsyncDisposable {
   /** Starts terwayd; resolves when its socket is open. `crashAt` arms a crash point; `wrap` is a command line before node's. */
   async start(o: { readonly crashAt?: string } & Start = {}): Promise<ChildProcess> {
     const { options, ledgerPath, bootId } = this
-    const config: TerwaydConfig = { options, ledgerPath, bootId, ...(o.exposed && { exposed: o.exposed }) }
+    const config: TerwaydConfig = { options, ledgerPath, bootId, ...(o.exposed && { exposed: o.exposed }), ...(o.pins && { pins: o.pins }) }
     rmSync(this.options.cniSocket, { force: true })
     const child = spawn(
       'nsenter',

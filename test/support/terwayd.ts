@@ -21,14 +21,16 @@ export interface TerwaydConfig {
   readonly bootId: string
   /** Where gRPC, metrics and probes are served, if at all. */
   readonly exposed?: Addresses
+  /** Where programs are pinned, on a BPF file system of the test. */
+  readonly pins?: string
 }
 
-const { options, ledgerPath, bootId, exposed } = JSON.parse(process.env.TERWAYD_TEST ?? '') as TerwaydConfig
+const { options, ledgerPath, bootId, exposed, pins } = JSON.parse(process.env.TERWAYD_TEST ?? '') as TerwaydConfig
 const log = makeLogger('terwayd', process.env.LOG_LEVEL ?? 'silent')
 const { ledger, rebuilt } = openLedger({ path: ledgerPath, bootId, stamp: 'test' })
 if (rebuilt !== undefined) log.error(rebuilt, 'the ledger was unreadable')
 const metrics = daemonMetrics()
-const kernel = await makeKernel()
+const kernel = await makeKernel(pins === undefined ? {} : { pins })
 const datapath = makeDatapath(kernel, { clock: realClock, log })
 const daemon = await startDaemon(
   {
