@@ -155,7 +155,7 @@ export function account({ draft, now, length, packet }: Moment, side: Side, flow
 
 /** Writes an entry where it is, or moves it to the answered ones. */
 export function store(draft: Draft, key: FlowKey, flow: Flow, answered = false): void {
-  if (answered || draft.get('flows', key) !== undefined) {
+  if (answered || draft.get('new_flows', key) === undefined) {
     draft.put('flows', key, flow)
     draft.delete('new_flows', key)
   } else draft.put('new_flows', key, flow)
