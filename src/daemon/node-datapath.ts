@@ -55,6 +55,8 @@ export class NodeDatapathKeeper {
   #last: Remembered | undefined
   /** The wanted state that has been dealt with, as text. */
   #settled = ''
+  /** The failure that was told last: it is tried again each minute. */
+  #failure = ''
   #again = false
   #running: Promise<void> | undefined
   #stopped = false
@@ -210,8 +212,10 @@ export class NodeDatapathKeeper {
   #failed(goal: Remembered, err: unknown): void {
     const { facts, log } = this.#ctx
     const text = `the switch to ${goal.kind} (${goal.why}) failed, the node stays as it was: ${messageOf(err)}`
-    log.error({ err }, text)
     facts.trace.set('datapath', `${this.#present?.kind ?? 'veth'}: ${text}`)
+    if (text === this.#failure) return
+    this.#failure = text
+    log.error({ err }, text)
     this.#event('Warning', 'DataPathSwitchFailed', text)
   }
 
@@ -220,6 +224,7 @@ export class NodeDatapathKeeper {
     const before = this.#last
     this.#last = goal
     this.#present = goal
+    this.#failure = ''
     facts.datapath = { kind: goal.kind, why: goal.why }
     facts.trace.set('datapath', `${goal.kind}: ${goal.why}`)
     observer.datapath(goal.kind)

@@ -166,6 +166,7 @@ test('a switch that fails leaves the node as it was, says why once, and is tried
   assert.equal(typeOf(node), 'veth')
   node.add('pod-3')
   await w.atRest()
+  await w.clock.advance(300_000)
   assert.equal(told(w, 'DataPathSwitchFailed').length, 1)
   node.kernel.fault = () => {}
   await becomes(w, node, 'v2')
