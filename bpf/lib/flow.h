@@ -4,7 +4,8 @@
  *
  * Two CPUs may handle packets of one flow at once. Both may create it: the later one wins, and both have decided the same. Each write to an entry is
  * of one field, and the sums are plain additions: a lost one makes a figure that people look at a little too small, while an atomic one would cost
- * each packet more than all of the rest. An entry that is evicted while it is written to is another flow's by then, which at worst is decided anew.
+ * each packet more than all of the rest. An entry that is evicted in the middle of a packet may be another flow's when it is written to; what is wrong
+ * then ends with that entry's timeout.
  */
 #pragma once
 #include "policy.h"
