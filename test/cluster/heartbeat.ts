@@ -8,40 +8,57 @@ import { startPod } from './terway-pods.ts'
 
 const port = '7000'
 
+export type Protocol = 'tcp' | 'udp'
 interface Second {
   readonly beats: number
   /** The longest wait for a beat in this second, ms. */
   readonly worst: number
+  /** Datagrams without an answer, since the start. */
+  readonly lost: number
+}
+
+/** A pod that answers beats (deploy/image/heartbeat.c). */
+export function beatServer(lab: Lab, node: string, name = 'beat-server'): Promise<Pod> {
+  return startPod(lab, name, { node, command: ['/bin/heartbeat', 'serve', port], restartPolicy: 'Never' })
 }
 
 /** A pod on one node that answers beats, and from another node a connection to each of its addresses. */
 export async function startHeartbeats(lab: Lab, serverNode: string, clientNode: string): Promise<readonly Heartbeat[]> {
-  const command = ['/bin/heartbeat', 'serve', port]
-  const server = await startPod(lab, 'beat-server', { node: serverNode, command, restartPolicy: 'Never' })
-  return Promise.all(ipsOf(server).map(ip => Heartbeat.start(lab, clientNode, ip)))
+  const server = await beatServer(lab, serverNode)
+  return Promise.all(ipsOf(server).map(ip => Heartbeat.start(lab, { node: clientNode, server: ip })))
 }
 
-/** One TCP connection from a pod, with a beat every millisecond, that is never made anew (deploy/image/heartbeat.c). */
+/** Who sends beats, and to whom. `name` tells several apart that go to addresses of one family. */
+export interface BeatWish {
+  readonly node: string
+  readonly server: string
+  readonly name?: string
+  readonly protocol?: Protocol
+}
+
+/** One TCP connection or UDP flow from a pod, with a beat every millisecond, that is never made anew. */
 export class Heartbeat {
   readonly #lab: Lab
-  readonly #client: string
+  readonly client: string
 
   private constructor(lab: Lab, client: string) {
     this.#lab = lab
-    this.#client = client
+    this.client = client
   }
 
-  static async start(lab: Lab, node: string, server: string): Promise<Heartbeat> {
-    const client = `beat-client-${familyOf(server)}`
-    await startPod(lab, client, { node, command: ['/bin/heartbeat', 'ask', server, port], restartPolicy: 'Never' })
+  static async start(lab: Lab, { node, server, name = 'beat-client', protocol = 'tcp' }: BeatWish): Promise<Heartbeat> {
+    const client = `${name}-${familyOf(server)}${protocol === 'tcp' ? '' : '-udp'}`
+    const verb = protocol === 'tcp' ? 'ask' : 'ask-udp'
+    await startPod(lab, client, { node, command: ['/bin/heartbeat', verb, server, port], restartPolicy: 'Never' })
     const beat = new Heartbeat(lab, client)
     await beat.goesOn()
     return beat
   }
 
   async #seconds(): Promise<readonly Second[]> {
-    const log = await this.#lab.kubectl(['logs', this.#client])
-    return [...log.matchAll(/^beats=(\d+) worst=([\d.]+)$/gm)].map(m => ({ beats: Number(m[1]), worst: Number(m[2]) }))
+    const log = await this.#lab.kubectl(['logs', this.client])
+    const told = log.matchAll(/^beats=(\d+) worst=([\d.]+)(?: lost=(\d+))?$/gm)
+    return [...told].map(m => ({ beats: Number(m[1]), worst: Number(m[2]), lost: Number(m[3] ?? 0) }))
   }
 
   /** How many seconds it has told of; for `worstSince`. */
@@ -54,11 +71,11 @@ export class Heartbeat {
     const before = (await this.#seconds()).at(-1)?.beats ?? 0
     const mark = await this.mark()
     await until(
-      `the heartbeat of ${this.#client} goes on`,
+      `the heartbeat of ${this.client} goes on`,
       ms,
       async () => {
-        const client = await get<Pod>(this.#lab, 'pod', this.#client)
-        assert.equal(client.status.phase, 'Running', `the heartbeat ended: ${await this.#lab.kubectl(['logs', '--tail=3', this.#client])}`)
+        const client = await get<Pod>(this.#lab, 'pod', this.client)
+        assert.equal(client.status.phase, 'Running', `the heartbeat ended: ${await this.#lab.kubectl(['logs', '--tail=3', this.client])}`)
         const seconds = await this.#seconds()
         return seconds.length >= mark + 2 && (seconds.at(-1)?.beats ?? 0) > before
       },
@@ -69,5 +86,11 @@ export class Heartbeat {
   /** The longest wait for a beat since the mark, ms. */
   async worstSince(mark: number): Promise<number> {
     return Math.max(0, ...(await this.#seconds()).slice(mark).map(s => s.worst))
+  }
+
+  /** Datagrams that were lost since the mark; none of a connection, which repeats what is lost. */
+  async lostSince(mark: number): Promise<number> {
+    const seconds = await this.#seconds()
+    return (seconds.at(-1)?.lost ?? 0) - (seconds[mark - 1]?.lost ?? 0)
   }
 }

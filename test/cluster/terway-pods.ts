@@ -47,7 +47,7 @@ function manifest(
     image: labApp.ref,
     imagePullPolicy: 'Never',
     env: [{ name: 'PORT', value: String(port) }],
-    ports: hostPort === undefined ? [] : [{ containerPort: port, hostPort }],
+    ports: hostPort === undefined ? [] : ['TCP', 'UDP'].map(protocol => ({ containerPort: port, hostPort, protocol })),
     ...(command !== undefined && { command }),
     ...(probed && { startupProbe: { ...probe, failureThreshold: 30 }, livenessProbe: probe, readinessProbe: probe }),
   }

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path'
+import type { Answer } from '../../lab/http.ts'
+import { answers } from '../../lab/http.ts'
+import type { Lab } from '../../lab/lab.ts'
+import { get, ipOf, type Pod } from '../../lab/pods.ts'
+import { familyOf } from '../../sim/fabric/address.ts'
+import { INTERNET } from '../../sim/fabric/base.ts'
+import { root } from '../../tools/components.ts'
+import { type Node, type Row, sources } from './matrix.ts'
+
+const app = join(root, 'build', 'app')
+export const appPort = 8080
+export const hostPortOfPods = 18081
+
+export type Family = 4 | 6
+export type Protocol = 'tcp' | 'udp'
+const cells = ([4, 6] as const).flatMap(family => (['tcp', 'udp'] as const).map(protocol => ({ family, protocol })))
+
+interface Service {
+  readonly spec: { readonly clusterIPs: readonly string[]; readonly ports: readonly { readonly nodePort: number }[] }
+}
+/** The matrix's cluster: pods that ask, and pods that answer with their Services, by node. */
+export interface Parties {
+  readonly lab: Lab
+  readonly asking: ReadonlyMap<string, Pod>
+  readonly answering: ReadonlyMap<string, Pod>
+  readonly services: ReadonlyMap<string, Service>
+  /** Of the pods that ask themselves. */
+  readonly ownServices: ReadonlyMap<string, Service>
+  /** Public IPv4 addresses of nodes, by private address. */
+  readonly elastic: ReadonlyMap<string, string>
+}
+
+/** What one cell has shown: empty when all was as the row says. */
+export interface Cell {
+  readonly family: Family
+  readonly protocol: Protocol
+  readonly wrong?: string
+}
+
+const need = <T>(value: T | undefined, what: string): T => {
+  if (value === undefined) throw new Error(`there is no ${what}`)
+  return value
+}
+
+function nodeAddress(lab: Lab, node: string, family: Family): string {
+  const { address, address6 } = lab.node(node).identity
+  return need(family === 4 ? address : address6, `IPv${family} address of ${node}`)
+}
+
+function addressOf(p: Parties, row: Row, family: Family): string {
+  const asking = need(p.asking.get(sources[row.from] ?? 'node1'), 'pod that asks')
+  const service = row.backend === 'itself' ? p.ownServices.get(row.door) : p.services.get(row.backend)
+  if (row.to === 'pod') return ipOf(row.backend === 'itself' ? asking : need(p.answering.get(row.backend), 'pod'), family)
+  if (row.to === 'ClusterIP')
+    return need(
+      service?.spec.clusterIPs.find(ip => familyOf(ip) === family),
+      'ClusterIP',
+    )
+  const own = nodeAddress(p.lab, row.door, family)
+  return row.from === 'outside' && family === 4 ? need(p.elastic.get(own), `public address of ${row.door}`) : own
+}
+
+function portOf(p: Parties, row: Row): number {
+  if (row.to === 'pod') return appPort
+  if (row.to === 'ClusterIP') return 80
+  if (row.to === 'hostPort') return hostPortOfPods
+  return need(p.services.get(row.backend)?.spec.ports[0], 'NodePort').nodePort
+}
+
+function expected(p: Parties, row: Row, family: Family): string {
+  const source = sourceOf(p, row, family)
+  if (row.seen === 'source') return source
+  if (row.seen !== 'portmap') return nodeAddress(p.lab, row.seen, family)
+  const pod = ipOf(need(p.answering.get(row.backend), 'pod'), family)
+  return sameVSwitch(source, pod) ? nodeAddress(p.lab, row.door, family) : source
+}
+
+function sourceOf({ lab, asking }: Parties, row: Row, family: Family): string {
+  if (row.from === 'outside') return family === 4 ? INTERNET.host4 : INTERNET.host6
+  const node: Node = sources[row.from]
+  return row.from.endsWith('pod') ? ipOf(need(asking.get(node), 'pod that asks'), family) : nodeAddress(lab, node, family)
+}
+
+/** The vSwitches of vpc.yaml: /24 and /64. */
+function sameVSwitch(a: string, b: string): boolean {
+  const end = familyOf(a) === 4 ? /\.\d+$/ : /::[0-9a-f]*$/
+  return a.replace(end, '') === b.replace(end, '')
+}
+
+/** All families and protocols of a row at once, from where the row says. */
+export async function ask(p: Parties, row: Row): Promise<readonly Cell[]> {
+  const wanted = cells.filter(c => c.family !== row.without?.family)
+  const targets = wanted.map(({ family, protocol }) => `${protocol} ${addressOf(p, row, family)} ${portOf(p, row)}`)
+  const told = await asked(p, row, targets)
+  const name = row.backend === 'itself' ? p.asking.get(row.door)?.metadata.name : p.answering.get(row.backend)?.metadata.name
+  return wanted.map(({ family, protocol }, i) => {
+    const answer = told.find(a => a.target === targets[i])
+    const client = expected(p, row, family)
+    if (answer?.client === client && answer.server === name) return { family, protocol }
+    const wrong = answer?.client === undefined ? 'no answer' : `${answer.server} saw ${answer.client}, expected ${name} and ${client}`
+    return { family, protocol, wrong: `${targets[i]}: ${wrong}` }
+  })
+}
+
+async function asked({ lab, asking }: Parties, { from }: Row, targets: readonly string[]): Promise<readonly Answer[]> {
+  const node = sources[from]
+  if (node === undefined) return answers((await lab.onInternet([app, 'ask', ...targets])).stdout)
+  if (from.endsWith('host')) return answers((await lab.node(node).exec([app, 'ask', ...targets])).stdout)
+  const pod = need(asking.get(node), 'pod that asks').metadata.name
+  return answers((await lab.kubectlRaw(['exec', pod, '--', '/bin/app', 'ask', ...targets])).stdout)
+}
+
+export async function serviceOf(lab: Lab, name: string): Promise<Service> {
+  return get<Service>(lab, 'service', name)
+}

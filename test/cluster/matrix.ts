@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { path } from '../../src/kernel/bpf/words.ts'
+
+/**
+ * Who asks whom, which way it goes, and with which address it arrives. node1 and node2 forward by DataPath V2, node3 as a regular node; each has
+ * a pod that answers, with a Service of its own and a port of its node.
+ */
+export type Node = 'node1' | 'node2' | 'node3'
+export type PathName = keyof typeof path
+
+export const sources = {
+  'V2 pod': 'node1',
+  'regular pod': 'node3',
+  'V2 host': 'node1',
+  'regular host': 'node3',
+  outside: undefined,
+} as const satisfies Readonly<Record<string, Node | undefined>>
+export type Source = keyof typeof sources
+export type Door = 'pod' | 'ClusterIP' | 'NodePort' | 'hostPort'
+
+export interface Row {
+  readonly from: Source
+  readonly to: Door
+  /** Whose address is asked: the node's of a NodePort or hostPort. */
+  readonly door: Node
+  /** Where the pod is that answers. */
+  readonly backend: Node | 'itself'
+  /** Whose address the pod that answers sees; `portmap`: the door's for a client in the pod's own subnet, else the source's. */
+  readonly seen: 'source' | 'portmap' | Node
+  /** The paths that packets take through the programs of nodes with V2: these, all of them, and no others. */
+  readonly paths: { readonly [N in 'node1' | 'node2']?: readonly PathName[] }
+  /** Families that are not asked, and why. */
+  readonly without?: { readonly family: 4 | 6; readonly why: string }
+}
+
+const direct: readonly PathName[] = ['podToRemote', 'remoteToPod']
+/** The host stack delivers to a pod, and carries its answers. */
+const served: readonly PathName[] = ['hostToPod', 'podViaHost']
+/** A pod asks by way of the host stack. */
+const byHost: readonly PathName[] = ['podToHost', 'podViaHost', 'hostToPod']
+const row = (from: Source, to: Door, door: Node, backend: Row['backend'], seen: Row['seen'], paths: Row['paths'] = {}): Row => ({
+  ...{ from, to, door, backend, seen, paths },
+})
+
+export const rows: readonly Row[] = [
+  row('V2 pod', 'pod', 'node1', 'node1', 'source', { node1: ['podToPod'] }),
+  row('V2 pod', 'pod', 'node2', 'node2', 'source', { node1: direct, node2: direct }),
+  row('V2 pod', 'pod', 'node3', 'node3', 'source', { node1: direct }),
+  row('V2 pod', 'ClusterIP', 'node1', 'itself', 'node1', { node1: byHost }),
+  row('V2 pod', 'ClusterIP', 'node1', 'node1', 'source', { node1: byHost }),
+  row('V2 pod', 'ClusterIP', 'node1', 'node2', 'source', { node1: [...byHost, 'remoteViaHost'], node2: direct }),
+  row('V2 pod', 'ClusterIP', 'node1', 'node3', 'source', { node1: [...byHost, 'remoteViaHost'] }),
+  row('V2 pod', 'NodePort', 'node1', 'node1', 'node1', { node1: byHost }),
+  row('V2 pod', 'NodePort', 'node1', 'node2', 'node1', { node1: byHost, node2: direct }),
+  row('V2 pod', 'NodePort', 'node1', 'node3', 'node1', { node1: byHost }),
+  row('V2 pod', 'NodePort', 'node2', 'node2', 'node2', { node1: direct, node2: served }),
+  row('V2 pod', 'NodePort', 'node3', 'node3', 'node3', { node1: direct }),
+  row('V2 pod', 'hostPort', 'node1', 'node1', 'portmap', { node1: byHost }),
+  row('V2 pod', 'hostPort', 'node2', 'node2', 'portmap', { node1: direct, node2: served }),
+  row('V2 pod', 'hostPort', 'node3', 'node3', 'portmap', { node1: direct }),
+
+  row('regular pod', 'pod', 'node3', 'node3', 'source'),
+  row('regular pod', 'pod', 'node1', 'node1', 'source', { node1: direct }),
+  row('regular pod', 'ClusterIP', 'node3', 'itself', 'node3'),
+  row('regular pod', 'ClusterIP', 'node3', 'node3', 'source'),
+  row('regular pod', 'ClusterIP', 'node3', 'node1', 'source', { node1: direct }),
+  row('regular pod', 'NodePort', 'node3', 'node3', 'node3'),
+  row('regular pod', 'NodePort', 'node3', 'node1', 'node3', { node1: direct }),
+  row('regular pod', 'NodePort', 'node1', 'node1', 'node1', { node1: served }),
+  row('regular pod', 'hostPort', 'node3', 'node3', 'portmap'),
+  row('regular pod', 'hostPort', 'node1', 'node1', 'portmap', { node1: served }),
+
+  row('V2 host', 'pod', 'node1', 'node1', 'source', { node1: served }),
+  row('V2 host', 'pod', 'node2', 'node2', 'source', { node2: direct }),
+  row('V2 host', 'pod', 'node3', 'node3', 'source'),
+  row('V2 host', 'ClusterIP', 'node1', 'node1', 'source', { node1: served }),
+  row('V2 host', 'ClusterIP', 'node1', 'node2', 'source', { node2: direct }),
+  row('V2 host', 'ClusterIP', 'node1', 'node3', 'source'),
+  row('V2 host', 'NodePort', 'node1', 'node1', 'source', { node1: served }),
+  row('V2 host', 'NodePort', 'node1', 'node2', 'source', { node2: direct }),
+  row('V2 host', 'NodePort', 'node2', 'node2', 'node2', { node2: served }),
+  row('V2 host', 'hostPort', 'node1', 'node1', 'portmap', { node1: served }),
+  row('V2 host', 'hostPort', 'node2', 'node2', 'portmap', { node2: served }),
+  row('V2 host', 'hostPort', 'node3', 'node3', 'portmap'),
+
+  row('regular host', 'pod', 'node3', 'node3', 'source'),
+  row('regular host', 'pod', 'node1', 'node1', 'source', { node1: direct }),
+  row('regular host', 'ClusterIP', 'node3', 'node3', 'source'),
+  row('regular host', 'ClusterIP', 'node3', 'node1', 'source', { node1: direct }),
+  row('regular host', 'NodePort', 'node3', 'node3', 'source'),
+  row('regular host', 'NodePort', 'node3', 'node1', 'source', { node1: direct }),
+  row('regular host', 'NodePort', 'node1', 'node1', 'node1', { node1: served }),
+  row('regular host', 'hostPort', 'node3', 'node3', 'portmap'),
+  row('regular host', 'hostPort', 'node1', 'node1', 'portmap', { node1: served }),
+
+  ...(['node1', 'node3'] as const).map(node => ({
+    ...row('outside', 'pod', node, node, 'source', { ...(node === 'node1' && { node1: direct }) }),
+    without: { family: 4, why: 'a pod has no public IPv4 address' } as const,
+  })),
+  row('outside', 'NodePort', 'node1', 'node1', 'node1', { node1: served }),
+  row('outside', 'NodePort', 'node1', 'node2', 'node1', { node2: direct }),
+  row('outside', 'NodePort', 'node3', 'node1', 'node3', { node1: direct }),
+  row('outside', 'NodePort', 'node3', 'node3', 'node3'),
+  row('outside', 'hostPort', 'node1', 'node1', 'portmap', { node1: served }),
+  row('outside', 'hostPort', 'node3', 'node3', 'portmap'),
+]
+
+/** Combinations of who and what that have no row, and why; a test holds that there are no others. */
+export const without: readonly { readonly from: Source; readonly to: Door; readonly why: string }[] = [
+  { from: 'outside', to: 'ClusterIP', why: 'a ClusterIP is an address inside the cluster' },
+]
+
+/** `same node`, `other node` and `itself` of a row. */
+export function relationOf({ from, backend }: Row): string {
+  if (backend === 'itself') return backend
+  const own = sources[from]
+  return own === undefined ? '' : backend === own ? 'same node' : 'other node'
+}
