@@ -17,6 +17,8 @@ export interface TerwayValues {
   readonly eniConf: Readonly<Record<string, unknown>>
   /** Keys of the CNI configuration. */
   readonly cniConf?: Readonly<Record<string, unknown>>
+  /** Nodes forward by DataPath V2, but for those whose label says something else. */
+  readonly datapathV2?: boolean
   /** Replicas of terway-controlplane, 1 when absent. */
   readonly replicas?: number
 }
@@ -80,7 +82,7 @@ export async function readyNodes(lab: Lab): Promise<number> {
   })
 }
 
-function chartValues({ control, stack }: LabState, { eniConf, cniConf, replicas }: TerwayValues): object {
+function chartValues({ control, stack }: LabState, { eniConf, cniConf, datapathV2 = false, replicas }: TerwayValues): object {
   const [key] = seed.keys
   const [repository, tag] = terway.ref.split(':')
   // The chart's own default is ipv4.
@@ -96,6 +98,7 @@ function chartValues({ control, stack }: LabState, { eniConf, cniConf, replicas 
       securityGroupIDs: ['sg-pods'],
       serviceCIDR: serviceRange(stack).cidrs.join(','),
       ...ipStack,
+      ...(datapathV2 && { enableDatapathV2: true }),
       eniConf,
       ...(cniConf !== undefined && { cniConf }),
     },

@@ -8,6 +8,8 @@ export interface Options {
   readonly nodes: number
   readonly pods: number
   readonly stack: Stack
+  /** How nodes forward: by their host stacks alone, or by programs past them. */
+  readonly datapath: 'veth' | 'v2'
   /** Leave the cluster running, whatever happened. */
   readonly keep: boolean
 }

@@ -13,12 +13,16 @@ import { shrink } from './step-6-shrink.ts'
 import { agree } from './step-7-agree.ts'
 
 /*
- * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=dual NAME=demo. KEEP=1 (the default) leaves the
+ * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=dual DATAPATH=veth NAME=demo. KEEP=1 (the default) leaves the
  * cluster running; KEEP=0 removes it. Exits with 1 when any check failed.
  */
 const number = (name: string, fallback: number, least: number) => {
   const value = Number(process.env[name] || fallback)
   if (!Number.isSafeInteger(value) || value < least) throw new Error(`${name}=${process.env[name]}: a whole number from ${least}`)
+  return value
+}
+const datapathFrom = (value: string) => {
+  if (value !== 'veth' && value !== 'v2') throw new Error(`DATAPATH=${value}: veth or v2`)
   return value
 }
 const nodes = number('NODES', 3, 2)
@@ -27,6 +31,7 @@ const options: Options = {
   nodes,
   pods: number('PODS', 40, 2 * nodes),
   stack: stackFrom('IP_STACK', process.env.IP_STACK || 'dual'),
+  datapath: datapathFrom(process.env.DATAPATH || 'veth'),
   keep: process.env.KEEP !== '0',
 }
 const report = new Report()
