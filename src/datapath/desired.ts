@@ -83,6 +83,8 @@ export interface EntryWant {
   readonly map: MapName
   readonly key: string
   readonly value: string
+  /** The first four bytes of one of them are the number of this device, which is still to be made. */
+  readonly numberOf?: { readonly dev: IfName; readonly in: 'key' | 'value' }
 }
 
 /** The whole wanted state of one pod, or of one ENI. What it does not mention is not touched. Rules are the host's. */

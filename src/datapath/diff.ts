@@ -28,8 +28,8 @@ export interface World {
 
 /**
  * The operations that turn what is there into what is wanted, in an order in which each can succeed: devices, their
- * settings, addresses, up, neighbours, routes, rules, queues; then what the programs are told, before the devices join them. The kernel stops a device that is up for a moment when it joins:
- * one that is still to be made does so first. New before old wherever both can exist, so that there is no
+ * settings, addresses, up, neighbours, routes, rules, queues; then what the programs are told, before the devices join them. The kernel
+ * stops a device that is up for a moment when it joins: one that is still to be made does so first. New before old wherever both can exist, so that there is no
  * moment without. Empty when nothing differs. `pair` says whether the veth of `desired` exists.
  */
 export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
@@ -176,9 +176,10 @@ function tbfOps({ ns, dev, rate, burst, limit }: TbfWant, at: View): KernelOp[] 
   return link !== undefined && there ? [] : [{ op: 'tbf-replace', ns, dev, rate, burst, limit }]
 }
 
-function entryOps({ map, key, value }: EntryWant, host: NsState): KernelOp[] {
-  const there = host.entries.some(e => e.map === map && e.key === key && e.value === value)
-  return there ? [] : [{ op: 'map-put', ns: 'host', map, key, value }]
+function entryOps(want: EntryWant, host: NsState): KernelOp[] {
+  const { map, key, value, numberOf } = want
+  const there = numberOf === undefined && host.entries.some(e => e.map === map && e.key === key && e.value === value)
+  return there ? [] : [{ op: 'map-put', ns: 'host', ...want }]
 }
 
 /** A device that joins other blocks leaves them first; a qdisc of somebody else's stays, and the kernel refuses to join beside it. */

@@ -10,7 +10,7 @@ import { inventoryQuery, leftovers, removalOf, stillThere, takeInventory } from 
 import { Locks } from '#datapath/locks.ts'
 import { endpointFacts, planEndpoint } from '#datapath/mode/ebpf.ts'
 import { plan } from '#datapath/mode/veth-route.ts'
-import { queriesFor, queryForNewEndpoint, queryForWithdrawal, type Target } from '#datapath/observe.ts'
+import { queriesFor, queryForWithdrawal, type Target } from '#datapath/observe.ts'
 import type { Datapath, Inventory, NodeDatapath, SetupResult } from '#datapath/port.ts'
 import { endPrograms, ProgrammedNode } from '#datapath/v2/node.ts'
 import { newMacs, type Pair, recognisePair } from '#datapath/veth.ts'
@@ -173,21 +173,13 @@ class Engine implements Datapath {
   async #setup(a: Attachment): Promise<SetupResult> {
     const wasLive = this.#live.get(a.hostIfName)?.containerId === a.containerId
     this.#live.set(a.hostIfName, a)
-    const { ops, seen } = await this.#settle(a).catch(e => {
+    const { ops, seen } = await converge(this.#kernel, () => this.#look(a)).catch(e => {
       // What was made so far is to be withdrawn and reaped by the caller; what was there before is there still.
       if (!wasLive) this.#live.delete(a.hostIfName)
       throw e
     })
     this.#logOps('pod network brought to its wanted state', { container: a.containerId, eni: a.eni.eniId }, ops)
     return { hostMac: seen.hostMac, podMac: seen.podMac, ops }
-  }
-
-  /** An endpoint bears the number of its host end: that of a pair that was just made is known by a second look. */
-  async #settle(a: Attachment): Promise<Look<Pair>> {
-    const { ops, seen } = await converge(this.#kernel, () => this.#look(a))
-    if (this.#programs === undefined || seen.state === 'joined') return { ops, seen }
-    const endpoint = await converge(this.#kernel, () => this.#lookAtNew(a, seen))
-    return { ops: [...ops, ...endpoint.ops], seen }
   }
 
   /** Before the programs forward. A pod that cannot be made ready goes on through the host stack. */
@@ -214,17 +206,6 @@ class Engine implements Datapath {
       return this.#look(a)
     }
     return this.#learn([target], host) ? this.#look(a) : judge(target, host, pod)
-  }
-
-  /** What the programs must be told of a pair that was just made. Throws `netns-gone`, since an end goes with the other's namespace. */
-  async #lookAtNew(a: Attachment, pair: Pair): Promise<Look<Pair>> {
-    const target = await this.#target(a)
-    const host = await this.#host(queryForNewEndpoint(target))
-    this.#learn([target], host)
-    const isMade = host.links.some(l => l.name === a.hostIfName)
-    if (!isMade) throw new KernelError('netns-gone', `${a.hostIfName} went with network namespace ${a.netns}`)
-    const { entries } = endpointOf(target, { ...pair, isMade }, host)
-    return { ops: diff({ ...nothing, entries }, { host }), seen: pair }
   }
 
   /** Remembers the numbers of host ends. Whether one is another than was assumed, so that entries of others were looked at. */

@@ -52,11 +52,6 @@ function hostQuery(targets: readonly Target[]): NsQuery {
 /** What the devices join, and what runs there. */
 const hookQuery = { hooks: true, blocks: Object.values(block) } as const
 
-/** What `planEndpoint` must see of a pair that was just made: its number. */
-export function queryForNewEndpoint({ a, eni }: Target): NsQuery {
-  return { ns: 'host', links: [a.hostIfName, eni.dev], families: [] }
-}
-
 function podQuery({ a, desired }: Target): NsQuery {
   return {
     ns: a.netns,

@@ -62,6 +62,14 @@ const lines: readonly [KernelOp, string][] = [
     { op: 'map-put', ns: 'host', map: 'control', key: '00000000', value: '0300000000000000' },
     'bpftool map update pinned maps/control-1 key hex 00 00 00 00 value hex 03 00 00 00 00 00 00 00',
   ],
+  [
+    { op: 'map-put', ns: 'host', map: 'endpoints', key: '00000000', value: '0100', numberOf: { dev: host.dev, in: 'key' } },
+    'bpftool map update pinned maps/endpoints-1 key hex <number of eth0.5> value hex 01 00',
+  ],
+  [
+    { op: 'map-put', ns: 'host', map: 'addresses', key: '0a', value: '0000000001', numberOf: { dev: host.dev, in: 'value' } },
+    'bpftool map update pinned maps/addresses-1 key hex 0a value hex <number of eth0.5> 01',
+  ],
   [{ op: 'map-del', ns: 'host', map: 'endpoints', key: '07000000' }, 'bpftool map delete pinned maps/endpoints-1 key hex 07 00 00 00'],
 ]
 

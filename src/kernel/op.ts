@@ -109,6 +109,8 @@ export interface MapPut extends At {
   readonly map: MapName
   readonly key: string
   readonly value: string
+  /** The first four bytes of one of them are the number of this device, which the same list may make. */
+  readonly numberOf?: { readonly dev: IfName; readonly in: 'key' | 'value' }
 }
 export interface MapDel extends At {
   readonly op: 'map-del'
@@ -179,7 +181,7 @@ function command(op: KernelOp): string {
     case 'filter-set':
       return `tc filter replace block ${op.block} handle 1 protocol all bpf direct-action object-pinned ${pinOfProgram(op.generation, op.program)}`
     case 'map-put':
-      return `bpftool map update pinned ${pinOfMap(op.map)} key hex ${bytewise(op.key)} value hex ${bytewise(op.value)}`
+      return `bpftool map update pinned ${pinOfMap(op.map)} key hex ${bytesIn(op, 'key')} value hex ${bytesIn(op, 'value')}`
     case 'map-del':
       return `bpftool map delete pinned ${pinOfMap(op.map)} key hex ${bytewise(op.key)}`
     default:
@@ -223,6 +225,11 @@ export function pinOfProgram(generation: string, program: ProgramName): string {
 /** Names with a dot are refused by a BPF file system. */
 export function pinOfMap(map: MapName): string {
   return `maps/${map}-${maps[map].layout}`
+}
+
+function bytesIn(op: MapPut, part: 'key' | 'value'): string {
+  if (op.numberOf?.in !== part) return bytewise(op[part])
+  return words(`<number of ${op.numberOf.dev}>`, bytewise(op[part].slice(8)))
 }
 
 function bytewise(hex: string): string {

@@ -158,7 +158,7 @@ test("beside somebody else's qdisc none of ours can be: such a pod is left to th
   ])
 })
 
-test('a host end that is still to be made joins before anything else happens to it, and its entries follow once it has a number', () => {
+test('a host end that is still to be made joins before anything else happens to it, and gives its entries the number that it gets', () => {
   const pair = { state: 'absent', namesake: true, ...macs } as const
   const endpoint = planEndpoint(pod, endpointFacts(pod, eni, { ...macs, isMade: false }, 'abc', bare))
   const done = diff(merge(plan(pod, { eni, ...macs }), endpoint), { host: bare }, pair)
@@ -166,9 +166,13 @@ test('a host end that is still to be made joins before anything else happens to 
     done.slice(0, 4).map(op => op.op),
     ['link-del', 'veth-add', 'block-join', 'block-join'],
   )
+  const number = `<number of ${cali}>`
   assert.deepEqual(
-    done.filter(op => op.op === 'map-put'),
-    [],
+    done.filter(op => op.op === 'map-put').map(op => formatOp(op).replace(/(?<=maps.endpoints.*)value.*/, 'value')),
+    [
+      `bpftool map update pinned maps/endpoints-1 key hex ${number} value`,
+      ...[ip4, ip6].map(ip => update('addresses', ip, `${number} ${hex(c5)} 01 00 00 00 00 00 00 00`)),
+    ],
   )
 })
 

@@ -29,7 +29,6 @@ export interface EndpointFacts {
  * What a pod has on a node whose programs forward, beside all that it has on any node: its endpoint, its addresses, and programs
  * at its host end and its ENI. In the order in which they are put: an address leads to an endpoint that is there. A pod whose
  * host end is taken is left to the host stack, and says so, since a packet to an address that is not there would leave the node.
- * A host end that is still to be made has no entries yet.
  */
 export function planEndpoint(a: SharedEniAttachment, facts: EndpointFacts): Desired {
   const { eni, generation, hostIndex, taken } = facts
@@ -45,16 +44,19 @@ export function planEndpoint(a: SharedEniAttachment, facts: EndpointFacts): Desi
     hooks.push({ ns: 'host', dev: eni.dev, ingress: block.eniIn })
     filters.push(filter('eni_in', block.eniIn))
   }
-  if (hostIndex === undefined) return { ...nothing, hooks, filters }
   const state = isOurs ? addressState.live : addressState.stack
   const addresses = addressesOf(a).map((ip): EntryWant => {
-    const value = maps.addresses.value.encode({ endpoint: hostIndex, incarnation: incarnationOf(a), state })
-    return { map: 'addresses', key: addressKeyOf(ip), value: value.toString('hex') }
+    const value = maps.addresses.value.encode({ endpoint: hostIndex ?? 0, incarnation: incarnationOf(a), state })
+    return { map: 'addresses', key: addressKeyOf(ip), value: value.toString('hex'), ...numberLater(a, hostIndex, 'value') }
   })
-  return { ...nothing, entries: [...(isOurs ? [endpointOf(a, facts, hostIndex)] : []), ...addresses], hooks, filters }
+  return { ...nothing, entries: [...(isOurs ? [endpointOf(a, facts)] : []), ...addresses], hooks, filters }
 }
 
-function endpointOf(a: SharedEniAttachment, { eni, eniMtu, hostMac, podMac }: EndpointFacts, hostIndex: number): EntryWant {
+function numberLater(a: SharedEniAttachment, hostIndex: number | undefined, part: 'key' | 'value'): Pick<EntryWant, 'numberOf'> {
+  return hostIndex === undefined ? { numberOf: { dev: a.hostIfName, in: part } } : {}
+}
+
+function endpointOf(a: SharedEniAttachment, { eni, eniMtu, hostMac, podMac, hostIndex }: EndpointFacts): EntryWant {
   const { gateway4, gateway6 } = gatewaysOf(a)
   const value = maps.endpoints.value.encode({
     incarnation: incarnationOf(a),
@@ -69,7 +71,7 @@ function endpointOf(a: SharedEniAttachment, { eni, eniMtu, hostMac, podMac }: En
     address6: a.v6?.address,
     gateway6,
   })
-  return { map: 'endpoints', key: endpointKeyOf(hostIndex), value: value.toString('hex') }
+  return { map: 'endpoints', key: endpointKeyOf(hostIndex ?? 0), value: value.toString('hex'), ...numberLater(a, hostIndex, 'key') }
 }
 
 /** Of the sandbox, never 0: two sandboxes that have the same address one after the other differ in it. */

@@ -11,7 +11,7 @@ import { replaceTbf } from '#kernel/netlink/qdisc.ts'
 import { appendRoute, deleteRoute, replaceRoute } from '#kernel/netlink/route.ts'
 import { addRule, deleteRule } from '#kernel/netlink/rule.ts'
 import { errnoOf } from '#kernel/netns.ts'
-import type { FilterSet, KernelOp } from '#kernel/op.ts'
+import type { FilterSet, KernelOp, MapPut } from '#kernel/op.ts'
 import type { Namespace, Namespaces } from '#kernel/worker/namespaces.ts'
 import type { Pinned } from '#kernel/worker/pinned.ts'
 import { unreachable } from '#lib/errors.ts'
@@ -95,7 +95,7 @@ function change(op: KernelOp, at: Namespace, namespaces: Namespaces): void {
       runInBlock(op, at, namespaces.pinned)
       break
     case 'map-put':
-      namespaces.pinned.put(op.map, op.key, op.value)
+      put(op, at, namespaces.pinned)
       break
     case 'map-del':
       namespaces.pinned.delete(op.map, op.key)
@@ -103,6 +103,18 @@ function change(op: KernelOp, at: Namespace, namespaces: Namespaces): void {
     default:
       unreachable(op)
   }
+}
+
+function put({ map, key, value, numberOf }: MapPut, at: Namespace, pinned: Pinned): void {
+  if (numberOf === undefined) {
+    pinned.put(map, key, value)
+    return
+  }
+  const number = Buffer.alloc(4)
+  number.writeUInt32LE(indexOf(at, numberOf.dev))
+  const numbered = (hex: string) => number.toString('hex') + hex.slice(2 * number.length)
+  if (numberOf.in === 'key') pinned.put(map, numbered(key), value)
+  else pinned.put(map, key, numbered(value))
 }
 
 function runInBlock({ block, program, generation }: FilterSet, at: Namespace, pinned: Pinned): void {

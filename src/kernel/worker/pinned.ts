@@ -25,6 +25,8 @@ export class Pinned {
   readonly directory: string
   readonly #kept = new Map<MapName, Kept>()
   readonly #checked = new Set<MapName>()
+  /** By pin: the number of the program, each look asks for three. */
+  readonly #programs = new Map<string, { readonly inode: number; readonly id: number }>()
 
   constructor(directory: string) {
     this.directory = directory
@@ -40,6 +42,7 @@ export class Pinned {
     closeAll([...this.#kept.values()].map(({ fd }) => fd))
     this.#kept.clear()
     this.#checked.clear()
+    this.#programs.clear()
   }
 
   /** Undefined when the map is not pinned. */
@@ -86,11 +89,22 @@ export class Pinned {
   recognise({ block, name, program }: FoundFilter): FilterState {
     const ours = programNames.find(p => name.startsWith(`${p}.`))
     if (ours === undefined) return { block, name }
-    const fd = openPin(join(this.directory, pinOfProgram(name.slice(ours.length + 1), ours)))
-    if (fd === undefined) return { block, name }
+    const id = this.#idOf(pinOfProgram(name.slice(ours.length + 1), ours))
+    return { block, name: id === undefined || id === program ? name : `program ${program}` }
+  }
+
+  #idOf(pin: string): number | undefined {
+    const path = join(this.directory, pin)
+    const inode = statSync(path, { throwIfNoEntry: false })?.ino
+    const known = this.#programs.get(pin)
+    if (known !== undefined && known.inode === inode) return known.id
+    this.#programs.delete(pin)
+    const fd = inode === undefined ? undefined : openPin(path)
+    if (fd === undefined || inode === undefined) return undefined
     const { id } = infoOfProgram(fd)
     close(fd)
-    return { block, name: id === program ? name : `program ${program}` }
+    this.#programs.set(pin, { inode, id })
+    return id
   }
 }
 
