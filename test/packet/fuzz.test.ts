@@ -7,7 +7,7 @@ import { Machine } from './run.ts'
 
 /** SEED=n replays one history; PACKETS=n is how many there are in all. */
 const replay = process.env.SEED
-const wanted = Number(process.env.PACKETS ?? 20_400)
+const wanted = Number(process.env.PACKETS ?? 15_000)
 const length = 600
 
 const machine = new Machine()

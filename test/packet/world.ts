@@ -85,7 +85,16 @@ export function changesOf(world: World): Change[] {
 /** Every row as a line of text, sorted: what two worlds are compared by, and what a failure shows. */
 export function lines(world: World): string[] {
   const of = (map: MapName) => rowsOf(world, map).filter(({ value }) => map !== 'control' || isSet(value))
-  return mapNames.flatMap(map => of(map).map(({ key, value }) => `${map} ${text(map, 'key', key)}: ${text(map, 'value', value)}`)).sort()
+  return mapNames.flatMap(map => of(map).map(row => lineOf(map, row))).sort()
+}
+
+/** Most rows go on from world to world. */
+const known = new WeakMap<Row, string>()
+
+function lineOf(map: MapName, row: Row): string {
+  const line = known.get(row) ?? `${map} ${text(map, 'key', row.key)}: ${text(map, 'value', row.value)}`
+  known.set(row, line)
+  return line
 }
 
 /** An array has all its rows from the beginning. */

@@ -125,6 +125,9 @@ for (const family of families) {
     // By way of the host stack only the port is known.
     node.meet(sent(pod1, t.service[family], udp(40001, 53)), 'podToHost')
     node.meet(arrived(remote[family], pod1, about(ipPacket(pod1.ip[family], remote[family], udp(40001, 5353)))), 'icmpError')
+    // An endpoint that lost the address has no flows of it any more.
+    node.change(t.endpointOf(pod1, { address4: undefined, address6: undefined }))
+    node.meet(arrived(remote[family], pod1, about(out)), 'icmp-unrelated')
     // Whose policy is not enforced gets them all.
     node.meet(arrived(remote[family], pod2, about(ipPacket(pod2.ip[family], remote[family], udp(9, 9)))), 'icmpError')
   })

@@ -21,7 +21,7 @@ export function eniIn(step: Step): Outcome {
   if (packet.is === 'other' || owner === undefined) return step.pass('none')
   if (packet.is === 'malformed') return step.drop('malformed')
   if (packet.kind === 'neighbour') return step.pass('none')
-  if (packet.kind === 'error') return icmpError(step, packet, owner.ifIndex, owner.endpoint, packet.destination, 'in')
+  if (packet.kind === 'error') return icmpError(step, packet, owner.ifIndex, owner.endpoint, 'in')
   const ports = step.portsOf(packet)
   if (ports === undefined) return step.drop('fragment-without-first')
   return forward(step, { ...packet, ports }, owner)

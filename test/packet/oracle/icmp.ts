@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flowState } from '#kernel/bpf/words.ts'
-import type { Ip } from '#net/ip.ts'
 import { findFlow, isOlder, openTimeout } from './flow.ts'
 import { type Direction, enforces, type FlowKey } from './policy.ts'
 import type { Read } from './read.ts'
@@ -17,13 +16,15 @@ export function hasNote({ draft, now }: Step, key: Pick<FlowKey, 'local' | 'loca
  * An ICMP error takes the host stack, which knows what it translated. An endpoint whose policy is enforced may send (`out`) and get (`in`) only
  * those about packets of flows that go on.
  */
-export function icmpError(step: Step, packet: Read, ifIndex: number, endpoint: Endpoint, pod: Ip, way: Direction): Outcome {
+export function icmpError(step: Step, packet: Read, ifIndex: number, endpoint: Endpoint, way: Direction): Outcome {
   if (!enforces(step.draft, ifIndex, way)) return step.pass('icmpError')
-  return isRelated(step, packet, endpoint, pod, way) ? step.pass('icmpError') : step.drop('icmp-unrelated')
+  return isRelated(step, packet, endpoint, way) ? step.pass('icmpError') : step.drop('icmp-unrelated')
 }
 
-function isRelated(step: Step, packet: Read, endpoint: Endpoint, pod: Ip, way: Direction): boolean {
+function isRelated(step: Step, packet: Read, endpoint: Endpoint, way: Direction): boolean {
   const { carried } = packet
+  // An address that is the endpoint's in the map of addresses alone has no packets of its own.
+  const pod = packet.family === 4 ? endpoint.address4 : endpoint.address6
   // An error that the pod sends is about a packet that it got, and the other way round.
   if (carried === undefined || (way === 'out' ? carried.destination : carried.source) !== pod) return false
   const { source, destination, ports, protocol } = carried

@@ -23,7 +23,7 @@ export function podIn(step: Step): Outcome {
   if (!step.has(mode.forward)) return step.pass('none')
   if (packet.kind === 'neighbour')
     return draft.get('addresses', { ip: packet.destination }) ? step.drop('neighbour-discovery') : step.pass('none')
-  if (packet.kind === 'error') return icmpError(step, packet, ifIndex, endpoint, packet.source, 'out')
+  if (packet.kind === 'error') return icmpError(step, packet, ifIndex, endpoint, 'out')
   const ports = step.portsOf(packet)
   if (ports === undefined) return step.drop('fragment-without-first')
   return forward(step, { ...packet, ports }, endpoint)
