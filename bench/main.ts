@@ -44,7 +44,7 @@ if (Number(process.env.TERWAY_BENCH_LOAD) > 1 && !args.includes('--show')) {
 const failed: string[] = []
 if (!args.includes('--show')) for (const { name } of wanted) if (!(await run(name))) failed.push(name)
 draw(wanted)
-updatePage(benchmarks)
+updatePage(wanted)
 const shown = measured(wanted).filter(b => !failed.includes(b.name))
 for (const { title, rows } of shown) console.log(`\n${title}\n${textTable(rows)}`)
 console.log(`\n${summary(shown.flatMap(b => b.rows))}${failed.length > 0 ? `; failed: ${failed.join(' ')}` : ''}`)

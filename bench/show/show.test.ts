@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { root } from '../../tools/components.ts'
 import { figures } from '../measure/figures.ts'
 import { isMet, ratios, row } from '../measure/row.ts'
-import { between } from './page.ts'
+import { between, sumOf } from './page.ts'
 import { pictureOf } from './pictures.ts'
 import { markdownTable, summary, textTable } from './table.ts'
 
@@ -47,6 +47,11 @@ test('a picture holds every bar and the goal in the unit of the baseline', () =>
 test('only what is between the markers of the page changes', () => {
   assert.equal(between('a\n<!-- bench:x -->\nold\n<!-- /bench:x -->\nb', 'x', 'new'), 'a\n<!-- bench:x -->\nnew\n<!-- /bench:x -->\nb')
   assert.throws(() => between('a', 'x', 'new'), /has no <!-- bench:x -->/)
+})
+
+test('the sum is that of all tables on the page, also of benchmarks that did not run', () => {
+  const other = '| `sim.leaks` | 0 |  | ≤ 0 | met | histories |'
+  assert.equal(sumOf(`${other}\n${markdownTable(rows)}`), '4 of 5 goals met, 1 fall short')
 })
 
 test('the page quotes no figure that does not exist, and has a place for each benchmark', () => {

@@ -40,5 +40,9 @@ export function summary(rows: readonly Row[]): string {
   const judged = rows.flatMap(r => isMet(r) ?? [])
   const met = judged.filter(Boolean).length
   const short = rows.some(r => r.machine.quick) ? ' (a short run: these figures mean nothing)' : ''
-  return `${met} of ${judged.length} goals met, ${judged.length - met} fall short${short}`
+  return `${goalsMet(met, judged.length - met)}${short}`
+}
+
+export function goalsMet(met: number, missed: number): string {
+  return `${met} of ${met + missed} goals met, ${missed} fall short`
 }
