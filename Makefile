@@ -64,3 +64,6 @@ chaos: setup ## pods come and go while everything is killed, then all is account
 bench: export PACKAGES := bench/packages.txt
 bench: setup build ## measure, and update docs/benchmarks.md: BENCH='cni pool', QUICK=1 tries out and publishes nothing
 	@$(NODE) bench/main.ts $(BENCH)
+.PHONY: bench-datapath
+bench-datapath: ## the same for packets' ways alone: regular mode and DataPath V2 against host to host
+	@$(MAKE) -s bench BENCH=datapath

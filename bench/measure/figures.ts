@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { datapathFigures } from '../datapath/figures.ts'
 
 /** What a figure means, in which unit, and how good it has to be. */
 export interface Figure {
-  readonly unit: 'ratio' | 'ms' | 's' | 'MB' | 'count'
+  readonly unit: 'ratio' | 'us' | 'ms' | 's' | 'MB' | 'Gbit/s' | 'count'
   readonly goal?: number
   /** The goal is a floor; otherwise it is a ceiling. */
   readonly atLeast?: true
@@ -76,4 +77,5 @@ export const figures: Readonly<Record<string, Figure>> = {
   'sim.mutants.total': { unit: 'count', what: 'variants of the product without one safeguard' },
   'sim.mutants.killed': { unit: 'count', what: 'of these, noticed by the simulation' },
   'sim.mutants.survived': { unit: 'count', goal: 0, what: 'of these, not noticed' },
+  ...datapathFigures,
 }

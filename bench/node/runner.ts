@@ -28,7 +28,7 @@ export interface Measured {
 }
 
 /** build/bench/<name> from bench/<name>.c, compiled when it is older than its source. */
-export function compiled(name: 'runner' | 'heartbeat'): string {
+export function compiled(name: 'runner' | 'heartbeat' | 'datapath/pingpong'): string {
   const [source, program] = [join(root, 'bench', `${name}.c`), join(root, 'build', 'bench', name)]
   if (existsSync(program) && statSync(program).mtimeMs > statSync(source).mtimeMs) return program
   mkdirSync(join(program, '..'), { recursive: true })

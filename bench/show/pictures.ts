@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { datapathPanels } from '../datapath/picture.ts'
 import { figures } from '../measure/figures.ts'
 import type { Row } from '../measure/row.ts'
 import type { Series } from '../measure/series.ts'
@@ -58,6 +59,7 @@ const pictures: Readonly<Record<string, Picture>> = {
         .flatMap(figure => bar(rows, figure, figure.split('.')[2]?.replaceAll('_', ' ') ?? figure, ours, 250)),
     ),
   ],
+  datapath: rows => datapathPanels(rows),
   pod: rows => [
     bars('Pod created to Running and reachable', 'ms', [
       ...bar(rows, 'pod.ready.ms', 'terway', ours, against(rows, 'pod.ready.vs_ptp', 'pod.ptp.ready.ms')),
