@@ -17,8 +17,8 @@ import type { TerwayClient } from '#rpc/grpc/client.ts'
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
 const counted = (...cpus: bigint[]) => Buffer.concat(cpus.map(packets => counter.encode({ packets, bytes: packets * 100n })))
 
-/** A node: its kernel (`mode` undefined = nothing is pinned), its switch file, and a daemon that obeys it, or none. */
-async function node(t: TestContext, o: { mode?: number; daemon?: (switched: string) => string }) {
+/** A node: its kernel (`mode` undefined = nothing is pinned, `insists` = somebody puts it back), its switch file, and a daemon that obeys it, or none. */
+async function node(t: TestContext, o: { mode?: number; daemon?: (switched: string) => string; insists?: boolean }) {
   const dir = await mkdtemp(join(tmpdir(), 'terway-datapath-'))
   t.after(() => rm(dir, { recursive: true }))
   const switchPath = join(dir, 'lib', 'datapath')
@@ -32,7 +32,7 @@ async function node(t: TestContext, o: { mode?: number; daemon?: (switched: stri
   const kernel = {
     observe: async () => [{ ...host, entries: word0 === undefined ? [] : [{ value: hex(word.encode({ value: BigInt(word0) })) }] }],
     apply: async (ops: readonly KernelOp[]) => {
-      for (const op of ops) if (op.op === 'map-put') word0 = Number(word.decode(Buffer.from(op.value, 'hex')).value)
+      for (const op of ops) if (op.op === 'map-put' && o.insists !== true) word0 = Number(word.decode(Buffer.from(op.value, 'hex')).value)
       return { done: ops }
     },
     probePrograms: async () => [{ feature: 'maps', ok: true, explanation: '' }],
@@ -67,7 +67,7 @@ async function node(t: TestContext, o: { mode?: number; daemon?: (switched: stri
   return { deps, lines, mode: () => word0, file: () => readFile(switchPath, 'utf8') }
 }
 
-const obeys = (switched: string) => (switched.includes('off') || switched === 'veth' ? 'veth: told' : 'v2: told')
+const obeys = (switched: string) => (switched === 'veth' ? 'veth: told' : switched.includes('off') ? 'v2 (off): told' : 'v2: told')
 
 test('status: what the daemon says, and what the kernel has and counts, by name', async t => {
   const n = await node(t, { mode: mode.guard | mode.forward, daemon: obeys })
@@ -124,5 +124,10 @@ test('off and on with a daemon, on a node without programs too', async t => {
   const n = await node(t, { daemon: obeys })
   await datapathOff(n.deps, 's')
   await datapathOn(n.deps, 's')
-  assert.deepEqual(n.lines, ['mode: no programs are loaded', 'datapath: veth: told', 'datapath: v2: told'])
+  assert.deepEqual(n.lines, ['mode: no programs are loaded', 'datapath: v2 (off): told', 'datapath: v2: told'])
+})
+
+test('off fails when the programs go on', async t => {
+  const n = await node(t, { mode: mode.forward, daemon: obeys, insists: true })
+  await assert.rejects(datapathOff(n.deps, 's'), { code: 'datapath-not-switched', message: /switched the programs on again/ })
 })

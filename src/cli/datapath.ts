@@ -5,8 +5,9 @@ import { modeWords, statusLines } from '#cli/datapath-status.ts'
 import { type CliDeps, withDaemon } from '#cli/deps.ts'
 import { type DatapathKind, type DatapathSwitch, formatSwitch, parseSwitch } from '#config/datapath-switch.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
-import { index, word } from '#kernel/bpf/structs.ts'
-import { block, control } from '#kernel/bpf/words.ts'
+import { index } from '#kernel/bpf/structs.ts'
+import { block } from '#kernel/bpf/words.ts'
+import { modeOf, turnOff } from '#kernel/mode.ts'
 import type { Kernel } from '#kernel/port.ts'
 import type { NsQuery } from '#kernel/state.ts'
 import { realClock } from '#lib/clock.ts'
@@ -15,9 +16,6 @@ import { AppError, messageOf } from '#lib/errors.ts'
 /** Milliseconds that the daemon may take for a switch, and between two looks. */
 const patience = 30_000
 const look = 200
-
-/** The word of the mode in the map `control`, in hex. */
-const modeKey = index.encode({ index: control.mode }).toString('hex')
 
 /** What the node does, from the daemon and, also when that is dead, from the kernel. */
 export async function datapathStatus(deps: CliDeps, socket: string): Promise<void> {
@@ -44,24 +42,21 @@ export async function datapathSwitch(deps: CliDeps, socket: string, wanted: stri
   await follow(deps, socket, wanted === 'auto' ? { off } : { kind: wanted, off }, wanted === 'auto' || off ? undefined : wanted)
 }
 
-/** The host stack carries everything from the next packet on, also while no daemon lives; it stays so until `on`. */
+/** The host stack carries everything from the next packet on, also while no daemon lives, and nothing else changes; it stays so until `on`. */
 export async function datapathOff(deps: CliDeps, socket: string): Promise<void> {
   const said: DatapathSwitch = { ...(await present(deps)), off: true }
   // First the file: a daemon that looks in between must not turn it on again.
   await write(deps, said)
   const kernel = await deps.kernel()
   try {
-    if ((await modeOf(kernel)) !== undefined) {
-      const { failed } = await kernel.apply([
-        { op: 'map-put', ns: 'host', map: 'control', key: modeKey, value: word.encode({ value: 0n }).toString('hex') },
-      ])
-      if (failed !== undefined) throw failed
-    }
+    await turnOff(kernel)
     deps.out(`mode: ${modeWords(await modeOf(kernel))}`)
+    await follow(deps, socket, said)
+    // A daemon may have been about to turn it on.
+    if (((await modeOf(kernel)) ?? 0) !== 0) throw new AppError('datapath-not-switched', 'somebody has switched the programs on again')
   } finally {
     await kernel.close()
   }
-  await follow(deps, socket, said, 'veth')
 }
 
 /** Ends `off`: the node is again what the switch, its label or the configuration says. */
@@ -70,7 +65,7 @@ export async function datapathOn(deps: CliDeps, socket: string): Promise<void> {
   await follow(deps, socket, said, said.kind)
 }
 
-async function follow(deps: CliDeps, socket: string, said: DatapathSwitch, expected: DatapathKind | undefined): Promise<void> {
+async function follow(deps: CliDeps, socket: string, said: DatapathSwitch, expected?: DatapathKind): Promise<void> {
   await write(deps, said)
   const deadline = realClock.now() + patience
   for (;;) {
@@ -111,17 +106,10 @@ async function tracedBy(deps: CliDeps, socket: string): Promise<ReadonlyMap<stri
   })
 }
 
-async function lookAt(kernel: Kernel, query: Pick<NsQuery, 'hooks' | 'links' | 'entries'>) {
+async function lookAt(kernel: Kernel, query: Pick<NsQuery, 'hooks' | 'links'>) {
   const [host] = await kernel.observe([{ ns: 'host', families: [], blocks: Object.values(block), ...query }])
   if (host === undefined) throw new AppError('host-unseen', 'the host namespace cannot be looked at')
   return host
-}
-
-/** Undefined while no programs are loaded. */
-async function modeOf(kernel: Kernel): Promise<number | undefined> {
-  const { entries } = await lookAt(kernel, { links: [], entries: [{ map: 'control', key: modeKey }] })
-  const [entry] = entries
-  return entry && Number(word.decode(Buffer.from(entry.value, 'hex')).value)
 }
 
 async function valuesOf(kernel: Kernel, map: MapName): Promise<ReadonlyMap<number, Uint8Array>> {

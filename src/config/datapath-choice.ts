@@ -44,8 +44,8 @@ export function terwayName(kind: DatapathKind): 'veth' | 'datapathv2' {
 }
 
 /**
- * How the node forwards, by the first that speaks: a person on the node (`terway-cli datapath`), the node's label, the table by which Terway
- * generates its CNI configuration. The same inputs give the same kind as there; cilium-cni is never needed.
+ * How the node forwards, by the first that speaks: a person on the node (`terway-cli datapath switch`), the node's label, the table by which Terway
+ * generates its CNI configuration. The same inputs give the same kind as there; cilium-cni is never needed. Whether it is off is another question.
  */
 export function chooseDatapath(i: ChoiceInputs): Choice | Refusal {
   return bySwitch(i.switched) ?? byLabel(i.label) ?? byTable(i)
@@ -54,7 +54,6 @@ export function chooseDatapath(i: ChoiceInputs): Choice | Refusal {
 function bySwitch(text: string | undefined): Choice | Refusal | undefined {
   const said = parseSwitch(text)
   if (said === undefined) return { refused: `${switchPath} has ${JSON.stringify(text)}; supported: v2, veth, and off beside them` }
-  if (said.off) return { datapath: 'veth', by: 'switch', why: 'terway-cli datapath off' }
   return said.kind && { datapath: said.kind, by: 'switch', why: `terway-cli datapath switch ${said.kind}` }
 }
 

@@ -72,11 +72,12 @@ describe('the choice of the datapath', () => {
     })
     const person = { ...label, switched: 'v2\n' }
     assert.deepEqual(chooseDatapath({ ...fresh, ...person }), { datapath: 'v2', by: 'switch', why: 'terway-cli datapath switch v2' })
-    assert.deepEqual(chooseDatapath({ ...fresh, ...person, switched: 'v2\noff\n' }), {
-      datapath: 'veth',
-      by: 'switch',
-      why: 'terway-cli datapath off',
-    })
+  })
+
+  test('off is no choice: the programs rest, and the node stays what it is', () => {
+    const off = { virtualType: 'datapathv2', switched: 'off\n' }
+    assert.deepEqual(chooseDatapath({ ...fresh, ...off }), chooseDatapath({ ...fresh, virtualType: 'datapathv2' }))
+    assert.equal(result({ ...off, switched: 'veth\noff\n' }), 'veth')
   })
 
   test('whoever does not speak is passed over, also when what comes after would be refused', () => {

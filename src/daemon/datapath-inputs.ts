@@ -2,14 +2,11 @@
 import { join } from 'node:path'
 import { type Capabilities, parseCapabilities } from '#config/capabilities.ts'
 import { type Conflist, readConflist } from '#config/conflist.ts'
-import { type ChoiceInputs, type ChosenBy, datapathLabel } from '#config/datapath-choice.ts'
-import type { DatapathKind } from '#config/datapath-switch.ts'
+import { type ChoiceInputs, datapathLabel } from '#config/datapath-choice.ts'
 import { deviceMtu } from '#config/device-mtu.ts'
 import type { Host, Options } from '#daemon/deps.ts'
-import type { NodeDatapath } from '#datapath/port.ts'
 import type { Node } from '#kube/reflect/node.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
-import { type Cidr, parseCidr } from '#net/cidr.ts'
 
 const ciliumConfig = '/var/run/cilium/state/globals/node_config.h'
 const ciliumLink = '/sys/class/net/cilium_net/ifindex'
@@ -55,34 +52,4 @@ export function readCapabilities(
     if (!isAppError(e)) throw e
     return { text: '', capabilities: new Map(), wrong: `${path}: ${messageOf(e)}; it is written anew` }
   }
-}
-
-/** How the node forwarded when this was written, with everything that the engine needs for it; a reboot takes the file away. */
-export interface Remembered {
-  readonly kind: DatapathKind
-  readonly by: ChosenBy
-  readonly why: string
-  readonly hostStackCidrs: readonly Cidr[]
-  readonly serviceCidrs: readonly Cidr[]
-}
-
-/** Undefined for a text that this release did not write. */
-export function parseRemembered(text: string | undefined): Remembered | undefined {
-  try {
-    const { kind, by, why, hostStackCidrs, serviceCidrs } = JSON.parse(text ?? '') as Record<keyof Remembered, unknown>
-    if (kind !== 'v2' && kind !== 'veth') return undefined
-    if (by !== 'switch' && by !== 'label' && by !== 'table' && by !== 'probe') return undefined
-    return { kind, by, why: String(why), hostStackCidrs: cidrs(hostStackCidrs), serviceCidrs: cidrs(serviceCidrs) }
-  } catch {
-    return undefined
-  }
-}
-
-function cidrs(value: unknown): readonly Cidr[] {
-  if (!Array.isArray(value)) throw new TypeError('not a list')
-  return value.map(item => parseCidr(String(item)))
-}
-
-export function nodeDatapathOf({ kind, hostStackCidrs, serviceCidrs }: Omit<Remembered, 'by' | 'why'>, learn: boolean): NodeDatapath {
-  return kind === 'veth' ? { kind } : { kind, hostStackCidrs, serviceCidrs, learn }
 }

@@ -7,6 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { datapathLabel } from '#config/datapath-choice.ts'
+import { openMap } from '#kernel/bpf/pins.ts'
+import { index, word } from '#kernel/bpf/structs.ts'
+import { control } from '#kernel/bpf/words.ts'
+import { close } from '#kernel/ffi.ts'
+import { lookupEntry } from '#kernel/ffi-bpf.ts'
 import { nodes } from '#kube/reflect/node.ts'
 import { podArgs } from '../support/cni-client.ts'
 import { ipsOf } from '../support/daemon-world.ts'
@@ -59,8 +64,34 @@ test('a daemon with its kernel: a pod goes on over label, kill, switch file and 
   assert.ok(reachable())
 
   writeFileSync(node.options.switchPath, 'off\n')
-  await until(() => kind() === 'veth', 20_000)
+  await until(() => mode(pins) === 0, 20_000)
+  const hooks = () => execFileSync('tc', ['-n', node.name, 'qdisc', 'show'], { encoding: 'utf8' })
+  const joined = hooks()
+  assert.match(joined, /ingress_block/)
   assert.ok(reachable())
+  await node.kill('SIGKILL')
+  await node.started({ pins })
+  assert.deepEqual([mode(pins), hooks(), reachable()], [0, joined, true])
+
+  writeFileSync(node.options.switchPath, '')
+  await until(() => (mode(pins) ?? 0) !== 0, 20_000)
+  assert.deepEqual([hooks(), reachable()], [joined, true])
+
+  writeFileSync(node.options.switchPath, 'veth\n')
+  await until(() => kind() === 'veth', 20_000)
+  assert.deepEqual([mode(pins), reachable()], [undefined, true])
   assert.deepEqual(events('ConfigCheck'), [])
   await node.kill('SIGTERM')
 })
+
+/** The word that every program reads first; undefined without programs. */
+function mode(pins: string): number | undefined {
+  const map = openMap('control', pins)
+  if (map === undefined) return undefined
+  try {
+    const value = Buffer.alloc(word.size)
+    return lookupEntry(map, index.encode({ index: control.mode }), value) ? Number(word.decode(value).value) : undefined
+  } finally {
+    close(map)
+  }
+}

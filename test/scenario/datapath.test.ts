@@ -4,6 +4,8 @@ import { test } from 'node:test'
 import { capabilitiesPath, parseCapabilities } from '#config/capabilities.ts'
 import { datapathLabel } from '#config/datapath-choice.ts'
 import { switchPath } from '#config/datapath-switch.ts'
+import { parseRemembered } from '#daemon/datapath-memory.ts'
+import { defaultOptions } from '#daemon/deps.ts'
 import type { NodeDatapath } from '#datapath/port.ts'
 import { nodes } from '#kube/reflect/node.ts'
 import { AppError } from '#lib/errors.ts'
@@ -15,6 +17,9 @@ const mounted = '/etc/eni/10-terway.conflist'
 const runtimes = '/host-etc-net.d/10-terway.conflist'
 const listOf = (...plugins: object[]) => JSON.stringify({ cniVersion: '0.4.0', name: 'terway-chainer', plugins })
 const lacking = [{ feature: 'clsact-blocks', ok: false, explanation: 'EOPNOTSUPP' }] as const
+
+/** What the engine is told where pods have sent by the host stack. */
+const learning = { kind: 'v2', hostStackCidrs: [], serviceCidrs: ['10.96.0.0/12'], learn: true }
 
 /** A node with pods in regular mode. */
 async function world(): Promise<{ w: World; node: TestNode }> {
@@ -48,17 +53,13 @@ test('a running node follows its label, and a person on it comes before the labe
   await using _ = w
   label(w, 'datapathv2')
   await becomes(w, node, 'v2')
-  assert.deepEqual(node.kernel.node, { kind: 'v2', hostStackCidrs: [], serviceCidrs: ['10.96.0.0/12'], learn: true })
+  assert.deepEqual(node.kernel.node, learning)
   await w.until('everybody is told', () => typeOf(node) === 'datapathv2' && w.cr('node-1')?.spec.datapath?.type === 'datapathv2')
   assert.equal(told(w, 'DataPathSwitched').length, 1)
   assert.match(told(w, 'DataPathSwitched')[0] ?? '', /^from veth to v2 with 2 pods: node label/)
   assert.equal(parseCapabilities(node.files.get(capabilitiesPath) ?? '').get('has_cilium_chainer'), 'true')
 
   node.files.set(switchPath, 'veth\n')
-  await becomes(w, node, 'veth')
-  node.files.set(switchPath, '')
-  await becomes(w, node, 'v2')
-  node.files.set(switchPath, 'off\n')
   await becomes(w, node, 'veth')
   node.files.set(switchPath, '')
   await becomes(w, node, 'v2')
@@ -105,19 +106,138 @@ test('a restart changes nothing, says nothing again, and needs no API server for
   )
 })
 
-test('what was switched off while the daemon was away stays off', async () => {
-  const { w, node } = await world()
-  await using _ = w
-  label(w, 'datapathv2')
-  await becomes(w, node, 'v2')
-  await node.stop()
+/** Subjects of the calls of setNode from now on. */
+function switches(node: TestNode): readonly string[] {
   const calls: string[] = []
   node.kernel.fault = (call, subject) => void (call === 'setNode' && calls.push(subject))
-  node.files.set(switchPath, 'off\n')
-  await node.start()
-  await becomes(w, node, 'veth')
+  return calls
+}
+
+/** A node with pods and DataPath V2. */
+async function programmed(): Promise<{ w: World; node: TestNode }> {
+  const { w, node } = await world()
+  label(w, 'datapathv2')
+  await becomes(w, node, 'v2')
   await w.atRest()
-  assert.deepEqual(calls, ['veth'])
+  return { w, node }
+}
+
+const memory = (node: TestNode) => parseRemembered(node.files.get(defaultOptions.datapathMemoryPath))
+const isOn = (w: World, node: TestNode) => w.until('packets go past the host stack', () => (node.kernel.mode ?? 0) !== 0)
+
+test('off is the mode and nothing else, repair and restart keep it so; on learns what pods began meanwhile', async () => {
+  const { w, node } = await programmed()
+  await using _ = w
+  const calls = switches(node)
+  node.files.set(switchPath, 'off\n')
+  await w.until('it is off', () => node.kernel.mode === 0)
+  await w.until('it is told', () => told(w, 'DataPathOff').length === 1)
+  await w.clock.advance(120_000)
+  await node.stop()
+  await node.start()
+  await w.atRest()
+  await w.clock.advance(120_000)
+  assert.deepEqual([node.kernel.mode, calls, typeOf(node), told(w, 'DataPathOff').length], [0, [], 'datapathv2', 1])
+  node.files.set(switchPath, '')
+  await isOn(w, node)
+  await w.until('it is told', () => told(w, 'DataPathOn').length === 1)
+  assert.deepEqual([calls, present(node)], [['v2'], learning])
+})
+
+test('off and on between two looks', async () => {
+  const { w, node } = await programmed()
+  await using _ = w
+  node.kernel.mode = 0
+  await isOn(w, node)
+  assert.deepEqual([told(w, 'DataPathOff'), told(w, 'DataPathOn')], [[], []])
+})
+
+test('off is followed while the choice, or the CNI configuration, cannot be taken', async () => {
+  const { w, node } = await programmed()
+  await using _ = w
+  for (const spoil of [() => label(w, 'ebpf'), () => node.files.set(mounted, 'no list')]) {
+    spoil()
+    node.files.set(switchPath, 'off\n')
+    await w.until('it is off', () => node.kernel.mode === 0)
+    node.files.set(switchPath, '')
+    await isOn(w, node)
+  }
+})
+
+test('what was switched off while the daemon was away stays off, also while the API server is away', async () => {
+  const { w, node } = await programmed()
+  await using _ = w
+  await node.stop()
+  const calls = switches(node)
+  node.files.set(switchPath, 'off\n')
+  w.api.faults.unavailable(true)
+  await node.start()
+  await w.until('it is off', () => node.kernel.mode === 0)
+  w.api.faults.unavailable(false)
+  await w.atRest()
+  assert.deepEqual([calls, node.kernel.mode], [[], 0])
+})
+
+test('killed in a switch to V2: the next daemon takes it up without the API server, or follows the opposite label', async () => {
+  for (const next of ['datapathv2', 'veth']) {
+    const { w, node } = await world()
+    await using _ = w
+    let begun = ''
+    node.kernel.fault = call => {
+      if (call !== 'setNode') return
+      begun ||= node.files.get(defaultOptions.datapathMemoryPath) ?? ''
+      // The programs are loaded, and no packet goes past the host stack yet.
+      node.kernel.mode = 0
+      throw new AppError('kernel-refused', 'the process is killed here')
+    }
+    label(w, 'datapathv2')
+    await w.until('it is under way', () => begun !== '')
+    await node.stop()
+    assert.deepEqual([parseRemembered(begun)?.goal.kind, parseRemembered(begun)?.from], ['v2', 'veth'])
+    node.files.set(defaultOptions.datapathMemoryPath, begun)
+    node.kernel.fault = () => {}
+    if (next === 'datapathv2') w.api.faults.unavailable(true)
+    else label(w, next)
+    await node.start()
+    if (next === 'datapathv2') {
+      await becomes(w, node, 'v2')
+      assert.deepEqual(present(node), learning)
+      w.api.faults.unavailable(false)
+      await w.until('it is told', () => told(w, 'DataPathSwitched').length === 1)
+      assert.equal(memory(node)?.from, undefined)
+    } else {
+      await w.until('nothing of it is left', () => node.kernel.node.kind === 'veth' && node.kernel.mode === undefined)
+      await w.until('it is remembered', () => memory(node)?.goal.kind === 'veth')
+    }
+  }
+})
+
+test('a switch back that failed half way, followed by the opposite label: the programs go on', async () => {
+  const { w, node } = await programmed()
+  await using _ = w
+  node.kernel.fault = (call, kind) => {
+    if (call !== 'setNode' || kind !== 'veth') return
+    // As the engine does it: first the mode.
+    node.kernel.mode = 0
+    throw new AppError('kernel-refused', 'unloadPrograms: EROFS')
+  }
+  label(w, 'veth')
+  await w.until('it is told', () => told(w, 'DataPathSwitchFailed').length === 1)
+  label(w, 'datapathv2')
+  await isOn(w, node)
+  assert.equal(memory(node)?.goal.kind, 'v2')
+})
+
+test('a label that changes while the node switches is followed after it', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  node.kernel.fault = (call, kind) => void (call === 'setNode' && kind === 'v2' && label(w, 'veth'))
+  const kinds: string[] = []
+  const switched = w.until('both are done', () => told(w, 'DataPathSwitched').length === 2)
+  label(w, 'datapathv2')
+  await switched
+  kinds.push(...told(w, 'DataPathSwitched').map(m => m.replace(/ with.*/, '')))
+  assert.deepEqual([kinds, node.kernel.node.kind], [['from veth to v2', 'from v2 to veth'], 'veth'])
 })
 
 test('a kernel without what is needed: regular mode, and each missing thing is named with its way out', async () => {

@@ -76,7 +76,7 @@ export class TestNode {
         log: this.#log,
         observer: noObserver,
         host,
-        programs: { probe: async () => this.probes, leftToHostStack: async () => this.leftToHostStack },
+        programs: { ...this.kernel.programs, probe: async () => this.probes, leftToHostStack: async () => this.leftToHostStack },
         primaryVSwitch,
       },
       { ...defaultOptions, nodeName: this.name },

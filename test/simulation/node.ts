@@ -104,7 +104,7 @@ export class SimNode {
       log: silent,
       observer: noObserver,
       host,
-      programs: { probe: () => Promise.resolve([]), leftToHostStack: () => Promise.resolve([]) },
+      programs: { ...this.kernel.programs, probe: () => Promise.resolve([]), leftToHostStack: () => Promise.resolve([]) },
       primaryVSwitch: () => Promise.resolve(undefined),
     }
     startDaemon(deps, { ...defaultOptions, nodeName: this.name }, async options => {

@@ -74,7 +74,7 @@ export class DaemonWorld implements AsyncDisposable {
         log: this.log,
         observer: this.observer,
         host,
-        programs: { probe: async () => this.probes, leftToHostStack: async () => this.leftToHostStack },
+        programs: { ...this.kernel.programs, probe: async () => this.probes, leftToHostStack: async () => this.leftToHostStack },
         primaryVSwitch: async () => undefined,
       },
       this.options,

@@ -7,6 +7,9 @@ import { AppError } from '#lib/errors.ts'
 import type { Ip } from '#net/ip.ts'
 import { type Mac, parseMac } from '#net/mac.ts'
 
+/** Some mode that is not 0. */
+const forwarding = 7
+
 interface Link {
   /** Its alias: the container that it was made for. */
   readonly containerId: string
@@ -27,6 +30,15 @@ export class DatapathModel implements Datapath {
   readonly enis = new Set<Mac>()
   /** How the node forwards. */
   node: NodeDatapath = { kind: 'veth' }
+  /** The word that every program reads first; undefined without programs. */
+  mode: number | undefined
+  /** What a daemon asks beside the datapath. */
+  readonly programs = {
+    mode: async () => this.mode,
+    turnOff: async () => {
+      if (this.mode !== undefined) this.mode = 0
+    },
+  }
   /** Asked before each call; may throw. */
   fault: (call: keyof Datapath, subject: string) => void = () => {}
   /** Milliseconds of each call. */
@@ -46,6 +58,7 @@ export class DatapathModel implements Datapath {
   async setNode(node: NodeDatapath): Promise<void> {
     await this.#call('setNode', node.kind)
     this.node = node
+    this.mode = node.kind === 'v2' ? forwarding : undefined
   }
 
   async setup(a: Attachment): Promise<SetupResult> {

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import { withCapabilities } from '#config/capabilities.ts'
+import { capabilitiesOf } from '#config/datapath-choice.ts'
+import type { Context } from '#daemon/context.ts'
+import { readCapabilities } from '#daemon/datapath-inputs.ts'
+import { type DatapathGoal, formatRemembered, parseRemembered } from '#daemon/datapath-memory.ts'
+import type { ChosenUnder } from '#daemon/datapath-wish.ts'
+import { tellNode } from '#daemon/node-event.ts'
+import { messageOf } from '#lib/errors.ts'
+
+/**
+ * What people, the other parts of the daemon and the next process are told of the node's datapath: each thing once. A switch to programs is
+ * remembered before it begins, one from them after it has ended, so that a process that is killed in it leaves nothing that the next one does not take up.
+ */
+export class DatapathRecord {
+  readonly #ctx: Context
+  #last: DatapathGoal | undefined
+  /** The failure that was told last: it is tried again each minute. */
+  #failure = ''
+
+  constructor(ctx: Context) {
+    this.#ctx = ctx
+  }
+
+  /** The last goal that the node reached, in this process or in the one before. */
+  get last(): DatapathGoal | undefined {
+    return this.#last
+  }
+
+  /** What the process before was told to reach. */
+  recall(): DatapathGoal | undefined {
+    const { host, options } = this.#ctx
+    const remembered = parseRemembered(host.read(options.datapathMemoryPath))
+    if (remembered === undefined) return undefined
+    const { goal, from } = remembered
+    // It was not told of the switch any more.
+    this.#last = from === undefined ? goal : { ...goal, kind: from, why: '' }
+    return goal
+  }
+
+  /** A predecessor's goal is taken up: nothing is told again. */
+  restored(goal: DatapathGoal): void {
+    const { facts, observer } = this.#ctx
+    facts.datapath = { kind: goal.kind, why: goal.why }
+    facts.trace.set('datapath', inWords(goal))
+    observer.datapath(goal.off ? 'veth' : goal.kind)
+  }
+
+  begun(goal: DatapathGoal): void {
+    if (goal.kind === 'v2') this.#write(this.#ctx.options.datapathMemoryPath, formatRemembered({ goal, from: this.#last?.kind ?? 'veth' }))
+  }
+
+  /** `settings` are those under which it was chosen; undefined for a goal that stays since nothing can be chosen. */
+  reached(goal: DatapathGoal, settings: ChosenUnder | undefined): void {
+    const before = this.#last
+    this.#last = goal
+    this.#failure = ''
+    this.restored(goal)
+    if (settings !== undefined) this.#writeCapabilities(goal, settings)
+    this.#write(this.#ctx.options.datapathMemoryPath, formatRemembered({ goal }))
+    this.#tellChange(before, goal)
+  }
+
+  failed(goal: DatapathGoal, present: DatapathGoal | undefined, err: unknown): void {
+    const { facts, log, options } = this.#ctx
+    if (this.#last !== undefined) this.#write(options.datapathMemoryPath, formatRemembered({ goal: this.#last }))
+    const what = goal.off ? 'switching the programs off' : `the switch to ${goal.kind} (${goal.why})`
+    const text = `${what} failed, the node stays as it was: ${messageOf(err)}`
+    facts.trace.set('datapath', `${present?.kind ?? 'veth'}: ${text}`)
+    if (text === this.#failure) return
+    this.#failure = text
+    log.error({ err }, text)
+    this.#event('Warning', 'DataPathSwitchFailed', `${text} (it is tried again each minute)`)
+  }
+
+  unsupported(asked: DatapathGoal, missing: string): void {
+    const text = `DataPath V2 is asked for (${asked.why}), the node stays in regular mode: ${missing}`
+    this.#event('Warning', 'DataPathUnsupported', text)
+  }
+
+  #tellChange(before: DatapathGoal | undefined, goal: DatapathGoal): void {
+    const { log, book } = this.#ctx
+    const [isOther, isNew] = [before?.kind !== goal.kind, before?.kind !== goal.kind || before.why !== goal.why]
+    if (before !== undefined && isOther) {
+      const pods = book.leases().filter(l => l.state === 'held').length
+      this.#event('Normal', 'DataPathSwitched', `from ${before.kind} to ${goal.kind} with ${pods} pods: ${goal.why}`)
+    }
+    if (isNew) {
+      log.info({ datapath: goal.kind, why: goal.why }, 'the datapath was chosen')
+      this.#event('Normal', 'DataPathSelected', inWords(goal))
+    }
+    if (goal.kind !== 'v2' || goal.off === (before?.off ?? false)) return
+    log.info({ off: goal.off }, 'the programs were switched off or on')
+    if (goal.off) this.#event('Normal', 'DataPathOff', 'the host stack carries everything until terway-cli datapath on')
+    else this.#event('Normal', 'DataPathOn', 'packets go past the host stack again')
+  }
+
+  /** For a generator of Terway's. */
+  #writeCapabilities(goal: DatapathGoal, { policyProvider, ipv6 }: ChosenUnder): void {
+    const { host, options } = this.#ctx
+    const { text, wrong } = readCapabilities(host, options.capabilitiesPath)
+    if (wrong !== undefined) this.#event('Warning', 'ParseFailed', wrong)
+    const choice = { datapath: goal.kind, by: goal.by, why: goal.why }
+    this.#write(options.capabilitiesPath, withCapabilities(text, capabilitiesOf(choice, policyProvider, ipv6)))
+  }
+
+  /** Without what is written a restart only asks more. */
+  #write(path: string, wish: string): void {
+    const { host, log } = this.#ctx
+    try {
+      if (host.read(path) !== wish) host.writeAtomically(path, wish)
+    } catch (err) {
+      log.warn({ err, path }, 'what was chosen cannot be written down')
+    }
+  }
+
+  #event(type: 'Normal' | 'Warning', reason: string, message: string): void {
+    if (type === 'Warning') this.#ctx.log.warn({ reason }, message)
+    tellNode(this.#ctx, { type, reason, message, action: 'DataPath' })
+  }
+}
+
+function inWords({ kind, off, why }: DatapathGoal): string {
+  return `${kind}${off ? ' (off)' : ''}: ${why}`
+}

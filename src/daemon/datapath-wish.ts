@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+import { chooseDatapath } from '#config/datapath-choice.ts'
+import { parseSwitch } from '#config/datapath-switch.ts'
+import { unnamedFamilies } from '#config/service-cidr.ts'
+import { Complaint } from '#daemon/complaint.ts'
+import type { Context } from '#daemon/context.ts'
+import { choiceInputs, mountedConflist, readCapabilities } from '#daemon/datapath-inputs.ts'
+import type { DatapathGoal } from '#daemon/datapath-memory.ts'
+import { AppError } from '#lib/errors.ts'
+import type { Family } from '#net/ip.ts'
+
+/** What the node is to be, before anybody asked the kernel. */
+export interface Wanted {
+  readonly goal: DatapathGoal
+  /** Text of the file that a person's wish is in. */
+  readonly switched: string
+  /** Families of pods of which no network of Services is known. */
+  readonly unnamed: readonly Family[]
+  /** What the capability file says besides; undefined while nothing can be chosen. */
+  readonly settings?: ChosenUnder
+}
+
+export interface ChosenUnder {
+  readonly policyProvider: string
+  readonly ipv6: boolean
+}
+
+/** What is asked for: by a person on the node, its label or the configuration. What cannot be taken is told, and the last goal stays. */
+export class DatapathWish {
+  readonly #ctx: Context
+  readonly #complaint: Complaint
+
+  constructor(ctx: Context) {
+    this.#ctx = ctx
+    this.#complaint = new Complaint(ctx, 'choice of the datapath')
+  }
+
+  /** Undefined while nothing can be chosen and there is no last goal. */
+  read(last: DatapathGoal | undefined): Wanted | undefined {
+    const { host, options } = this.#ctx
+    const switched = host.read(options.switchPath)?.trim() ?? ''
+    const asksOff = parseSwitch(switched)?.off ?? last?.off ?? false
+    const wanted = this.#choose(last) ?? (last && { goal: last, unnamed: [] })
+    if (wanted === undefined) return undefined
+    return { ...wanted, goal: { ...wanted.goal, off: asksOff && wanted.goal.kind === 'v2' }, switched }
+  }
+
+  #choose(last: DatapathGoal | undefined): Omit<Wanted, 'switched'> | undefined {
+    const { host, options, cluster, facts } = this.#ctx
+    const { conf } = facts
+    const list = this.#list()
+    if (conf === undefined || list === undefined) return undefined
+    const { capabilities } = readCapabilities(host, options.capabilitiesPath)
+    const choice = chooseDatapath(choiceInputs(host, options, cluster.k8sNode, list, capabilities))
+    if ('refused' in choice) {
+      const instead = last === undefined ? 'and there is no earlier one' : 'the last one stays'
+      this.#complaint.tell(new AppError('bad-config', choice.refused), instead)
+      return undefined
+    }
+    this.#complaint.settled()
+    const { hostStackCidrs, policyProvider } = list.settings
+    const serviceCidrs = [conf.serviceCidr4, conf.serviceCidr6].filter(c => c !== undefined)
+    return {
+      goal: { kind: choice.datapath, by: choice.by, why: choice.why, off: false, hostStackCidrs, serviceCidrs },
+      unnamed: unnamedFamilies(conf, conf.ipStack),
+      settings: { policyProvider, ipv6: conf.ipStack !== 'ipv4' },
+    }
+  }
+
+  /** One that is refused is told by whoever writes the runtime's list. */
+  #list() {
+    try {
+      return mountedConflist(this.#ctx.host, this.#ctx.options)
+    } catch {
+      return undefined
+    }
+  }
+}
