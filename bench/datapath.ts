@@ -4,15 +4,17 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ProgramName } from '#kernel/bpf/object.ts'
 import { baselineOf, type Cell, cells, figureOf, type Kind, kinds } from './datapath/cells.ts'
 import { counted, type MadeNode, makeReady, memoryOfMaps } from './datapath/node.ts'
+import { timeOfRun } from './datapath/programs.ts'
 import { addressOf, type BenchNode, forwarded, makeFabric, makeNode, makePod, netnsFile } from './datapath/world.ts'
 import { amount } from './measure/machine.ts'
 import { type Row, ratios, row, writeRows } from './measure/row.ts'
 import { isolated } from './node/isolate.ts'
 import { compiled } from './node/runner.ts'
 
-const rounds = amount(9, 1)
+const rounds = amount(7, 1)
 const milliseconds = amount(600, 60)
 const port = 7777
 /** No policy allows it. */
@@ -30,9 +32,23 @@ interface Result {
 }
 type Pairs = Readonly<Record<Kind, readonly [MadeNode, MadeNode]>>
 
-function measure(cell: Pick<Cell, 'work' | 'cpus'>, [client, server]: readonly [End, End], { to = port, ms = milliseconds } = {}): Result {
+function measure(
+  cell: Pick<Cell, 'work' | 'cpus'>,
+  [client, server]: readonly [End, End],
+  { to = port, ms = milliseconds, programs = false } = {},
+): Result {
   const serverCpu = cell.cpus === 1 ? 0 : 1
-  const args = [cell.work, netnsFile(server.netns), serverCpu, netnsFile(client.netns), 0, server.address, to, ms]
+  const args = [
+    cell.work,
+    netnsFile(server.netns),
+    serverCpu,
+    netnsFile(client.netns),
+    0,
+    server.address,
+    to,
+    ms,
+    ...(programs ? ['programs'] : []),
+  ]
   return JSON.parse(execFileSync(program, args.map(String), { encoding: 'utf8', timeout: 20_000 }))
 }
 
@@ -79,6 +95,15 @@ function stackForwards(pairs: Pairs): number {
   return [...pairs.v2, ...pairs.v2_nopolicy].reduce((sum, { node }) => sum + forwarded(node), 0)
 }
 
+/** What a packet of an open connection costs in each program, beside what the kernel does with its decision. */
+function programRows([node]: Pairs['v2'], ends: readonly [End, End]): readonly Row[] {
+  const times = (program: ProgramName) =>
+    Array.from({ length: rounds }, () =>
+      timeOfRun(node, program, () => measure({ work: 'tcp_rr', cpus: 1 }, ends, { ms: milliseconds / 3, programs: true })),
+    )
+  return [row('dp.v2.pod_in.us', times('pod_in')), row('dp.v2.eni_in.us', times('eni_in'))]
+}
+
 function rowsOf(results: ReadonlyMap<string, readonly Result[]>, pairs: Pairs): readonly Row[] {
   const values = (figure: string, work: Cell['work']) =>
     (results.get(figure) ?? []).map(({ p50Us, gigabits }) => (work === 'stream' ? gigabits : p50Us))
@@ -119,5 +144,5 @@ await isolated(async dir => {
     console.log(`datapath: round ${round + 1} of ${rounds}`)
   }
   await proven(pairs, before)
-  writeRows('datapath', rowsOf(results, pairs))
+  writeRows('datapath', [...rowsOf(results, pairs), ...programRows(pairs.v2, endsOf(udp, pairs))])
 })

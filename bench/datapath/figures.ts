@@ -46,6 +46,8 @@ export const datapathFigures: Readonly<Record<string, Figure>> = {
     what: "time of DataPath V2 against the best of regular mode's three: one byte and back over TCP",
   },
   'dp.v2.crossnode.crr.1cpu.vs_best_veth': { unit: 'ratio', goal: 0.6, what: 'the same: connection, one byte and back, end' },
+  'dp.v2.pod_in.us': { unit: 'us', what: 'the program that takes what a pod sends: a run with a packet of an open TCP connection' },
+  'dp.v2.eni_in.us': { unit: 'us', what: 'the program that takes what an ENI receives: the same' },
   'dp.v2.load.ms': { unit: 'ms', what: 'reading, making, verifying and pinning the programs and maps of a node' },
   'dp.v2.maps.mb': { unit: 'MB', what: "memory of a node's maps, counted by the kernel" },
 }
