@@ -66,25 +66,43 @@ function serve(port: number, name: string): Promise<string> {
   return new Promise(resolve => udp.bind(port, () => tcp.listen(port, () => late.listen(port + 1, () => resolve('ok')))))
 }
 
-/** Asks every 20 ms until an answer comes or the time is over. */
+/**
+ * Asks every 20 ms until an answer comes or the time is over. It listens on until all that it asked is answered: an answer that finds nobody would
+ * draw an ICMP error, and one that is still on its way would be counted where the next exchange is.
+ */
 function ask(host: string, port: number, timeoutMs: number, bytes: number, source: string | undefined): Promise<string> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
+  let unanswered = 0
+  let first: string | undefined
   return new Promise(resolve => {
-    const finish = (answer: string) => {
+    const finish = () => {
       clearInterval(again)
       clearTimeout(end)
       socket.close()
-      resolve(answer)
+      resolve(first ?? 'timeout')
     }
-    const send = () => socket.send('?'.repeat(bytes), port, host, () => undefined)
+    const settled = () => {
+      if (--unanswered === 0 && first !== undefined) finish()
+    }
+    const send = () => {
+      unanswered++
+      socket.send('?'.repeat(bytes), port, host, e => {
+        if (e !== null) settled()
+      })
+    }
     const again = setInterval(send, 20)
-    const end = setTimeout(finish, timeoutMs, 'timeout')
+    const end = setTimeout(finish, timeoutMs)
     socket.on('error', () => undefined)
-    socket.on('message', data => finish(data.toString()))
+    socket.on('message', data => {
+      clearInterval(again)
+      first ??= data.toString()
+      settled()
+    })
     socket.bind(0, source, send)
   })
 }
 
+/** Waits for the bytes to come back, and then for the other side's end of the connection: no packet of it comes later. */
 function stream(host: string, port: number, timeoutMs: number, bytes: number): Promise<string> {
   const socket = connect({ host, port, timeout: timeoutMs })
   let left = bytes
@@ -95,10 +113,10 @@ function stream(host: string, port: number, timeoutMs: number, bytes: number): P
     }
     socket.on('error', e => finish(e.message))
     socket.on('timeout', () => finish(`timeout, ${left} bytes are missing`))
-    socket.on('close', () => finish(`closed, ${left} bytes are missing`))
+    socket.on('close', () => finish(left === 0 ? 'ok' : `closed, ${left} bytes are missing`))
     socket.on('data', data => {
       left -= data.length
-      if (left === 0) finish('ok')
+      if (left === 0) socket.end()
     })
     socket.once('connect', () => socket.write(Buffer.alloc(bytes, '.')))
   })

@@ -66,6 +66,18 @@ for (const [what, from, to, answer, expected, past] of rows) {
   })
 }
 
+test('answers that come late, one after the other, find who asked and draw no error', async () => {
+  const forwarded = lab.forwarded()
+  // An answer takes longer than it takes to ask again.
+  lab.run('gw1', 'tc qdisc add dev wire root tbf rate 8kbit burst 100 limit 3000')
+  const used = await ways(async () => {
+    for (let n = 0; n < 6; n++) assert.equal(await podA.ask(internet4), 'gw1 10.0.1.11')
+  })
+  lab.run('gw1', 'tc qdisc del dev wire root')
+  assert.deepEqual(used, ['podToRemote', 'remoteToPod'])
+  assert.equal(lab.forwarded(), forwarded)
+})
+
 test('a long stream goes past the host stack in large segments, to a pod and to the world', async () => {
   const forwarded = lab.forwarded()
   for (const to of ['10.0.2.12', 'fd00:2::12', internet4, internet6]) {
