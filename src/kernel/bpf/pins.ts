@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync, readdirSync, rmdirSync, rmSync, statfsSync, unlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmdirSync, statfsSync, unlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type MapSizes, makeMap, makeProgram, mapNames, shapeOf, withConstants } from '#kernel/bpf/load.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
@@ -21,7 +21,9 @@ export function loadPinned(object: BpfObject, directory: string, sizes: MapSizes
   const { generation } = object
   requireBpfFileSystem(directory)
   const programs = dirname(pinOfProgram(generation, 'pod_in'))
-  for (const made of ['maps', programs]) mkdirSync(join(directory, made), { recursive: true })
+  unlessReadOnly(directory, () => {
+    for (const made of ['maps', programs]) makeDirectory(join(directory, made))
+  })
   const fds = new Map<MapName, number>()
   const created: MapName[] = []
   try {
@@ -38,14 +40,38 @@ export function loadPinned(object: BpfObject, directory: string, sizes: MapSizes
   }
 }
 
-/** Takes all pins away. What runs in a block goes on until the block ends. */
+/** Takes all pins away. What runs in a block goes on until the block ends. Where nothing is pinned it asks for no BPF file system. */
 export function unloadPinned(directory: string): void {
-  for (const part of ['programs', 'maps']) rmSync(join(directory, part), { recursive: true, force: true })
+  if (!hasPins(directory)) {
+    // Directories alone are no harm where they cannot be removed.
+    removeDirectories(directory, ['EROFS'])
+    return
+  }
+  unlessReadOnly(directory, () => removeDirectories(directory, []))
+}
+
+function hasPins(directory: string): boolean {
+  return existsSync(directory) && readdirSync(directory, { recursive: true, withFileTypes: true }).some(entry => !entry.isDirectory())
+}
+
+function removeDirectories(directory: string, harmless: readonly string[]): void {
   try {
+    for (const part of ['programs', 'maps']) removeTree(join(directory, part))
     rmdirSync(directory)
   } catch (e) {
     // It was never made, is the mount point itself, or holds what is not ours.
-    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY'].includes(errnoOf(e))) throw e
+    if (!['ENOENT', 'EBUSY', 'ENOTEMPTY', ...harmless].includes(errnoOf(e))) throw e
+  }
+}
+
+/** Changes something on a BPF file system. Throws KernelError that says the way out of a read-only one. */
+export function unlessReadOnly<T>(directory: string, change: () => T): T {
+  try {
+    return change()
+  } catch (e) {
+    if (errnoOf(e) !== 'EROFS') throw e
+    const wayOut = 'remount it (mount -o remount,rw /sys/fs/bpf), and in a container mount it without readOnly'
+    throw new KernelError('kernel-refused', `${directory} is on a read-only file system: ${wayOut}`)
   }
 }
 
@@ -127,6 +153,29 @@ function isPinned(program: BpfProgram, path: string, ids: ReadonlyMap<MapName, n
 function removeOthers(directory: string, kept: ReadonlySet<string>): void {
   const programs = join(directory, 'programs')
   for (const generation of readdirSync(programs)) {
-    if (!kept.has(generation)) rmSync(join(programs, generation), { recursive: true, force: true })
+    if (!kept.has(generation)) removeTree(join(programs, generation))
   }
+}
+
+/** With those above it. `recursive` would say ENOENT on a read-only file system. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return
+  makeDirectory(dirname(path))
+  try {
+    mkdirSync(path)
+  } catch (e) {
+    // Another process was faster.
+    if (errnoOf(e) !== 'EEXIST') throw e
+  }
+}
+
+/** As `rmSync` does, whose errors have no code for a read-only file system. */
+function removeTree(directory: string): void {
+  if (!existsSync(directory)) return
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory()) removeTree(path)
+    else unlinkSync(path)
+  }
+  rmdirSync(directory)
 }

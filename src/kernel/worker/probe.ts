@@ -3,7 +3,7 @@ import { mkdtempSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { callingProgram } from '#kernel/bpf/instruction.ts'
 import { mapNames, shapeOf } from '#kernel/bpf/load.ts'
-import { requireBpfFileSystem } from '#kernel/bpf/pins.ts'
+import { requireBpfFileSystem, unlessReadOnly } from '#kernel/bpf/pins.ts'
 import { close, enterNewNetns, setNetns } from '#kernel/ffi.ts'
 import { createMap, loadProgram, pinObject } from '#kernel/ffi-bpf.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
@@ -46,7 +46,7 @@ function attempt(feature: BpfProbe['feature'], what: string, fn: () => void): Bp
 
 function pinMap(directory: string): void {
   const there = requireBpfFileSystem(directory)
-  const made = mkdtempSync(join(there, 'probe-'))
+  const made = unlessReadOnly(there, () => mkdtempSync(join(there, 'probe-')))
   const pin = join(made, 'map')
   try {
     withFd(makeSmall('control'), map => pinObject(map, pin))
