@@ -3,6 +3,7 @@ import { mkdtempSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { callingProgram } from '#kernel/bpf/instruction.ts'
 import { mapNames, shapeOf } from '#kernel/bpf/load.ts'
+import { memoryFacts, requireLockedMemory } from '#kernel/bpf/locked-memory.ts'
 import { requireBpfFileSystem, unlessReadOnly } from '#kernel/bpf/pins.ts'
 import { close, enterNewNetns, setNetns } from '#kernel/ffi.ts'
 import { createMap, loadProgram, pinObject } from '#kernel/ffi-bpf.ts'
@@ -58,6 +59,7 @@ function pinMap(directory: string): void {
 
 function makeEachType(): void {
   for (const name of mapNames) close(makeSmall(name))
+  requireLockedMemory(memoryFacts())
 }
 
 function makeSmall(name: (typeof mapNames)[number]): number {
