@@ -15,7 +15,13 @@ export const hostPortOfPods = 18081
 
 export type Family = 4 | 6
 export type Protocol = 'tcp' | 'udp'
-const cells = ([4, 6] as const).flatMap(family => (['tcp', 'udp'] as const).map(protocol => ({ family, protocol })))
+interface Exchange {
+  readonly family: Family
+  readonly protocol: Protocol
+}
+const exchanges: readonly Exchange[] = ([4, 6] as const).flatMap(family =>
+  (['tcp', 'udp'] as const).map(protocol => ({ family, protocol })),
+)
 
 interface Service {
   readonly spec: { readonly clusterIPs: readonly string[]; readonly ports: readonly { readonly nodePort: number }[] }
@@ -33,9 +39,7 @@ export interface Parties {
 }
 
 /** What one cell has shown: empty when all was as the row says. */
-export interface Cell {
-  readonly family: Family
-  readonly protocol: Protocol
+export interface Cell extends Exchange {
   readonly wrong?: string
 }
 
@@ -89,22 +93,34 @@ function sameVSwitch(a: string, b: string): boolean {
   return a.replace(end, '') === b.replace(end, '')
 }
 
-/** All families and protocols of a row at once, from where the row says. */
-export async function ask(p: Parties, row: Row): Promise<readonly Cell[]> {
-  const wanted = cells.filter(c => c.family !== row.without?.family)
-  const targets = wanted.map(({ family, protocol }) => `${protocol} ${addressOf(p, row, family)} ${portOf(p, row)}`)
-  const told = await asked(p, row, targets)
-  const name = row.backend === 'itself' ? p.asking.get(row.door)?.metadata.name : p.answering.get(row.backend)?.metadata.name
-  return wanted.map(({ family, protocol }, i) => {
-    const answer = told.find(a => a.target === targets[i])
-    const client = expected(p, row, family)
-    if (answer?.client === client && answer.server === name) return { family, protocol }
-    const wrong = answer?.client === undefined ? 'no answer' : `${answer.server} saw ${answer.client}, expected ${name} and ${client}`
-    return { family, protocol, wrong: `${targets[i]}: ${wrong}` }
-  })
+/** All families and protocols of rows of one source, at once. The cells of each row, in order. */
+export async function ask(p: Parties, rows: readonly Row[]): Promise<readonly (readonly Cell[])[]> {
+  const from = need(rows[0], 'row').from
+  const questions = rows.map(row => ({ row, wanted: exchangesOf(row).map(e => ({ ...e, target: targetOf(p, row, e) })) }))
+  const told = await asked(
+    p,
+    from,
+    questions.flatMap(({ wanted }) => wanted.map(({ target }) => target)),
+  )
+  return questions.map(({ row, wanted }) => wanted.map(e => judged(p, row, e, told)))
 }
 
-async function asked({ lab, asking }: Parties, { from }: Row, targets: readonly string[]): Promise<readonly Answer[]> {
+const exchangesOf = (row: Row): readonly Exchange[] => exchanges.filter(({ family }) => family !== row.without?.family)
+
+function targetOf(p: Parties, row: Row, { family, protocol }: Exchange): string {
+  return `${protocol} ${addressOf(p, row, family)} ${portOf(p, row)}`
+}
+
+function judged(p: Parties, row: Row, { target, ...cell }: Exchange & { readonly target: string }, told: readonly Answer[]): Cell {
+  const answer = told.find(a => a.target === target)
+  const name = row.backend === 'itself' ? p.asking.get(row.door)?.metadata.name : p.answering.get(row.backend)?.metadata.name
+  const client = expected(p, row, cell.family)
+  if (answer?.client === client && answer.server === name) return cell
+  const wrong = answer?.client === undefined ? 'no answer' : `${answer.server} saw ${answer.client}, expected ${name} and ${client}`
+  return { ...cell, wrong: `${target}: ${wrong}` }
+}
+
+async function asked({ lab, asking }: Parties, from: Row['from'], targets: readonly string[]): Promise<readonly Answer[]> {
   const node = sources[from]
   if (node === undefined) return answers((await lab.onInternet([app, 'ask', ...targets])).stdout)
   if (from.endsWith('host')) return answers((await lab.node(node).exec([app, 'ask', ...targets])).stdout)

@@ -116,3 +116,8 @@ export function relationOf({ from, backend }: Row): string {
   const own = sources[from]
   return own === undefined ? '' : backend === own ? 'same node' : 'other node'
 }
+
+/** Rows that are asked at once: of one source, and by the same paths, so that the counters tell of any packet that took another one. */
+export function batches(of: readonly Row[]): readonly (readonly Row[])[] {
+  return [...Map.groupBy(of, ({ from, paths }) => `${from} ${JSON.stringify(paths)}`).values()]
+}
