@@ -132,6 +132,10 @@ test('the list waits until the datapath is chosen, says so, and follows it', asy
   w.disk.delete(list)
   await w.clock.advance(5_000)
   assert.match(w.facts.trace.get('CNI configuration') ?? '', /the datapath is not chosen/)
+  w.facts.trace.set('choice of the datapath', 'good')
+  w.facts.trace.set('datapath', 'the programs cannot be looked at: EACCES')
+  await w.clock.advance(6_000)
+  assert.match(w.facts.trace.get('CNI configuration') ?? '', /the datapath is not chosen: the programs cannot be looked at: EACCES/)
   w.facts.datapath = { kind: 'v2', why: '' }
   await w.clock.advance(10_000)
   assert.equal(JSON.parse(w.disk.get(list) ?? '{}').plugins[0].eniip_virtual_type, 'datapathv2')

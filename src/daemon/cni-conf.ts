@@ -76,7 +76,7 @@ export class CniConf {
       const list = mountedConflist(host, options)
       this.#warn(list)
       if (facts.datapath === undefined) {
-        facts.trace.set(subject, `the datapath is not chosen: ${facts.trace.get('choice of the datapath') ?? 'not yet'}`)
+        facts.trace.set(subject, `the datapath is not chosen: ${whyNotChosen(facts.trace)}`)
         return isPresent(host, join(options.hostCniDir, target))
       }
       if (installConflist(host, options, list, facts.datapath.kind))
@@ -102,6 +102,12 @@ function installConflist(host: Host, options: Pick<Options, 'hostCniDir'>, list:
     throw new AppError('conflist-unwritable', 'cannot write the CNI configuration', { cause })
   }
   return true
+}
+
+/** What was asked for cannot be taken, or the kernel refuses it. */
+function whyNotChosen(trace: Context['facts']['trace']): string {
+  const refused = trace.get('choice of the datapath') ?? 'good'
+  return refused === 'good' ? (trace.get('datapath') ?? 'not yet') : refused
 }
 
 function isPresent(host: Host, path: string): boolean {

@@ -6,6 +6,7 @@ import { readCapabilities } from '#daemon/datapath-inputs.ts'
 import { type DatapathGoal, formatRemembered, parseRemembered } from '#daemon/datapath-memory.ts'
 import type { ChosenUnder } from '#daemon/datapath-wish.ts'
 import { tellNode } from '#daemon/node-event.ts'
+import { isHeldHere } from '#daemon/repair.ts'
 import { messageOf } from '#lib/errors.ts'
 
 /**
@@ -82,7 +83,7 @@ export class DatapathRecord {
     const { log, book } = this.#ctx
     const [isOther, isNew] = [before?.kind !== goal.kind, before?.kind !== goal.kind || before.why !== goal.why]
     if (before !== undefined && isOther) {
-      const pods = book.leases().filter(l => l.state === 'held').length
+      const pods = book.leases().filter(isHeldHere).length
       this.#event('Normal', 'DataPathSwitched', `from ${before.kind} to ${goal.kind} with ${pods} pods: ${goal.why}`)
     }
     if (isNew) {

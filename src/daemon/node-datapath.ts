@@ -113,9 +113,12 @@ export class NodeDatapathKeeper {
         await this.#follow()
         this.#problem = ''
       } catch (err) {
-        const problem = messageOf(err)
-        if (problem !== this.#problem) this.#ctx.log.error({ err }, `the datapath cannot be looked at: ${problem}`)
+        const problem = `the programs cannot be looked at: ${messageOf(err)}`
+        if (problem !== this.#problem) this.#ctx.log.error({ err }, problem)
         this.#problem = problem
+        this.#ctx.facts.trace.set('datapath', problem)
+        // What was reached is said again afterwards.
+        this.#settled = ''
       }
     }
   }
@@ -196,6 +199,7 @@ export class NodeDatapathKeeper {
   #retryLater(): void {
     if (this.#stopped) return
     this.#paused = true
+    this.#cancelRetry()
     this.#cancelRetry = this.#ctx.clock.after(pause, () => {
       this.#settled = ''
       this.poke()

@@ -240,6 +240,35 @@ test('a label that changes while the node switches is followed after it', async 
   assert.deepEqual([kinds, node.kernel.node.kind], [['from veth to v2', 'from v2 to veth'], 'veth'])
 })
 
+test('stopped in a switch: nothing is told of it, and the next daemon makes it', async () => {
+  const { w, node } = await world()
+  await using _ = w
+  let isUnderWay = false
+  node.kernel.fault = call => {
+    if (call !== 'setNode') return
+    isUnderWay = true
+    void node.stop()
+    throw new AppError('kernel-worker', 'the thread has ended')
+  }
+  label(w, 'datapathv2')
+  await w.until('it is under way', () => isUnderWay)
+  await w.clock.advance(120_000)
+  assert.deepEqual([told(w, 'DataPathSwitchFailed'), told(w, 'DataPathUnsupported'), node.kernel.node.kind], [[], [], 'veth'])
+  node.kernel.fault = () => {}
+  await node.start()
+  await becomes(w, node, 'v2')
+  await w.until('it is told', () => told(w, 'DataPathSwitched').length === 1)
+})
+
+test('a kernel that cannot be asked is said, and what was reached is said again afterwards', async () => {
+  const { w, node } = await programmed()
+  await using _ = w
+  node.modeFault = 'EACCES'
+  await w.until('it is said', () => /^the programs cannot be looked at: EACCES/.test(node.trace().datapath ?? ''))
+  node.modeFault = ''
+  await w.until('it is over', () => /^v2: node label/.test(node.trace().datapath ?? ''))
+})
+
 test('a kernel without what is needed: regular mode, and each missing thing is named with its way out', async () => {
   const { w, node } = await world()
   await using _ = w

@@ -5,7 +5,7 @@ import { noObserver } from '#daemon/observer.ts'
 import type { BpfProbe } from '#kernel/port.ts'
 import { pods } from '#kube/reflect/pod.ts'
 import type { Clock } from '#lib/clock.ts'
-import { messageOf } from '#lib/errors.ts'
+import { AppError, messageOf } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
 import type { Ip } from '#net/ip.ts'
 import type { Stack } from '#net/stack.ts'
@@ -37,6 +37,8 @@ export class TestNode {
   readonly disk = emptyDisk()
   /** What the node's kernel answers to a trial of what programs need; none = it has everything. */
   probes: readonly BpfProbe[] = []
+  /** Why the kernel does not tell the mode; empty when it does. */
+  modeFault = ''
   /** Pods' addresses that programs leave to the host stack. */
   leftToHostStack: readonly Ip[] = []
   /** Files of the machine; those below /var/run are gone after a reboot. */
@@ -76,7 +78,15 @@ export class TestNode {
         log: this.#log,
         observer: noObserver,
         host,
-        programs: { ...this.kernel.programs, probe: async () => this.probes, leftToHostStack: async () => this.leftToHostStack },
+        programs: {
+          probe: async () => this.probes,
+          mode: async () => {
+            if (this.modeFault !== '') throw new AppError('kernel-refused', this.modeFault)
+            return this.kernel.mode
+          },
+          turnOff: this.kernel.programs.turnOff,
+          leftToHostStack: async () => this.leftToHostStack,
+        },
         primaryVSwitch,
       },
       { ...defaultOptions, nodeName: this.name },
@@ -90,6 +100,11 @@ export class TestNode {
   async stop(): Promise<void> {
     this.#handler = undefined
     await this.#daemon?.stop()
+  }
+
+  /** What the daemon says of itself; nothing without one. */
+  trace(): Readonly<Record<string, string>> {
+    return this.#daemon?.state.trace() ?? {}
   }
 
   /** Schedules pods to the node; the kubelet brings them up as time passes. */
