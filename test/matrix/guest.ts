@@ -75,6 +75,19 @@ function ask(ns: string, targets: readonly string[]): Record<string, string> {
   return Object.fromEntries(lines.map(line => [line.split('|')[0] ?? '', /client=(\S+)/.exec(line)?.[1] ?? '']))
 }
 
+const mostTries = 5
+
+/** Who does not answer is asked again: what takes longest in an emulated machine takes longer than the application waits. */
+function askAll(ns: string, targets: readonly string[]): Record<string, string> {
+  let seen = ask(ns, targets)
+  for (let tries = 1; tries < mostTries; tries++) {
+    const silent = targets.filter(target => seen[target] === '')
+    if (silent.length === 0) break
+    seen = { ...seen, ...ask(ns, silent) }
+  }
+  return seen
+}
+
 async function counters(kernel: Kernel, map: 'paths' | 'drops'): Promise<Map<string, bigint>> {
   const names = Object.entries(map === 'paths' ? path : dropReasons)
   const { key: index, value: counter } = maps[map]
@@ -89,8 +102,10 @@ async function counters(kernel: Kernel, map: 'paths' | 'drops'): Promise<Map<str
 
 async function exchange(kernel: Kernel, from: string, ...addresses: readonly string[]): Promise<Exchange> {
   const before = await counters(kernel, 'paths')
-  const targets = addresses.flatMap(address => [`tcp ${address} ${port}`, `udp ${address} ${port}`])
-  const seen = ask(from, targets)
+  const seen = askAll(
+    from,
+    addresses.flatMap(address => [`tcp ${address} ${port}`, `udp ${address} ${port}`]),
+  )
   const after = await counters(kernel, 'paths')
   // Neighbour discovery, which moves `none`, may come at any time.
   return { seen, ways: [...after.keys()].filter(name => name !== 'none' && after.get(name) !== before.get(name)).sort() }

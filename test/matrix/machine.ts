@@ -17,17 +17,24 @@ const modules = ['veth', 'sch_ingress', 'libcrc32c', 'cls_bpf', 'sch_tbf']
 /** Alone it takes 20 s. */
 const patience = 240
 
+export interface Guest {
+  readonly finding: Finding
+  /** What its kernel said. */
+  readonly console: string
+  readonly boots: number
+}
+
 /** Runs guest.ts on another kernel. Fails with what that kernel said when the guest did not come to its end. */
-export async function runGuest(kernel: VmKernel): Promise<Finding> {
+export async function runGuest(kernel: VmKernel): Promise<Guest> {
   const node = realpathSync(process.execPath)
-  const { code, output, console } = await runVm(
+  const { code, output, console, boots } = await runVm(
     kernel,
     { programs: [node, program('ip'), program('tc')], modules, files: await files(), script: `${node} ${place}/guest.mjs` },
     patience,
   )
   const found = /^FOUND (.*)$/m.exec(output)?.[1]
   if (code !== 0 || found === undefined) throw new Error(`the guest ended with ${code}:\n${output}\n${console}`)
-  return JSON.parse(found)
+  return { finding: JSON.parse(found), console, boots }
 }
 
 function program(name: string): string {

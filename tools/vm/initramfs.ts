@@ -35,6 +35,9 @@ export function initramfs(kernel: VmKernel, { programs, files, modules, script }
 
 const file = (path: string, data: Buffer, mode = 0o755): Entry => ({ path, kind: 'file', mode, data })
 
+/** What the second serial line says before the script does. */
+export const begun = 'begin'
+
 /** The second serial line carries what the script says, the first what the kernel says. */
 function init(script: string): string {
   return `#!/bin/sh
@@ -45,6 +48,7 @@ mount -t devtmpfs dev /dev
 exec </dev/null
 stty -F /dev/ttyS1 raw -echo
 ip link set lo up
+echo ${begun} >/dev/ttyS1
 ( ${script} ) >/dev/ttyS1 2>&1
 echo "exit $?" >/dev/ttyS1
 poweroff -f
