@@ -50,10 +50,13 @@ const speakMs = 2500
 
 const connectMs = 3000
 
-/** UDP: answers "<name> <asker's address>". TCP: echoes; on the next port, speaks first, and late. */
+/** UDP: answers the first byte of the question and "<name> <asker's address>". TCP: echoes; on the next port, speaks first, and late. */
 function serve(port: number, name: string): Promise<string> {
   const udp = createSocket({ type: 'udp6', ipv6Only: false })
-  udp.on('message', (_data, from) => udp.send(`${name} ${from.address.replace('::ffff:', '')}`, from.port, from.address))
+  udp.on('message', (question, from) => {
+    const answer = Buffer.from(`${name} ${from.address.replace('::ffff:', '')}`)
+    udp.send([question.subarray(0, 1), answer], from.port, from.address)
+  })
   const tcp = createServer(socket => {
     socket.on('error', () => socket.destroy())
     socket.pipe(socket)
@@ -67,36 +70,29 @@ function serve(port: number, name: string): Promise<string> {
 }
 
 /**
- * Asks every 20 ms until an answer comes or the time is over. It listens on until all that it asked is answered: an answer that finds nobody would
- * draw an ICMP error, and one that is still on its way would be counted where the next exchange is.
+ * Asks every 20 ms until an answer comes or the time is over. It listens on until the last question is answered, and with it all that were not lost:
+ * an answer that finds nobody would draw an ICMP error, and one that is still on its way would be counted where the next exchange is.
  */
 function ask(host: string, port: number, timeoutMs: number, bytes: number, source: string | undefined): Promise<string> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
-  let unanswered = 0
-  let first: string | undefined
+  let last = 0
   return new Promise(resolve => {
-    const finish = () => {
+    const finish = (answer: string) => {
       clearInterval(again)
       clearTimeout(end)
       socket.close()
-      resolve(first ?? 'timeout')
-    }
-    const settled = () => {
-      if (--unanswered === 0 && first !== undefined) finish()
+      resolve(answer)
     }
     const send = () => {
-      unanswered++
-      socket.send('?'.repeat(bytes), port, host, e => {
-        if (e !== null) settled()
-      })
+      last = (last + 1) % 256
+      socket.send(Buffer.alloc(bytes, '?').fill(last, 0, 1), port, host, () => undefined)
     }
     const again = setInterval(send, 20)
-    const end = setTimeout(finish, timeoutMs)
+    const end = setTimeout(finish, timeoutMs, 'timeout')
     socket.on('error', () => undefined)
     socket.on('message', data => {
       clearInterval(again)
-      first ??= data.toString()
-      settled()
+      if (data[0] === last) finish(data.toString('utf8', 1))
     })
     socket.bind(0, source, send)
   })
