@@ -146,7 +146,7 @@ export function loadProgram(name: string, instructions: Uint8Array): number {
     .pointer(16, licence)
     .name(48, name)
   try {
-    return withMemory(() => attr.call('loadProgram'))
+    return withMemory(() => uninterrupted(() => attr.call('loadProgram')))
   } catch (e) {
     if (!(e instanceof SystemCallError)) throw e
     const log = Buffer.allocUnsafeSlow(verifierLogSize)
@@ -156,6 +156,17 @@ export function loadProgram(name: string, instructions: Uint8Array): number {
       return attr.call('loadProgram')
     } catch {
       throw new ProgramError(e.errno, log.toString('latin1', 0, log.indexOf(0)))
+    }
+  }
+}
+
+/** The verifier gives up with EAGAIN when a signal comes, and is asked again a few times. */
+function uninterrupted<T>(call: () => T): T {
+  for (let again = 5; ; again--) {
+    try {
+      return call()
+    } catch (e) {
+      if (again === 0 || !(e instanceof SystemCallError) || e.errno !== 'EAGAIN') throw e
     }
   }
 }
