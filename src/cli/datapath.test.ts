@@ -8,6 +8,7 @@ import { datapathOff, datapathOn, datapathStatus, datapathSwitch } from '#cli/da
 import type { CliDeps } from '#cli/deps.ts'
 import { counter, index, word } from '#kernel/bpf/structs.ts'
 import { block, dropReasons, mode, path } from '#kernel/bpf/words.ts'
+import { modeEntry } from '#kernel/mode.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
 import type { NsState } from '#kernel/state.ts'
@@ -30,7 +31,9 @@ async function node(t: TestContext, o: { mode?: number; daemon?: (switched: stri
     filters: [{ block: block.podIn, name: 'pod_in.0123456789ab' }],
   } as unknown as NsState
   const kernel = {
-    observe: async () => [{ ...host, entries: word0 === undefined ? [] : [{ value: hex(word.encode({ value: BigInt(word0) })) }] }],
+    observe: async () => [
+      { ...host, entries: word0 === undefined ? [] : [{ ...modeEntry, value: hex(word.encode({ value: BigInt(word0) })) }] },
+    ],
     apply: async (ops: readonly KernelOp[]) => {
       for (const op of ops) if (op.op === 'map-put' && o.insists !== true) word0 = Number(word.decode(Buffer.from(op.value, 'hex')).value)
       return { done: ops }

@@ -7,9 +7,9 @@ import { type DatapathKind, type DatapathSwitch, formatSwitch, parseSwitch } fro
 import type { MapName } from '#kernel/bpf/maps.ts'
 import { index } from '#kernel/bpf/structs.ts'
 import { block } from '#kernel/bpf/words.ts'
+import { observeHost } from '#kernel/host.ts'
 import { modeOf, turnOff } from '#kernel/mode.ts'
 import type { Kernel } from '#kernel/port.ts'
-import type { NsQuery } from '#kernel/state.ts'
 import { realClock } from '#lib/clock.ts'
 import { AppError, messageOf } from '#lib/errors.ts'
 
@@ -26,7 +26,11 @@ export async function datapathStatus(deps: CliDeps, socket: string): Promise<voi
   const switched = (await textOf(deps.switchPath)).trim().replaceAll('\n', ', ')
   const kernel = await deps.kernel()
   try {
-    const [probes, host, mode] = [await kernel.probePrograms(), await lookAt(kernel, { hooks: true, links: 'all' }), await modeOf(kernel)]
+    const [probes, host, mode] = [
+      await kernel.probePrograms(),
+      await observeHost(kernel, { families: [], links: 'all', hooks: true, blocks: Object.values(block) }),
+      await modeOf(kernel),
+    ]
     const [paths, drops] = mode === undefined ? [new Map(), new Map()] : [await valuesOf(kernel, 'paths'), await valuesOf(kernel, 'drops')]
     for (const line of statusLines({ daemon, switched, probes, host, mode, paths, drops })) deps.out(line)
   } finally {
@@ -104,12 +108,6 @@ async function tracedBy(deps: CliDeps, socket: string): Promise<ReadonlyMap<stri
     const trace = await daemon.trace({ Type: 'network_service', Name: 'default' })
     return new Map(trace.map(({ Key, Value }) => [Key, Value]))
   })
-}
-
-async function lookAt(kernel: Kernel, query: Pick<NsQuery, 'hooks' | 'links'>) {
-  const [host] = await kernel.observe([{ ns: 'host', families: [], blocks: Object.values(block), ...query }])
-  if (host === undefined) throw new AppError('host-unseen', 'the host namespace cannot be looked at')
-  return host
 }
 
 async function valuesOf(kernel: Kernel, map: MapName): Promise<ReadonlyMap<number, Uint8Array>> {

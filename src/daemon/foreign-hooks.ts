@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Context } from '#daemon/context.ts'
 import { isHeldHere } from '#daemon/repair.ts'
-import { podIdOf } from '#ipam/book.ts'
+import { addressesOf, podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import { messageOf } from '#lib/errors.ts'
 
@@ -55,8 +55,4 @@ export class ForeignHooks {
     const about = { apiVersion: 'v1', kind: 'Pod', name: lease.podName, namespace: lease.podNamespace, uid: lease.podUid }
     kube.event({ about, type: 'Warning', reason: 'DataPathForeign', message, action: 'DataPath' })
   }
-}
-
-function addressesOf({ attachment: { v4, v6 } }: Lease): readonly string[] {
-  return [v4?.address, v6?.address].filter(ip => ip !== undefined)
 }

@@ -15,9 +15,10 @@ import type { Datapath, Inventory, NodeDatapath, SetupResult } from '#datapath/p
 import { endPrograms, ProgrammedNode } from '#datapath/v2/node.ts'
 import { newMacs, type Pair, recognisePair } from '#datapath/veth.ts'
 import { withdrawal } from '#datapath/withdraw.ts'
+import { observeHost } from '#kernel/host.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
 import { type Doomed, type Kernel, KernelError } from '#kernel/port.ts'
-import type { NsQuery, NsState } from '#kernel/state.ts'
+import type { NsState } from '#kernel/state.ts'
 import type { Clock } from '#lib/clock.ts'
 import { AppError, isAppError } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
@@ -111,7 +112,7 @@ class Engine implements Datapath {
       if (this.#live.get(a.hostIfName)?.containerId === a.containerId) this.#live.delete(a.hostIfName)
       this.#dying.set(a.hostIfName, new Set(this.#dying.get(a.hostIfName)).add(a.containerId))
       const { ops } = await converge(this.#kernel, async () => ({
-        ops: withdrawal(a, await this.#host(queryForWithdrawal(a)), this.#programs !== undefined),
+        ops: withdrawal(a, await observeHost(this.#kernel, queryForWithdrawal(a)), this.#programs !== undefined),
         seen: undefined,
       }))
       this.#hostIndexes.delete(a.hostIfName)
@@ -132,7 +133,7 @@ class Engine implements Datapath {
   }
 
   async inventory(among: readonly NetnsPath[] = []): Promise<Inventory> {
-    return takeInventory(await this.#host(inventoryQuery(among)))
+    return takeInventory(await observeHost(this.#kernel, inventoryQuery(among)))
   }
 
   removeLeftovers(left: Inventory): Promise<readonly KernelOp[]> {
@@ -258,7 +259,7 @@ class Engine implements Datapath {
   #eni(eni: EniDevice): Promise<EniFacts> {
     const known = this.#enis.get(eni.mac)
     if (known !== undefined) return known
-    const found = this.#host(eniQuery).then(host => {
+    const found = observeHost(this.#kernel, eniQuery).then(host => {
       const facts = findEni(eni.mac, host)
       if (facts === undefined) throw absent(eni)
       this.#eniIndexes.set(facts.index, eni.mac)
@@ -269,12 +270,6 @@ class Engine implements Datapath {
       if (this.#enis.get(eni.mac) === found) this.#enis.delete(eni.mac)
     })
     return found
-  }
-
-  async #host(query: NsQuery): Promise<NsState> {
-    const [host] = await this.#kernel.observe([query])
-    if (host === undefined) throw new KernelError('netns-gone', "the node's own network namespace")
-    return host
   }
 
   /** Said afterwards: whoever called may have somebody waiting. */

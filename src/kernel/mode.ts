@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-import { index, word } from '#kernel/bpf/structs.ts'
+import { maps } from '#kernel/bpf/maps.ts'
 import { control } from '#kernel/bpf/words.ts'
-import { type Kernel, KernelError } from '#kernel/port.ts'
+import { applyAll, observeHost } from '#kernel/host.ts'
+import type { KernelOp } from '#kernel/op.ts'
+import type { Kernel } from '#kernel/port.ts'
+import type { NsState } from '#kernel/state.ts'
 
-const entry = { map: 'control', key: index.encode({ index: control.mode }).toString('hex') } as const
+/** Where the word is that every program reads first. */
+export const modeEntry = { map: 'control', key: maps.control.key.encode({ index: control.mode }).toString('hex') } as const
 
-/** The word that every program reads first; undefined while no programs are pinned. Throws KernelError. */
+/** As a look at `modeEntry` saw it; undefined while no programs are pinned. */
+export function modeIn(host: NsState): number | undefined {
+  const entry = host.entries.find(e => e.map === modeEntry.map && e.key === modeEntry.key)
+  return entry && Number(maps.control.value.decode(Buffer.from(entry.value, 'hex')).value)
+}
+
+/** The mode now; undefined while no programs are pinned. Throws KernelError. */
 export async function modeOf(kernel: Pick<Kernel, 'observe'>): Promise<number | undefined> {
-  const [host] = await kernel.observe([{ ns: 'host', links: [], families: [], entries: [entry] }])
-  if (host === undefined) throw new KernelError('netns-gone', "the node's own network namespace")
-  const [found] = host.entries
-  return found && Number(word.decode(Buffer.from(found.value, 'hex')).value)
+  return modeIn(await observeHost(kernel, { links: [], families: [], entries: [modeEntry] }))
+}
+
+export function modeOp(value: number): KernelOp {
+  return { op: 'map-put', ns: 'host', ...modeEntry, value: maps.control.value.encode({ value: BigInt(value) }).toString('hex') }
 }
 
 /** The host stack carries everything from the next packet on; where no programs are pinned it does anyway. Throws KernelError. */
 export async function turnOff(kernel: Pick<Kernel, 'observe' | 'apply'>): Promise<void> {
-  if (((await modeOf(kernel)) ?? 0) === 0) return
-  const { failed } = await kernel.apply([{ op: 'map-put', ns: 'host', ...entry, value: word.encode({ value: 0n }).toString('hex') }])
-  if (failed !== undefined) throw failed
+  if (((await modeOf(kernel)) ?? 0) !== 0) await applyAll(kernel, [modeOp(0)])
 }

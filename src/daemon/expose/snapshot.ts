@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DaemonState } from '#daemon/state.ts'
-import { podIdOf } from '#ipam/book.ts'
+import { addressesOf, podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
 import type { PoolAddress, PoolEni } from '#ipam/node-pool.ts'
 import type { DaemonMetrics } from '#lib/metrics.ts'
@@ -58,10 +58,6 @@ export function refreshGauges(m: DaemonMetrics, state: DaemonState): void {
     const count = eni.addresses.filter(a => a.family === family).length
     m.factoryIpCount.set({ name: 'local', eni: eni.eniId, max_ip: String(max ?? '') }, count)
   }
-}
-
-function addressesOf(l: Lease): string[] {
-  return [l.attachment.v4?.address, l.attachment.v6?.address].filter(ip => ip !== undefined)
 }
 
 function eniRow(eni: PoolEni, leases: ReadonlyMap<string, Lease>): EniRow {

@@ -6,11 +6,11 @@ import type { NodeDatapath } from '#datapath/port.ts'
 import { hostSetOps, wantedHostSet } from '#datapath/v2/host-set.ts'
 import { importedFlows } from '#datapath/v2/import.ts'
 import { staleEntries } from '#datapath/v2/stale.ts'
-import { maps } from '#kernel/bpf/maps.ts'
-import { block, control, mode } from '#kernel/bpf/words.ts'
+import { block, mode } from '#kernel/bpf/words.ts'
+import { applyAll, observeHost } from '#kernel/host.ts'
+import { modeEntry, modeIn, modeOf, modeOp } from '#kernel/mode.ts'
 import type { KernelOp } from '#kernel/op.ts'
-import { type Kernel, KernelError } from '#kernel/port.ts'
-import type { NsQuery, NsState } from '#kernel/state.ts'
+import type { Kernel } from '#kernel/port.ts'
 import type { Clock } from '#lib/clock.ts'
 import { isAppError } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
@@ -27,8 +27,7 @@ interface NodeDeps {
 const learning = 60_000
 /** Where no policy was written, the policy bit allows everything. */
 const forwarding = mode.guard | mode.forward | mode.policy
-const modeEntry = { map: 'control', key: maps.control.key.encode({ index: control.mode }).toString('hex') } as const
-const addressesQuery: NsQuery = { ns: 'host', links: 'all', addrs: true, families: [4, 6], entries: [modeEntry] }
+const addressesQuery = { links: 'all', addrs: true, families: [4, 6], entries: [modeEntry] } as const
 
 /** What the programs need of the node and of no pod: they are loaded, know what belongs to the host stack, and the mode says that they forward. */
 export class ProgrammedNode {
@@ -49,7 +48,7 @@ export class ProgrammedNode {
   static async load(deps: NodeDeps, wanted: Programs): Promise<ProgrammedNode> {
     const { generation, created } = await deps.kernel.loadPrograms()
     const node = new ProgrammedNode(deps, wanted, generation)
-    const seen = modeOf(await look(deps.kernel, { ns: 'host', links: [], families: [], entries: [modeEntry] })) ?? 0
+    const seen = (await modeOf(deps.kernel)) ?? 0
     deps.log.info({ generation, created, mode: seen }, 'programs loaded')
     // It forwards already: this process is not the first. What it was learning it goes on learning for a while.
     if (seen !== 0) node.#forward(seen & mode.learn)
@@ -63,7 +62,7 @@ export class ProgrammedNode {
     if (this.#mode !== undefined) return
     if (this.#wanted.learn) await this.#importFlows(pods)
     this.#forward(this.#wanted.learn ? mode.learn : 0)
-    await perform(this.#deps.kernel, [modeOp(this.#mode ?? forwarding)])
+    await applyAll(this.#deps.kernel, [modeOp(this.#mode ?? forwarding)])
     this.#deps.log.info({ mode: this.#mode }, 'packets go past the host stack')
   }
 
@@ -75,13 +74,13 @@ export class ProgrammedNode {
   async repair(): Promise<void> {
     const { kernel, log } = this.#deps
     const there = await kernel.mapEntries('host_set')
-    const host = await look(kernel, addressesQuery)
-    const seen = modeOf(host)
+    const host = await observeHost(kernel, addressesQuery)
+    const seen = modeIn(host)
     const isOff = seen === undefined || seen === 0
     const ops = hostSetOps(wantedHostSet(this.#wanted, host), there)
     if (this.#mode !== undefined && !isOff && seen !== this.#mode) ops.push(modeOp(this.#mode))
     if (ops.length === 0) return
-    await perform(kernel, ops)
+    await applyAll(kernel, ops)
     log.info({ operations: ops.length }, 'the programs were told of a change of the node')
   }
 
@@ -100,7 +99,7 @@ export class ProgrammedNode {
     try {
       const flows = await kernel.translatedFlows()
       const ops = importedFlows(flows, pods, now())
-      await perform(kernel, ops)
+      await applyAll(kernel, ops)
       log.info({ flows: flows.length, entries: ops.length }, 'translated flows imported')
     } catch (err) {
       if (!isAppError(err) || err.code !== 'kernel-refused') throw err
@@ -112,44 +111,23 @@ export class ProgrammedNode {
   async removeStale(doomed: readonly number[] = []): Promise<void> {
     const { kernel } = this.#deps
     const [endpoints, addresses] = [await kernel.mapEntries('endpoints'), await kernel.mapEntries('addresses')]
-    const host = await look(kernel, { ns: 'host', links: 'all', families: [] })
-    await perform(kernel, staleEntries(endpoints, addresses, new Set(host.links.map(l => l.index).filter(n => !doomed.includes(n)))))
+    const host = await observeHost(kernel, { links: 'all', families: [] })
+    await applyAll(kernel, staleEntries(endpoints, addresses, new Set(host.links.map(l => l.index).filter(n => !doomed.includes(n)))))
   }
 }
 
 /** Back to the host stack: at once by the mode, then for good. Does nothing where no programs are. Throws KernelError. */
 export async function endPrograms(kernel: Kernel): Promise<readonly KernelOp[]> {
-  const host = await look(kernel, { ns: 'host', links: 'all', families: [], hooks: true, entries: [modeEntry] })
+  const host = await observeHost(kernel, { links: 'all', families: [], hooks: true, entries: [modeEntry] })
   const blocks: readonly number[] = Object.values(block)
   const ours = host.hooks.filter(h => [h.ingress, h.egress].some(b => b !== undefined && blocks.includes(b)))
   const devices = host.links.filter(l => ours.some(h => h.ifIndex === l.index))
   const hooks = devices.map(({ name }) => ({ ns: 'host', dev: name }) as const)
-  const mode: KernelOp[] = (modeOf(host) ?? 0) === 0 ? [] : [modeOp(0)]
+  const mode: KernelOp[] = (modeIn(host) ?? 0) === 0 ? [] : [modeOp(0)]
   const ops = [...mode, ...diff({ ...nothing, hooks }, { host })]
-  await perform(kernel, ops)
+  await applyAll(kernel, ops)
   await kernel.unloadPrograms()
   return ops
-}
-
-function modeOf(host: NsState): number | undefined {
-  const entry = host.entries.find(e => e.map === modeEntry.map && e.key === modeEntry.key)
-  return entry && Number(maps.control.value.decode(Buffer.from(entry.value, 'hex')).value)
-}
-
-function modeOp(value: number): KernelOp {
-  return { op: 'map-put', ns: 'host', ...modeEntry, value: maps.control.value.encode({ value: BigInt(value) }).toString('hex') }
-}
-
-async function look(kernel: Kernel, query: NsQuery): Promise<NsState> {
-  const [host] = await kernel.observe([query])
-  if (host === undefined) throw new KernelError('netns-gone', "the node's own network namespace")
-  return host
-}
-
-async function perform(kernel: Kernel, ops: readonly KernelOp[]): Promise<void> {
-  if (ops.length === 0) return
-  const { failed } = await kernel.apply(ops)
-  if (failed !== undefined) throw failed
 }
 
 /** The kernel's clock as the programs read it: units of 2^20 ns since boot. */
