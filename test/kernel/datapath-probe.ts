@@ -77,22 +77,25 @@ function ask(host: string, port: number, timeoutMs: number, bytes: number, sourc
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   let last = 0
   return new Promise(resolve => {
-    const finish = (answer: string) => {
+    const finish = (result: string) => {
       clearInterval(again)
       clearTimeout(end)
       socket.close()
-      resolve(answer)
+      resolve(result)
     }
     const send = () => {
       last = (last + 1) % 256
       socket.send(Buffer.alloc(bytes, '?').fill(last, 0, 1), port, host, () => undefined)
     }
     const again = setInterval(send, 20)
-    const end = setTimeout(finish, timeoutMs, 'timeout')
+    let answer = 'timeout'
+    // The last question or its answer may have been lost: what came before is an answer all the same.
+    const end = setTimeout(() => finish(answer), timeoutMs)
     socket.on('error', () => undefined)
     socket.on('message', data => {
       clearInterval(again)
-      if (data[0] === last) finish(data.toString('utf8', 1))
+      answer = data.toString('utf8', 1)
+      if (data[0] === last) finish(answer)
     })
     socket.bind(0, source, send)
   })
