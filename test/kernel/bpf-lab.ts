@@ -131,25 +131,13 @@ export async function look(kernel: Kernel, query: Partial<NsQuery>): Promise<NsS
   return state
 }
 
-/**
- * Does the work until it took no memory, or some ten times: what a leak takes, it takes every time, while heaps grow and shrink. Returns what it
- * cost at least: descriptors, MB of memory, ms.
- */
-export async function leastCost(work: () => Promise<void>): Promise<{ readonly fds: number; readonly mb: number; readonly ms: number }> {
+/** Does the work twice and says what the second time cost: descriptors, MB of resident memory, ms. The first time warms up. */
+export async function costOf(work: () => Promise<void>): Promise<{ readonly fds: number; readonly mb: number; readonly ms: number }> {
   await work()
-  let least = { fds: Infinity, mb: Infinity, ms: Infinity }
-  for (let i = 0; i < 12 && least.mb > 0; i++) {
-    const [before, begun] = [resources(), performance.now()]
-    await work()
-    const now = resources()
-    const { min } = Math
-    least = {
-      fds: min(least.fds, now.fds - before.fds),
-      mb: min(least.mb, now.mb - before.mb),
-      ms: min(least.ms, performance.now() - begun),
-    }
-  }
-  return least
+  const [before, begun] = [resources(), performance.now()]
+  await work()
+  const now = resources()
+  return { fds: now.fds - before.fds, mb: now.mb - before.mb, ms: performance.now() - begun }
 }
 
 function resources(): { readonly fds: number; readonly mb: number } {
