@@ -9,7 +9,7 @@ import { block } from '#kernel/bpf/words.ts'
 import { parseIfName } from '#kernel/names.ts'
 import type { FilterSet } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
-import { applied, BpfLab, drop, costOf, look, pass, programsReturning, refusedBy, sizes } from './bpf-lab.ts'
+import { applied, BpfLab, costOf, drop, look, pass, programsReturning, refusedBy, sizes } from './bpf-lab.ts'
 
 let lab: BpfLab
 let kernel: Kernel
@@ -121,5 +121,7 @@ test('two thousand joins take no descriptor', async t => {
     for (let i = 0; i < 2000; i++) await applied(kernel, [join('d1', 5, 6), set(5, passing), leave('d1')])
   })
   assert.ok(fds <= 0, `${fds} descriptors`)
-  t.diagnostic(`joining, setting the program and leaving take ${(ms / 2000).toFixed(2)} ms together; resident memory ${mb.toFixed(2)} MB more`)
+  t.diagnostic(
+    `joining, setting the program and leaving take ${(ms / 2000).toFixed(2)} ms together; resident memory ${mb.toFixed(2)} MB more`,
+  )
 })
