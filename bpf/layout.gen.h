@@ -21,6 +21,56 @@ struct address_key {
 _Static_assert(__builtin_offsetof(struct address_key, ip) == 0, "");
 _Static_assert(sizeof(struct address_key) == 16, "");
 
+struct affinity {
+  __u32 backend;
+  __u32 seen;
+};
+_Static_assert(__builtin_offsetof(struct affinity, backend) == 0, "");
+_Static_assert(__builtin_offsetof(struct affinity, seen) == 4, "");
+_Static_assert(sizeof(struct affinity) == 8, "");
+
+struct affinity_key {
+  __be32 client[4];
+  __u32 set;
+};
+_Static_assert(__builtin_offsetof(struct affinity_key, client) == 0, "");
+_Static_assert(__builtin_offsetof(struct affinity_key, set) == 16, "");
+_Static_assert(sizeof(struct affinity_key) == 20, "");
+
+struct backend {
+  __be32 ip[4];
+  __be16 port;
+  __u8 protocol;
+  __u8 state;
+  __u32 spare;
+};
+_Static_assert(__builtin_offsetof(struct backend, ip) == 0, "");
+_Static_assert(__builtin_offsetof(struct backend, port) == 16, "");
+_Static_assert(__builtin_offsetof(struct backend, protocol) == 18, "");
+_Static_assert(__builtin_offsetof(struct backend, state) == 19, "");
+_Static_assert(__builtin_offsetof(struct backend, spare) == 20, "");
+_Static_assert(sizeof(struct backend) == 24, "");
+
+struct backend_key {
+  __u32 backend;
+};
+_Static_assert(__builtin_offsetof(struct backend_key, backend) == 0, "");
+_Static_assert(sizeof(struct backend_key) == 4, "");
+
+struct backend_set {
+  __u32 count;
+  __u32 spare;
+};
+_Static_assert(__builtin_offsetof(struct backend_set, count) == 0, "");
+_Static_assert(__builtin_offsetof(struct backend_set, spare) == 4, "");
+_Static_assert(sizeof(struct backend_set) == 8, "");
+
+struct backend_set_key {
+  __u32 set;
+};
+_Static_assert(__builtin_offsetof(struct backend_set_key, set) == 0, "");
+_Static_assert(sizeof(struct backend_set_key) == 4, "");
+
 struct counter {
   __u64 packets;
   __u64 bytes;
@@ -105,15 +155,15 @@ struct flow {
   __u32 local_incarnation;
   __u32 peer_incarnation;
   __u32 peer;
-  __u32 rev_nat;
+  __u32 frontend;
   __u32 backend;
   __u64 tx_bytes;
   __u64 rx_bytes;
   __u32 tx_packets;
   __u32 rx_packets;
   __u32 identity;
-  __be16 nat_port;
-  __u16 spare;
+  __u16 spare0;
+  __u16 spare1;
 };
 _Static_assert(__builtin_offsetof(struct flow, seen) == 0, "");
 _Static_assert(__builtin_offsetof(struct flow, state) == 4, "");
@@ -124,15 +174,15 @@ _Static_assert(__builtin_offsetof(struct flow, policy_revision) == 8, "");
 _Static_assert(__builtin_offsetof(struct flow, local_incarnation) == 12, "");
 _Static_assert(__builtin_offsetof(struct flow, peer_incarnation) == 16, "");
 _Static_assert(__builtin_offsetof(struct flow, peer) == 20, "");
-_Static_assert(__builtin_offsetof(struct flow, rev_nat) == 24, "");
+_Static_assert(__builtin_offsetof(struct flow, frontend) == 24, "");
 _Static_assert(__builtin_offsetof(struct flow, backend) == 28, "");
 _Static_assert(__builtin_offsetof(struct flow, tx_bytes) == 32, "");
 _Static_assert(__builtin_offsetof(struct flow, rx_bytes) == 40, "");
 _Static_assert(__builtin_offsetof(struct flow, tx_packets) == 48, "");
 _Static_assert(__builtin_offsetof(struct flow, rx_packets) == 52, "");
 _Static_assert(__builtin_offsetof(struct flow, identity) == 56, "");
-_Static_assert(__builtin_offsetof(struct flow, nat_port) == 60, "");
-_Static_assert(__builtin_offsetof(struct flow, spare) == 62, "");
+_Static_assert(__builtin_offsetof(struct flow, spare0) == 60, "");
+_Static_assert(__builtin_offsetof(struct flow, spare1) == 62, "");
 _Static_assert(sizeof(struct flow) == 64, "");
 
 struct flow_key {
@@ -179,6 +229,26 @@ _Static_assert(__builtin_offsetof(struct fragment_key, spare0) == 37, "");
 _Static_assert(__builtin_offsetof(struct fragment_key, spare1) == 38, "");
 _Static_assert(sizeof(struct fragment_key) == 40, "");
 
+struct frontend {
+  __be32 ip[4];
+  __be16 port;
+  __u8 protocol;
+  __u8 spare0;
+  __u32 spare1;
+};
+_Static_assert(__builtin_offsetof(struct frontend, ip) == 0, "");
+_Static_assert(__builtin_offsetof(struct frontend, port) == 16, "");
+_Static_assert(__builtin_offsetof(struct frontend, protocol) == 18, "");
+_Static_assert(__builtin_offsetof(struct frontend, spare0) == 19, "");
+_Static_assert(__builtin_offsetof(struct frontend, spare1) == 20, "");
+_Static_assert(sizeof(struct frontend) == 24, "");
+
+struct frontend_key {
+  __u32 frontend;
+};
+_Static_assert(__builtin_offsetof(struct frontend_key, frontend) == 0, "");
+_Static_assert(sizeof(struct frontend_key) == 4, "");
+
 struct host_note {
   __u32 seen;
   __u32 incarnation;
@@ -219,6 +289,66 @@ struct index {
 _Static_assert(__builtin_offsetof(struct index, index) == 0, "");
 _Static_assert(sizeof(struct index) == 4, "");
 
+struct netns {
+  __u32 translated;
+};
+_Static_assert(__builtin_offsetof(struct netns, translated) == 0, "");
+_Static_assert(sizeof(struct netns) == 4, "");
+
+struct netns_key {
+  __u64 cookie;
+};
+_Static_assert(__builtin_offsetof(struct netns_key, cookie) == 0, "");
+_Static_assert(sizeof(struct netns_key) == 8, "");
+
+struct node_config {
+  __u32 if_index;
+  __be32 address4;
+  __be32 address6[4];
+  __u16 nat_port_first;
+  __u16 nat_port_last;
+  __u32 spare0;
+  __u64 spare1;
+  __u64 spare2;
+};
+_Static_assert(__builtin_offsetof(struct node_config, if_index) == 0, "");
+_Static_assert(__builtin_offsetof(struct node_config, address4) == 4, "");
+_Static_assert(__builtin_offsetof(struct node_config, address6) == 8, "");
+_Static_assert(__builtin_offsetof(struct node_config, nat_port_first) == 24, "");
+_Static_assert(__builtin_offsetof(struct node_config, nat_port_last) == 26, "");
+_Static_assert(__builtin_offsetof(struct node_config, spare0) == 28, "");
+_Static_assert(__builtin_offsetof(struct node_config, spare1) == 32, "");
+_Static_assert(__builtin_offsetof(struct node_config, spare2) == 40, "");
+_Static_assert(sizeof(struct node_config) == 48, "");
+
+struct node_flow {
+  __u32 seen;
+  __u8 state;
+  __u8 flags;
+  __be16 client_port;
+  __be32 client[4];
+  __u32 frontend;
+  __u32 backend;
+  __be16 nat_port;
+  __u16 spare0;
+  __u32 packets;
+  __u64 bytes;
+  __u64 spare1;
+};
+_Static_assert(__builtin_offsetof(struct node_flow, seen) == 0, "");
+_Static_assert(__builtin_offsetof(struct node_flow, state) == 4, "");
+_Static_assert(__builtin_offsetof(struct node_flow, flags) == 5, "");
+_Static_assert(__builtin_offsetof(struct node_flow, client_port) == 6, "");
+_Static_assert(__builtin_offsetof(struct node_flow, client) == 8, "");
+_Static_assert(__builtin_offsetof(struct node_flow, frontend) == 24, "");
+_Static_assert(__builtin_offsetof(struct node_flow, backend) == 28, "");
+_Static_assert(__builtin_offsetof(struct node_flow, nat_port) == 32, "");
+_Static_assert(__builtin_offsetof(struct node_flow, spare0) == 34, "");
+_Static_assert(__builtin_offsetof(struct node_flow, packets) == 36, "");
+_Static_assert(__builtin_offsetof(struct node_flow, bytes) == 40, "");
+_Static_assert(__builtin_offsetof(struct node_flow, spare1) == 48, "");
+_Static_assert(sizeof(struct node_flow) == 56, "");
+
 struct policy {
   __u8 verdict;
   __u8 flags;
@@ -255,6 +385,96 @@ _Static_assert(__builtin_offsetof(struct prefix_key, prefix_length) == 0, "");
 _Static_assert(__builtin_offsetof(struct prefix_key, ip) == 4, "");
 _Static_assert(sizeof(struct prefix_key) == 20, "");
 
+struct service {
+  __u32 set;
+  __u32 frontend;
+  __u32 flags;
+  __u32 affinity_seconds;
+  __u32 spare0;
+  __u32 spare1;
+};
+_Static_assert(__builtin_offsetof(struct service, set) == 0, "");
+_Static_assert(__builtin_offsetof(struct service, frontend) == 4, "");
+_Static_assert(__builtin_offsetof(struct service, flags) == 8, "");
+_Static_assert(__builtin_offsetof(struct service, affinity_seconds) == 12, "");
+_Static_assert(__builtin_offsetof(struct service, spare0) == 16, "");
+_Static_assert(__builtin_offsetof(struct service, spare1) == 20, "");
+_Static_assert(sizeof(struct service) == 24, "");
+
+struct service_key {
+  __be32 ip[4];
+  __be16 port;
+  __u8 protocol;
+  __u8 scope;
+};
+_Static_assert(__builtin_offsetof(struct service_key, ip) == 0, "");
+_Static_assert(__builtin_offsetof(struct service_key, port) == 16, "");
+_Static_assert(__builtin_offsetof(struct service_key, protocol) == 18, "");
+_Static_assert(__builtin_offsetof(struct service_key, scope) == 19, "");
+_Static_assert(sizeof(struct service_key) == 20, "");
+
+struct service_state {
+  __u64 value;
+};
+_Static_assert(__builtin_offsetof(struct service_state, value) == 0, "");
+_Static_assert(sizeof(struct service_state) == 8, "");
+
+struct slot {
+  __u32 backend;
+};
+_Static_assert(__builtin_offsetof(struct slot, backend) == 0, "");
+_Static_assert(sizeof(struct slot) == 4, "");
+
+struct slot_key {
+  __u32 set;
+  __u32 slot;
+};
+_Static_assert(__builtin_offsetof(struct slot_key, set) == 0, "");
+_Static_assert(__builtin_offsetof(struct slot_key, slot) == 4, "");
+_Static_assert(sizeof(struct slot_key) == 8, "");
+
+struct socket_key {
+  __u64 cookie;
+  __be32 ip[4];
+  __be16 port;
+  __u16 spare0;
+  __u32 spare1;
+};
+_Static_assert(__builtin_offsetof(struct socket_key, cookie) == 0, "");
+_Static_assert(__builtin_offsetof(struct socket_key, ip) == 8, "");
+_Static_assert(__builtin_offsetof(struct socket_key, port) == 24, "");
+_Static_assert(__builtin_offsetof(struct socket_key, spare0) == 26, "");
+_Static_assert(__builtin_offsetof(struct socket_key, spare1) == 28, "");
+_Static_assert(sizeof(struct socket_key) == 32, "");
+
+struct socket_peer {
+  __be32 ip[4];
+  __be16 port;
+  __u16 spare;
+  __u32 backend;
+};
+_Static_assert(__builtin_offsetof(struct socket_peer, ip) == 0, "");
+_Static_assert(__builtin_offsetof(struct socket_peer, port) == 16, "");
+_Static_assert(__builtin_offsetof(struct socket_peer, spare) == 18, "");
+_Static_assert(__builtin_offsetof(struct socket_peer, backend) == 20, "");
+_Static_assert(sizeof(struct socket_peer) == 24, "");
+
+struct source_range {
+  __u32 allowed;
+};
+_Static_assert(__builtin_offsetof(struct source_range, allowed) == 0, "");
+_Static_assert(sizeof(struct source_range) == 4, "");
+
+struct source_range_key {
+  __u32 prefix_length;
+  __u32 frontend;
+  __be32 ip[4];
+};
+_Static_assert(__builtin_offsetof(struct source_range_key, prefix_length) == 0, "");
+_Static_assert(__builtin_offsetof(struct source_range_key, frontend) == 4, "");
+_Static_assert(__builtin_offsetof(struct source_range_key, ip) == 8, "");
+_Static_assert(sizeof(struct source_range_key) == 24, "");
+
 struct word {
   __u64 value;
 };
@@ -267,9 +487,16 @@ enum {
 };
 
 enum {
+  BACKEND_STATE_ACTIVE = 1,
+  BACKEND_STATE_DRAINING = 2,
+};
+
+enum {
   BLOCK_POD_IN = 0x7e770001,
   BLOCK_POD_OUT = 0x7e770002,
   BLOCK_ENI_IN = 0x7e770003,
+  BLOCK_NODE_IN = 0x7e770004,
+  BLOCK_NODE_OUT = 0x7e770005,
 };
 
 enum {
@@ -291,6 +518,12 @@ enum {
   DROP_DENIED_FLOW = 7,
   DROP_NEIGHBOUR_DISCOVERY = 8,
   DROP_ICMP_UNRELATED = 9,
+  DROP_SERVICE_WITHOUT_BACKEND = 32,
+  DROP_SERVICE_SOURCE_RANGE = 33,
+  DROP_SERVICE_NAT_PORTS = 34,
+  DROP_SERVICE_COLLISION = 35,
+  DROP_SERVICE_UNKNOWN = 36,
+  DROP_SERVICE_TRANSLATION_FAILED = 37,
 };
 
 enum {
@@ -308,6 +541,13 @@ enum {
   FLOW_FLAG_LOCAL_ENDED = 4,
   FLOW_FLAG_REMOTE_ENDED = 8,
   FLOW_FLAG_IMPORTED = 16,
+  FLOW_FLAG_HAIRPIN = 32,
+};
+
+enum {
+  FLOW_KIND_POD = 0,
+  FLOW_KIND_CLIENT = 1,
+  FLOW_KIND_BACKEND = 2,
 };
 
 enum {
@@ -360,6 +600,13 @@ enum {
   PATH_TOO_LONG = 8,
   PATH_ICMP_ERROR = 9,
   PATH_SHAPED = 10,
+  PATH_HAIRPIN = 11,
+  PATH_NODE_TO_POD = 12,
+  PATH_NODE_TO_REMOTE = 13,
+  PATH_NODE_TO_HOST = 14,
+  PATH_POD_ANSWERS_CLIENT = 15,
+  PATH_REMOTE_ANSWERS_CLIENT = 16,
+  PATH_HOST_ANSWERS_CLIENT = 17,
 };
 
 enum {
@@ -369,10 +616,27 @@ enum {
 };
 
 enum {
+  SERVICE_FLAG_LOCAL = 1,
+  SERVICE_FLAG_SOURCE_RANGES = 2,
+  SERVICE_FLAG_HASHED = 4,
+  SERVICE_FLAG_KEEP_SOURCE = 8,
+};
+
+enum {
+  SERVICE_SCOPE_INSIDE = 1,
+  SERVICE_SCOPE_OUTSIDE = 2,
+};
+
+enum {
+  SERVICE_WORD_SYNCED = 0,
+};
+
+enum {
   VERDICT_ALLOW = 0,
   VERDICT_DENY = 1,
 };
 
+#define AFFINITY_SLOT 0x80000000
 #define OWN_MARK 0x7e770000
 
 /* Each is created by the loader from src/kernel/bpf/maps.ts; here the compiler learns its name and its types. */
@@ -392,3 +656,15 @@ MAP(endpoint_counters, struct endpoint_key, struct endpoint_counter); /* percpuH
 MAP(endpoint_policies, struct endpoint_key, struct endpoint_policy); /* hash, 4096 entries */
 MAP(identities, struct prefix_key, struct identity); /* lpmTrie, 65536 entries */
 MAP(policies, struct policy_key, struct policy); /* lpmTrie, 65536 entries */
+MAP(services, struct service_key, struct service); /* hash, 65536 entries */
+MAP(frontends, struct frontend_key, struct frontend); /* hash, 65536 entries */
+MAP(backend_sets, struct backend_set_key, struct backend_set); /* hash, 65536 entries */
+MAP(backend_slots, struct slot_key, struct slot); /* hash, 524288 entries */
+MAP(backends, struct backend_key, struct backend); /* hash, 131072 entries */
+MAP(affinities, struct affinity_key, struct affinity); /* lruHash, 32768 entries */
+MAP(source_ranges, struct source_range_key, struct source_range); /* lpmTrie, 16384 entries */
+MAP(service_states, struct index, struct service_state); /* array, 8 entries */
+MAP(node_configs, struct index, struct node_config); /* array, 1 entries */
+MAP(node_flows, struct flow_key, struct node_flow); /* lruHash, 65536 entries */
+MAP(socket_peers, struct socket_key, struct socket_peer); /* lruHash, 16384 entries */
+MAP(namespaces, struct netns_key, struct netns); /* hash, 16 entries */

@@ -4,8 +4,9 @@ import * as s from '#kernel/bpf/structs.ts'
 
 /** BPF_MAP_TYPE_*. */
 export const mapType = { hash: 1, array: 2, percpuHash: 5, percpuArray: 6, lruHash: 9, lpmTrie: 11 } as const
-/** BPF_F_NO_PREALLOC: memory is taken as entries come; longest prefix maps must have it. */
+/** BPF_F_NO_PREALLOC: memory is taken as entries come; longest prefix maps must have it, and large ones that most clusters use little of. */
 const noPrealloc = 1
+const sparse: readonly string[] = ['services', 'frontends', 'backend_sets', 'backend_slots', 'backends']
 
 export interface MapSpec<K extends Fields = Fields, V extends Fields = Fields> {
   readonly name: MapName
@@ -24,7 +25,7 @@ const spec = <const N extends string, K extends Fields, V extends Fields>(
   entries: number,
   key: Struct<K>,
   value: Struct<V>,
-) => ({ name, layout: 1, type: mapType[type], flags: type === 'lpmTrie' ? noPrealloc : 0, entries, key, value })
+) => ({ name, layout: 1, type: mapType[type], flags: type === 'lpmTrie' || sparse.includes(name) ? noPrealloc : 0, entries, key, value })
 
 /** Every map of the programs, by the name it has in C. docs/maps.md argues each key. */
 export const maps = {
@@ -42,5 +43,17 @@ export const maps = {
   endpoint_policies: spec('endpoint_policies', 'hash', 4096, s.endpointKey, s.endpointPolicy),
   identities: spec('identities', 'lpmTrie', 65536, s.prefixKey, s.identity),
   policies: spec('policies', 'lpmTrie', 65536, s.policyKey, s.policy),
+  services: spec('services', 'hash', 65536, s.serviceKey, s.service),
+  frontends: spec('frontends', 'hash', 65536, s.frontendKey, s.frontend),
+  backend_sets: spec('backend_sets', 'hash', 65536, s.backendSetKey, s.backendSet),
+  backend_slots: spec('backend_slots', 'hash', 524288, s.slotKey, s.slot),
+  backends: spec('backends', 'hash', 131072, s.backendKey, s.backend),
+  affinities: spec('affinities', 'lruHash', 32768, s.affinityKey, s.affinity),
+  source_ranges: spec('source_ranges', 'lpmTrie', 16384, s.sourceRangeKey, s.sourceRange),
+  service_states: spec('service_states', 'array', 8, s.index, s.serviceState),
+  node_configs: spec('node_configs', 'array', 1, s.index, s.nodeConfig),
+  node_flows: spec('node_flows', 'lruHash', 65536, s.flowKey, s.nodeFlow),
+  socket_peers: spec('socket_peers', 'lruHash', 16384, s.socketKey, s.socketPeer),
+  namespaces: spec('namespaces', 'hash', 16, s.netnsKey, s.netns),
 } as const
 export type MapName = keyof typeof maps

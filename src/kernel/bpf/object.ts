@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MapName } from '#kernel/bpf/maps.ts'
 
-/** The programs by the hook they run at: `pod_in` and `pod_out` at a pod's host end, `eni_in` where an ENI receives. */
-export type ProgramName = 'pod_in' | 'pod_out' | 'eni_in'
+/**
+ * The programs by the hook they run at: `pod_in` and `pod_out` at a pod's host end, `eni_in` where an ENI receives, `node_in` and `node_out` at
+ * the device with the node's addresses, the others at sockets of the node.
+ */
+export type PacketProgram = 'pod_in' | 'pod_out' | 'eni_in' | 'node_in' | 'node_out'
+export type SocketProgram = `${'connect' | 'sendmsg' | 'recvmsg' | 'getpeername'}${4 | 6}`
+export type ProgramName = PacketProgram | SocketProgram
 
 /** One program as `tools/bpf` took it from the compiler's output: nothing is left to parse where it is loaded. */
 export interface BpfProgram {

@@ -67,7 +67,9 @@ export const flow = struct('flow', 64, {
   peerIncarnation: 'u32',
   /** The other side's endpoint when it is on this node, else 0. */
   peer: 'u32',
-  revNat: 'u32',
+  /** Which `frontend` the initiator sees instead of the responder, 0 = none: answers carry that. */
+  frontend: 'u32',
+  /** Of a flow to a Service (way `service`): which backend was chosen. */
   backend: 'u32',
   txBytes: 'u64',
   rxBytes: 'u64',
@@ -75,8 +77,8 @@ export const flow = struct('flow', 64, {
   rxPackets: 'u32',
   /** Of the other side. */
   identity: 'u32',
-  natPort: 'be16',
-  spare: 'u16',
+  spare0: 'u16',
+  spare1: 'u16',
 })
 
 /** What a pod sent by way of the host stack from this port: answers may come from another address than it was sent to. */
@@ -95,6 +97,79 @@ export const fragment = struct('fragment', 8, { sourcePort: 'be16', destinationP
 
 export const counter = struct('counter', 16, { packets: 'u64', bytes: 'u64' })
 export const endpointCounter = struct('endpoint_counter', 32, { txPackets: 'u64', txBytes: 'u64', rxPackets: 'u64', rxBytes: 'u64' })
+
+/** Where a Service is reached: by whom is its scope. */
+export const serviceKey = struct('service_key', 20, { ip: 'ip', port: 'be16', protocol: 'u8', scope: 'u8' })
+export const service = struct('service', 24, {
+  /** Number of its set of backends; several frontends share one. */
+  set: 'u32',
+  frontend: 'u32',
+  flags: 'u32',
+  /** How long a client stays with its backend after its last connection; 0 = each connection is decided by itself. */
+  affinitySeconds: 'u32',
+  spare0: 'u32',
+  spare1: 'u32',
+})
+/** What clients see: how an answer is translated back. Kept after its Service is gone, for the flows that go on. */
+export const frontendKey = struct('frontend_key', 4, { frontend: 'u32' })
+export const frontend = struct('frontend', 24, { ip: 'ip', port: 'be16', protocol: 'u8', spare0: 'u8', spare1: 'u32' })
+/** `count` slots, numbered from 0, each with a backend. */
+export const backendSetKey = struct('backend_set_key', 4, { set: 'u32' })
+export const backendSet = struct('backend_set', 8, { count: 'u32', spare: 'u32' })
+/** Slot `affinitySlot | backend` says that this backend is one of the set's: sets with affinity have it beside the numbered ones. */
+export const slotKey = struct('slot_key', 8, { set: 'u32', slot: 'u32' })
+export const slot = struct('slot', 4, { backend: 'u32' })
+export const backendKey = struct('backend_key', 4, { backend: 'u32' })
+export const backend = struct('backend', 24, { ip: 'ip', port: 'be16', protocol: 'u8', state: 'u8', spare: 'u32' })
+export const affinityKey = struct('affinity_key', 20, { client: 'ip', set: 'u32' })
+export const affinity = struct('affinity', 8, { backend: 'u32', seen: 'u32' })
+/** Of a frontend with `sourceRanges`: who may come. `prefixLength` counts the frontend's 32 bits too. */
+export const sourceRangeKey = struct('source_range_key', 24, { prefixLength: 'u32', frontend: 'u32', ip: 'ip' })
+export const sourceRange = struct('source_range', 4, { allowed: 'u32' })
+/** What the process that writes the Services says of its work, by `serviceWord`. */
+export const serviceState = struct('service_state', 8, { value: 'u64' })
+
+/** The node itself: entry 0. */
+export const nodeConfig = struct('node_config', 48, {
+  /** The device that has the node's addresses. */
+  ifIndex: 'u32',
+  address4: 'ip4',
+  address6: 'ip',
+  /** Ports that answers of remote backends come to, first and last: nobody else on the node uses them. Host order. */
+  natPortFirst: 'u16',
+  natPortLast: 'u16',
+  spare0: 'u32',
+  spare1: 'u64',
+  spare2: 'u64',
+})
+/**
+ * A client's flow through the node to a backend, under two keys: kind `client` is frontend (local) and client (remote); kind `backend` is what
+ * the backend sees of it, the node (local) and itself (remote), or, for a backend on the node's own network, the backend (local) and the client (remote).
+ */
+export const nodeFlow = struct('node_flow', 56, {
+  seen: 'u32',
+  /** As of `flow`: new, open, closing. */
+  state: 'u8',
+  flags: 'u8',
+  clientPort: 'be16',
+  client: 'ip',
+  frontend: 'u32',
+  backend: 'u32',
+  /** The node's port that the backend answers to; 0 = the client's own address is kept. */
+  natPort: 'be16',
+  spare0: 'u16',
+  packets: 'u32',
+  bytes: 'u64',
+  spare1: 'u64',
+})
+
+/** A socket of the node that talks to a Service: `remote` is the backend that it really talks to. */
+export const socketKey = struct('socket_key', 32, { cookie: 'u64', ip: 'ip', port: 'be16', spare0: 'u16', spare1: 'u32' })
+/** What the program of the socket believes to talk to. */
+export const socketPeer = struct('socket_peer', 24, { ip: 'ip', port: 'be16', spare: 'u16', backend: 'u32' })
+/** Network namespaces whose sockets are translated, by cookie; cookie 0 = the initial one, where the kernel tells nobody its cookie. */
+export const netnsKey = struct('netns_key', 8, { cookie: 'u64' })
+export const netns = struct('netns', 4, { translated: 'u32' })
 
 /** All zeros, or no entry: nothing is enforced. */
 export const endpointPolicy = struct('endpoint_policy', 16, { policy: 'u32', revision: 'u32', enforce: 'u32', spare: 'u32' })

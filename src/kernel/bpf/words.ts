@@ -34,7 +34,42 @@ export const hostReason = { node: 1, linkLocal: 2, multicast: 3, hostStackCidr: 
 
 export const flowState = { new: 1, open: 2, closing: 3, denied: 4 } as const
 export const flowWay = { direct: 1, host: 2, service: 3 } as const
-export const flowFlag = { remoteFirst: 1, answered: 2, localEnded: 4, remoteEnded: 8, imported: 16 } as const
+export const flowFlag = {
+  remoteFirst: 1,
+  answered: 2,
+  localEnded: 4,
+  remoteEnded: 8,
+  imported: 16,
+  /** A pod's flow to itself by way of a Service: its other side has the Service's address. */
+  hairpin: 32,
+} as const
+/** Of flow keys: kinds of `node_flows`. */
+export const flowKind = { pod: 0, client: 1, backend: 2 } as const
+
+/** Who asks for a Service: the cluster's pods and the node itself, or somebody whose packet arrives at the node. */
+export const serviceScope = { inside: 1, outside: 2 } as const
+export const serviceFlag = {
+  /** Without a backend packets are dropped silently, not refused: another node may have one. */
+  local: 1,
+  /** Only clients of `source_ranges` may come. */
+  sourceRanges: 2,
+  /** The backend follows from the client's address and port, not from chance: a Maglev table in the slots. */
+  hashed: 4,
+  /** The client's address is kept, also towards another node's backend: such a backend is not chosen. */
+  keepSource: 8,
+} as const
+export const backendState = {
+  active: 1,
+  /** In no set of slots any more: its connections of TCP go on, everything else chooses anew. */
+  draining: 2,
+} as const
+/** In the number of a slot. */
+export const affinitySlot = 0x80000000
+/** `service_states`: by which number what is said. */
+export const serviceWord = {
+  /** Not 0 once every Service that there was at the start is in the maps. */
+  synced: 0,
+} as const
 
 export const direction = { in: 1, out: 2 } as const
 export const enforce = { in: 1, out: 2 } as const
@@ -67,9 +102,19 @@ export const path = {
   icmpError: 9,
   /** Delivered through the queue of the host end. */
   shaped: 10,
+  /** A pod's packet to itself, by way of a Service. */
+  hairpin: 11,
+  /** What somebody asked the node for, to a pod here; to a backend that is elsewhere; to one on the node's own network. */
+  nodeToPod: 12,
+  nodeToRemote: 13,
+  nodeToHost: 14,
+  /** The answers of these: a pod's, another node's backend's, and the node's own. */
+  podAnswersClient: 15,
+  remoteAnswersClient: 16,
+  hostAnswersClient: 17,
 } as const
 
-/** Why a packet was dropped, by number; the names are shown to users. 32–47 are kept for Services, 48–55 for trunk ENIs. */
+/** Why a packet was dropped, by number; the names are shown to users. 32–47 are of Services, 48–55 for trunk ENIs. */
 export const dropReasons = {
   malformed: 1,
   'spoofed-source': 2,
@@ -80,9 +125,19 @@ export const dropReasons = {
   'denied-flow': 7,
   'neighbour-discovery': 8,
   'icmp-unrelated': 9,
+  /** Refused: the client is told so, unless another node may have a backend. */
+  'service-without-backend': 32,
+  'service-source-range': 33,
+  /** No port of the node is free towards this backend. */
+  'service-nat-ports': 34,
+  /** The translated flow would be one that is in use. */
+  'service-collision': 35,
+  /** An address of Services that no Service has. */
+  'service-unknown': 36,
+  'service-translation-failed': 37,
 } as const
 
 /** Shared filter blocks that devices join: the numbers of what runs at each hook. */
-export const block = { podIn: 0x7e770001, podOut: 0x7e770002, eniIn: 0x7e770003 } as const
+export const block = { podIn: 0x7e770001, podOut: 0x7e770002, eniIn: 0x7e770003, nodeIn: 0x7e770004, nodeOut: 0x7e770005 } as const
 /** A packet that our own redirect put before the queue of a host end: pod_out lets it pass and takes the mark away. */
 export const ownMark = 0x7e770000
