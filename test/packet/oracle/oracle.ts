@@ -6,9 +6,11 @@ import { podIn } from './pod-in.ts'
 import { podOut } from './pod-out.ts'
 import { type Arrival, type Outcome, Step } from './step.ts'
 
-const programs = { pod_in: podIn, pod_out: podOut, eni_in: eniIn } as const satisfies Partial<Record<ProgramName, (step: Step) => Outcome>>
+const programs: Partial<Record<ProgramName, (step: Step) => Outcome>> = { pod_in: podIn, pod_out: podOut, eni_in: eniIn }
 
 /** What a program has to do with a packet: written from what it is for, not from its code. `now` is in units of 2^20 ns. */
-export function expected(program: keyof typeof programs, world: World, arrival: Arrival, now: number): Outcome {
-  return programs[program](new Step(world, arrival, now))
+export function expected(program: ProgramName, world: World, arrival: Arrival, now: number): Outcome {
+  const run = programs[program]
+  if (run === undefined) throw new Error(`${program} has no oracle`)
+  return run(new Step(world, arrival, now))
 }
