@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
+import type { ProgramKind } from '#kernel/bpf/programs.ts'
 import { close, SystemCallError } from '#kernel/ffi.ts'
 
 /** bpf(2), synchronous, on the calling thread: maps, programs and their pins, by descriptors that the caller closes. */
@@ -26,7 +27,6 @@ const command = {
   info: 15,
   freeze: 22,
 } as const
-const schedCls = 3
 const licence = text('Dual BSD/GPL')
 /** Longer names are cut. */
 const longestName = 15
@@ -137,14 +137,15 @@ export class ProgramError extends SystemCallError {
   }
 }
 
-/** Loads a classifier (BPF_PROG_TYPE_SCHED_CLS). Throws ProgramError: only then the verifier is asked for its log, which slows it down. */
-export function loadProgram(name: string, instructions: Uint8Array): number {
+/** Throws ProgramError: only then the verifier is asked for its log, which slows it down. */
+export function loadProgram(name: string, kind: ProgramKind, instructions: Uint8Array): number {
   const attr = new Attr(72)
-    .u32(0, schedCls)
+    .u32(0, kind.type)
     .u32(4, instructions.length / 8)
     .pointer(8, instructions)
     .pointer(16, licence)
     .name(48, name)
+    .u32(68, kind.attachType)
   try {
     return withMemory(() => uninterrupted(() => attr.call('loadProgram')))
   } catch (e) {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto'
 import { type MapName, maps } from '../../src/kernel/bpf/maps.ts'
-import type { BpfObject, BpfProgram, ProgramName } from '../../src/kernel/bpf/object.ts'
+import type { BpfObject, BpfProgram } from '../../src/kernel/bpf/object.ts'
+import { programNames } from '../../src/kernel/bpf/programs.ts'
 import { type Constants, placeConstants } from './constants.ts'
 import { type Elf, type ElfSymbol, parseElf, type Relocation } from './elf.ts'
-
-export const programNames: readonly ProgramName[] = ['pod_in', 'pod_out', 'eni_in']
 
 const instructionBytes = 8
 const relocation64 = 1

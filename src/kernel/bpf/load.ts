@@ -2,6 +2,7 @@
 import { constantsOf, linkProgram, type MapFds } from '#kernel/bpf/link.ts'
 import { type MapName, type MapSpec, maps, mapType } from '#kernel/bpf/maps.ts'
 import type { BpfObject, BpfProgram, ProgramName } from '#kernel/bpf/object.ts'
+import { programKinds } from '#kernel/bpf/programs.ts'
 import { close } from '#kernel/ffi.ts'
 import { closeAll, createMap, freezeMap, loadProgram, type MapShape, ProgramError, updateEntry } from '#kernel/ffi-bpf.ts'
 import { errnoOf } from '#kernel/netns.ts'
@@ -52,7 +53,9 @@ export function makeMap(name: MapName, sizes: MapSizes): number {
 }
 
 export function makeProgram(program: BpfProgram, fds: MapFds): number {
-  return refusing(`load the program ${program.name}`, () => loadProgram(program.name, linkProgram(program, fds)))
+  return refusing(`load the program ${program.name}`, () =>
+    loadProgram(program.name, programKinds[program.name], linkProgram(program, fds)),
+  )
 }
 
 /** Adds the map of the constants, which the programs made in `fn` keep alive. */

@@ -5,14 +5,13 @@ import { valueSizeOf } from '#kernel/bpf/entries.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { ProgramName } from '#kernel/bpf/object.ts'
 import { openMap } from '#kernel/bpf/pins.ts'
+import { packetProgramNames } from '#kernel/bpf/programs.ts'
 import { close } from '#kernel/ffi.ts'
 import { closeAll, deleteEntry, infoOfProgram, lookupEntry, openPin, updateEntry } from '#kernel/ffi-bpf.ts'
 import { NetlinkError } from '#kernel/netlink/conn.ts'
 import type { FoundFilter } from '#kernel/netlink/filter.ts'
 import { pinOfMap, pinOfProgram } from '#kernel/op.ts'
 import type { EntryState, FilterState } from '#kernel/state.ts'
-
-export const programNames: readonly ProgramName[] = ['pod_in', 'pod_out', 'eni_in']
 
 interface Kept {
   readonly fd: number
@@ -87,7 +86,7 @@ export class Pinned {
 
   /** A filter that bears the name of one of ours must also run the program that is pinned, else it is named by its number: it may use maps that are pinned no more. */
   recognise({ block, name, program }: FoundFilter): FilterState {
-    const ours = programNames.find(p => name.startsWith(`${p}.`))
+    const ours = packetProgramNames.find(p => name.startsWith(`${p}.`))
     if (ours === undefined) return { block, name }
     const id = this.#idOf(pinOfProgram(name.slice(ours.length + 1), ours))
     return { block, name: id === undefined || id === program ? name : `program ${program}` }

@@ -5,6 +5,7 @@ import { callingProgram } from '#kernel/bpf/instruction.ts'
 import { mapNames, shapeOf } from '#kernel/bpf/load.ts'
 import { memoryFacts, requireLockedMemory } from '#kernel/bpf/locked-memory.ts'
 import { requireBpfFileSystem, unlessReadOnly } from '#kernel/bpf/pins.ts'
+import { classifier } from '#kernel/bpf/programs.ts'
 import { close, enterNewNetns, setNetns } from '#kernel/ffi.ts'
 import { createMap, loadProgram, pinObject } from '#kernel/ffi-bpf.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
@@ -69,7 +70,7 @@ function makeSmall(name: (typeof mapNames)[number]): number {
 function callEachHelper(): void {
   for (const [name, helper] of Object.entries(helpers)) {
     try {
-      close(loadProgram('probe', callingProgram(pass, helper)))
+      close(loadProgram('probe', classifier, callingProgram(pass, helper)))
     } catch (e) {
       throw new KernelError('kernel-refused', refusal(e, `load a program that calls ${name}`).message)
     }
@@ -83,7 +84,7 @@ function runInBlock(home: number): void {
     const conn = new NetlinkConn()
     try {
       joinBlocks(conn, loopback, 1, 2)
-      withFd(loadProgram('probe', callingProgram(pass)), program => setFilter(conn, 1, program, 'probe'))
+      withFd(loadProgram('probe', classifier, callingProgram(pass)), program => setFilter(conn, 1, program, 'probe'))
     } finally {
       conn.close()
     }

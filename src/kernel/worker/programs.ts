@@ -5,11 +5,12 @@ import type { MapSizes } from '#kernel/bpf/load.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
 import { loadPinned } from '#kernel/bpf/pins.ts'
+import { requiredPrograms } from '#kernel/bpf/programs.ts'
 import { block } from '#kernel/bpf/words.ts'
 import { listFilters } from '#kernel/netlink/filter.ts'
 import { KernelError, type LoadedPrograms } from '#kernel/port.ts'
 import type { Home } from '#kernel/worker/namespaces.ts'
-import { type Pinned, programNames } from '#kernel/worker/pinned.ts'
+import type { Pinned } from '#kernel/worker/pinned.ts'
 import { messageOf } from '#lib/errors.ts'
 
 /** Loads the object of this release. It is read here and forgotten after. */
@@ -34,7 +35,7 @@ function readObject(file: string): BpfObject {
   } catch (e) {
     throw new KernelError('kernel-refused', what, { explanation: messageOf(e) })
   }
-  const missing = programNames.filter(name => !object.programs.some(p => p.name === name))
+  const missing = requiredPrograms.filter(name => !object.programs.some(p => p.name === name))
   if (missing.length > 0) throw new KernelError('kernel-refused', what, { explanation: `it has no ${missing.join(', ')}` })
   return object
 }
