@@ -40,7 +40,12 @@ interface Container {
     readonly allowPrivilegeEscalation: boolean
     readonly capabilities: { readonly drop: string[]; readonly add?: string[] }
   }
-  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string; readonly mountPropagation?: string }[]
+  readonly volumeMounts: readonly {
+    readonly name: string
+    readonly mountPath: string
+    readonly mountPropagation?: string
+    readonly readOnly?: boolean
+  }[]
   readonly livenessProbe?: Container['readinessProbe']
   readonly readinessProbe?: { readonly httpGet: { readonly host?: string; readonly port: number; readonly path: string } }
 }
@@ -129,6 +134,35 @@ test('enableDatapathV2 asks for it, and leaves the node-local DNS to the host st
   assert.deepEqual(settings(), { virtualType: '', policyProvider: 'ebpf', hostStackCidrs: [] })
   const v2 = { virtualType: 'datapathv2', policyProvider: 'ebpf', hostStackCidrs: ['169.254.20.10/32'] }
   assert.deepEqual(settings('terway.enableDatapathV2=true'), v2)
+})
+
+test('kubeProxyReplacement adds the container that watches Services, what it may read, and the cgroups of the host; without it nothing of them is there', {
+  skip,
+}, () => {
+  const services = (all: readonly Manifest[]) => (find(all, 'ClusterRole', 'terway-pod-reader').rules ?? []).flatMap(r => r.resources)
+  const conf = (all: readonly Manifest[]) => JSON.parse(find(all, 'ConfigMap', 'eni-config').data?.eni_conf ?? '')
+  const without = render('apiServer=10.0.0.1:6443')
+  assert.equal(podOf(without, 'DaemonSet', 'terway-eniip').containers.length, 1)
+  assert.equal(conf(without).kube_proxy_replacement, undefined)
+  assert.ok(!services(without).includes('services'))
+
+  const all = render('terway.kubeProxyReplacement=true', 'apiServer=10.0.0.1:6443')
+  const pod = podOf(all, 'DaemonSet', 'terway-eniip')
+  const [terway, policy] = pod.containers
+  assert.equal(conf(all).kube_proxy_replacement, true)
+  for (const resource of ['services', 'endpointslices']) assert.ok(services(all).includes(resource), resource)
+  const cgroup = terway?.volumeMounts.find(m => m.mountPath === '/host/cgroup')
+  assert.equal(cgroup?.readOnly, true)
+  assert.equal(pod.volumes.find(v => v.name === cgroup?.name)?.hostPath?.path, '/sys/fs/cgroup')
+  assert.equal(policy?.name, 'policy')
+  assert.ok(policy?.command.includes('/usr/lib/terway/terway-policy.mjs'))
+  const env = Object.fromEntries(policy?.env?.map(e => [e.name, e.value]) ?? [])
+  assert.equal(env.KUBERNETES_SERVICE_HOST, '10.0.0.1')
+  assert.equal(env.TERWAY_PROBE_LISTEN, '127.0.0.1:9130')
+  assert.deepEqual(policy?.readinessProbe?.httpGet, { host: '127.0.0.1', port: 9130, path: '/readyz' })
+  assert.equal(policy?.securityContext.privileged, undefined)
+  assert.equal(policy?.securityContext.readOnlyRootFilesystem, true)
+  assert.deepEqual(policy?.securityContext.capabilities.drop, ['ALL'])
 })
 
 test('each of the three stacks reaches the daemon, and the controller takes the word', { skip }, () => {
@@ -228,6 +262,8 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['featureGates=X=true', /featureGates/],
   ['terway.daemonMode=VPC', /terway.daemonMode: only ENIMultiIP/],
   ['terway.enableNetworkPolicy=true', /terway.enableNetworkPolicy: not supported yet/],
+  ['terway.kubeProxyReplacement=yes', /terway.kubeProxyReplacement: true or false/],
+  ['terway.kubeProxyReplacement=true', /terway.kubeProxyReplacement: set apiServer/],
   ['terway.networkPolicyProvider=none', /terway.networkPolicyProvider: ebpf or iptables/],
   ['terway.ciliumArgs=--debug', /terway.ciliumArgs/],
   ['terway.ipStack=ipv5', /terway.ipStack: ipv4, dual or ipv6 \(got "ipv5"\)/],
