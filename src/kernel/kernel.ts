@@ -128,6 +128,12 @@ class RealKernel implements Kernel {
     return unpackEntries(await (await this.#lane(this.#slow)).call('entries', map))
   }
 
+  async mapPage(map: MapName, after: string | undefined, count: number) {
+    const page = await (await this.#lane(this.#quick)).call('page', { map, after, count })
+    const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
+    return unpackEntries(page).map(({ key, value }) => ({ map, key: hex(key), value: hex(value) }))
+  }
+
   async translatedFlows() {
     return (await this.#lane(this.#slow)).call('translated', undefined)
   }

@@ -3,7 +3,7 @@
 import type { MapName } from '#kernel/bpf/maps.ts'
 import type { IfName } from '#kernel/names.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
-import type { AddrState, LinkState, NsQuery, Observed, RouteState, RuleState } from '#kernel/state.ts'
+import type { AddrState, EntryState, LinkState, NsQuery, Observed, RouteState, RuleState } from '#kernel/state.ts'
 import { AppError } from '#lib/errors.ts'
 import type { Ip } from '#net/ip.ts'
 
@@ -108,6 +108,11 @@ export interface Kernel {
   unloadPrograms(): Promise<void>
   /** All entries of a pinned map; those that come or go meanwhile may be missing. Values of per-CPU maps are one after the other. */
   mapEntries(map: MapName): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
+  /**
+   * Entries of a pinned map after the one with this key, `undefined` = from the first on; fewer than `count` are the last ones. For tables that are too
+   * large for one answer. When the entry of `after` is gone meanwhile the kernel begins again.
+   */
+  mapPage(map: MapName, after: string | undefined, count: number): Promise<readonly EntryState[]>
   /** The flows of the host namespace that the kernel translates. Throws `kernel-refused` where it has no conntrack over netlink. */
   translatedFlows(): Promise<readonly TranslatedFlow[]>
   close(): Promise<void>

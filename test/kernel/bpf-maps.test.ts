@@ -75,6 +75,29 @@ test('longest prefixes and the values of each CPU are dumped too', async () => {
   assert.equal(valueSizeOf('drops') % 16, 0)
 })
 
+test('a map is read page by page', async () => {
+  await applied(
+    kernel,
+    [1, 2, 3, 4, 5].map(n => putEndpoint(n)),
+  )
+  const read: string[] = []
+  const lengths: number[] = []
+  for (;;) {
+    const page = await kernel.mapPage('endpoints', read.at(-1), 2)
+    read.push(...page.map(e => e.key))
+    lengths.push(page.length)
+    assert.ok(page.every(e => e.value === endpoint.encode({ mtu: 1500 }).toString('hex')))
+    if (page.length < 2) break
+  }
+  assert.deepEqual(lengths, [2, 2, 1])
+  assert.deepEqual(
+    read.toSorted(),
+    [1, 2, 3, 4, 5].map(n => endpointKey.encode({ ifIndex: n }).toString('hex')),
+  )
+  await kernel.unloadPrograms()
+  assert.deepEqual(await kernel.mapPage('endpoints', undefined, 2), [])
+})
+
 test('maps that were unpinned and made anew are noticed', async () => {
   await applied(kernel, [putEndpoint(1)])
   const other = await lab.kernel()

@@ -55,6 +55,20 @@ export function readEntries(map: MapName, fd: number): PackedEntries {
   return { keySize, valueSize, bytes: bytes.subarray(0, used) }
 }
 
+/** Up to `count` entries after a key; an entry that goes meanwhile is left out, and makes a page no shorter. */
+export function readPage(map: MapName, fd: number, after: Uint8Array | undefined, count: number): PackedEntries {
+  const [keySize, valueSize] = [maps[map].key.size, valueSizeOf(map)]
+  const bytes = Buffer.allocUnsafeSlow((keySize + valueSize) * count)
+  const key = Buffer.alloc(keySize)
+  let used = 0
+  for (let more = nextKey(fd, after, key); more && used < bytes.length; more = used < bytes.length && nextKey(fd, key, key)) {
+    if (!lookupEntry(fd, key, bytes.subarray(used + keySize, used + keySize + valueSize))) continue
+    bytes.set(key, used)
+    used += keySize + valueSize
+  }
+  return { keySize, valueSize, bytes: bytes.subarray(0, used) }
+}
+
 function grown(bytes: Buffer): Buffer<ArrayBuffer> {
   const more = Buffer.allocUnsafeSlow(2 * bytes.length)
   more.set(bytes)

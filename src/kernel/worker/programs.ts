@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs'
-import { type PackedEntries, readEntries, valueSizeOf } from '#kernel/bpf/entries.ts'
+import { type PackedEntries, readEntries, readPage, valueSizeOf } from '#kernel/bpf/entries.ts'
 import type { MapSizes } from '#kernel/bpf/load.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
@@ -11,6 +11,7 @@ import { listFilters } from '#kernel/netlink/filter.ts'
 import { KernelError, type LoadedPrograms } from '#kernel/port.ts'
 import type { Home } from '#kernel/worker/namespaces.ts'
 import type { Pinned } from '#kernel/worker/pinned.ts'
+import type { Calls } from '#kernel/worker/protocol.ts'
 import { messageOf } from '#lib/errors.ts'
 
 /** Loads the object of this release. It is read here and forgotten after. */
@@ -25,6 +26,14 @@ export function entries(map: MapName, pinned: Pinned): PackedEntries {
   const fd = pinned.map(map)
   if (fd === undefined) return { keySize: maps[map].key.size, valueSize: valueSizeOf(map), bytes: new Uint8Array() }
   return readEntries(map, fd)
+}
+
+/** None when the map is not pinned. */
+export function page({ map, after, count }: Calls['page']['args'], pinned: Pinned): PackedEntries {
+  pinned.recheck()
+  const fd = pinned.map(map)
+  if (fd === undefined) return { keySize: maps[map].key.size, valueSize: valueSizeOf(map), bytes: new Uint8Array() }
+  return readPage(map, fd, after === undefined ? undefined : Buffer.from(after, 'hex'), count)
 }
 
 function readObject(file: string): BpfObject {

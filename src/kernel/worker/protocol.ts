@@ -48,6 +48,7 @@ export interface Calls {
   /** Lets go of maps that were unpinned. */
   release: { args: undefined; result: undefined }
   entries: { args: MapName; result: PackedEntries }
+  page: { args: { readonly map: MapName; readonly after: string | undefined; readonly count: number }; result: PackedEntries }
   translated: { args: undefined; result: readonly TranslatedFlow[] }
 }
 

@@ -12,7 +12,7 @@ import { type Home, Namespaces } from '#kernel/worker/namespaces.ts'
 import { perform } from '#kernel/worker/perform.ts'
 import { Pinned } from '#kernel/worker/pinned.ts'
 import { probe } from '#kernel/worker/probe.ts'
-import { entries, load } from '#kernel/worker/programs.ts'
+import { entries, load, page } from '#kernel/worker/programs.ts'
 import { type Calls, post, type Reply, type Request, type WorkerSetup } from '#kernel/worker/protocol.ts'
 import { reap } from '#kernel/worker/reap.ts'
 import { refusal } from '#kernel/worker/refusal.ts'
@@ -58,6 +58,8 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
         return undefined
       case 'entries':
         return entries(request.args, pinned)
+      case 'page':
+        return page(request.args, pinned)
       case 'translated':
         return listTranslated()
       default:
