@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { MapName } from '#kernel/bpf/maps.ts'
+import { backend } from '#kernel/bpf/structs.ts'
+import { backendState } from '#kernel/bpf/words.ts'
+
+/** The maps that say what Services there are, in the order in which their entries are put. */
+export const serviceMaps = [
+  'backends',
+  'frontends',
+  'backend_slots',
+  'backend_sets',
+  'source_ranges',
+  'services',
+] as const satisfies readonly MapName[]
+export type ServiceMap = (typeof serviceMaps)[number]
+
+/** What an entry of a map is to be; bytes in hex, so that equality is `===`. */
+export interface Change {
+  readonly map: ServiceMap
+  readonly key: string
+  /** Undefined: absent. */
+  readonly value: string | undefined
+}
+
+/** The order of the steps after every put: who points comes before what is pointed at. */
+const removals: readonly ServiceMap[] = ['services', 'source_ranges', 'backend_sets', 'backend_slots', 'backends', 'frontends']
+
+const drainingByte = backendState.draining.toString(16).padStart(2, '0')
+const stateAt = 2 * (backend.fields.find(f => f.name === 'state')?.offset ?? 0)
+
+/**
+ * The order in which changes may be made one by one, so that at no moment something points at what is not there: a set's count follows its slots,
+ * and they follow their backends. A backend drains only when no slot has it any more, lest a client finds nobody.
+ */
+export function inOrder(changes: readonly Change[]): readonly Change[] {
+  return changes.toSorted((a, b) => stepOf(a) - stepOf(b))
+}
+
+function stepOf({ map, value }: Change): number {
+  if (value === undefined) return serviceMaps.length + removals.indexOf(map)
+  // Just before backends that go.
+  if (map === 'backends' && value.slice(stateAt, stateAt + 2) === drainingByte)
+    return serviceMaps.length + removals.indexOf('backends') - 0.5
+  return serviceMaps.indexOf(map)
+}
