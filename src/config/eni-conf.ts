@@ -2,6 +2,7 @@
 import { Fields } from '#config/fields.ts'
 import { readIdleKeys } from '#config/idle-keys.ts'
 import { readStack } from '#config/ip-stack.ts'
+import { type KubeProxyKeys, readKubeProxyKeys } from '#config/kube-proxy.ts'
 import { readServiceCidrs, type ServiceCidrs } from '#config/service-cidr.ts'
 import { parseDuration } from '#lib/duration.ts'
 import { AppError } from '#lib/errors.ts'
@@ -10,8 +11,8 @@ import type { Stack } from '#net/stack.ts'
 
 export type ConfigCode = 'bad-config'
 
-/** `eni_conf` of the ConfigMap eni-config, as the shared mode with central IPAM uses it. Keys and defaults are Terway's. */
-export interface EniConf extends ServiceCidrs {
+/** `eni_conf` of the ConfigMap eni-config, as the shared mode with central IPAM uses it. Keys and defaults are Terway's, but for `KubeProxyKeys`. */
+export interface EniConf extends ServiceCidrs, KubeProxyKeys {
   readonly ipStack: Stack
   /** Zone to vSwitches. */
   readonly vswitches: Readonly<Record<string, readonly string[]>>
@@ -69,6 +70,7 @@ export function readEniConf(json: unknown): ParsedConf {
   const filter = f.textMap('eni_tag_filter')
   const optional = {
     ...readServiceCidrs(f, 'service_cidr'),
+    ...readKubeProxyKeys(f),
     ...(Object.keys(filter).length > 0 ? { eniTagFilter: filter } : {}),
     ...present('resourceGroupId', f.text('resource_group_id', '') || undefined),
     ...present('ipWarmUpSize', f.has('ip_warm_up_size') ? f.count('ip_warm_up_size', 0) : undefined),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { kubeProxyGate } from '#config/kube-proxy.ts'
 import { AppError } from '#lib/errors.ts'
-import { parseGoFlags, refuseFeatureGates } from '#lib/flags.ts'
+import { parseFeatureGates, parseGoFlags } from '#lib/flags.ts'
 
 export interface Flags {
   readonly config: string
@@ -8,6 +9,8 @@ export interface Flags {
   /** `unix:///path` or host:port of the debug server. */
   readonly readonlyListen: string
   readonly kubeconfig: string
+  /** Terway's feature gate KubeProxyReplacement. */
+  readonly kubeProxyReplacement: boolean
 }
 
 /** Terway's flags of terwayd. */
@@ -23,7 +26,7 @@ const defaults = {
 /** Throws `bad-flag` for a flag that does not exist, lacks its value, or has one that is not supported. */
 export function parseFlags(argv: readonly string[]): Flags {
   const values = parseGoFlags(argv, defaults)
-  refuseFeatureGates(values['feature-gates'])
+  const gates = parseFeatureGates(values['feature-gates'], [kubeProxyGate])
   if (values['daemon-mode'] !== 'ENIMultiIP') {
     throw new AppError('bad-flag', `-daemon-mode is ${JSON.stringify(values['daemon-mode'])}; only ENIMultiIP is supported`)
   }
@@ -32,5 +35,6 @@ export function parseFlags(argv: readonly string[]): Flags {
     logLevel: values['log-level'],
     readonlyListen: values['readonly-listen'],
     kubeconfig: values.kubeconfig,
+    kubeProxyReplacement: gates.has(kubeProxyGate),
   }
 }

@@ -306,6 +306,7 @@ describe('flags', () => {
       logLevel: 'debug',
       readonlyListen: '127.0.0.1:1',
       kubeconfig: 'k',
+      kubeProxyReplacement: false,
     })
   })
   for (const [argv, message] of [

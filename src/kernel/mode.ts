@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { maps } from '#kernel/bpf/maps.ts'
-import { control } from '#kernel/bpf/words.ts'
+import { control, mode } from '#kernel/bpf/words.ts'
 import { applyAll, observeHost } from '#kernel/host.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
@@ -24,7 +24,16 @@ export function modeOp(value: number): KernelOp {
   return { op: 'map-put', ns: 'host', ...modeEntry, value: maps.control.value.encode({ value: BigInt(value) }).toString('hex') }
 }
 
-/** The host stack carries everything from the next packet on; where no programs are pinned it does anyway. Throws KernelError. */
-export async function turnOff(kernel: Pick<Kernel, 'observe' | 'apply'>): Promise<void> {
-  if (((await modeOf(kernel)) ?? 0) !== 0) await applyAll(kernel, [modeOp(0)])
+/** Whether packets go past the host stack. */
+export function forwards(word: number | undefined): boolean {
+  return ((word ?? 0) & mode.forward) !== 0
+}
+
+/**
+ * The host stack carries everything from the next packet on, where no programs are pinned it does anyway. Unless told otherwise Services that the programs
+ * translate stay theirs: nobody else does. Throws KernelError.
+ */
+export async function turnOff(kernel: Pick<Kernel, 'observe' | 'apply'>, keep: number = mode.service): Promise<void> {
+  const seen = (await modeOf(kernel)) ?? 0
+  if ((seen & keep) !== seen) await applyAll(kernel, [modeOp(seen & keep)])
 }

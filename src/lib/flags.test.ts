@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseGoFlags, refuseFeatureGates } from '#lib/flags.ts'
+import { parseFeatureGates, parseGoFlags, refuseFeatureGates } from '#lib/flags.ts'
 
 const defaults = { config: '/etc/a', 'log-level': 'info' }
 
@@ -25,4 +25,11 @@ test('what is no flag, or lacks its value, is named', () => {
 test('feature gates are refused by name', () => {
   assert.doesNotThrow(() => refuseFeatureGates(''))
   assert.throws(() => refuseFeatureGates('EFLO=true'), /EFLO=true/)
+})
+
+test('gates that are known are read, others are refused by name', () => {
+  const read = (gates: string) => [...parseFeatureGates(gates, ['A', 'B'])]
+  assert.deepEqual([read(''), read('A=true'), read('A=false,B=true'), read(' A=true ,')], [[], ['A'], ['B'], ['A']])
+  for (const gates of ['C=true', 'A', 'A=yes', 'A=true,C=false'])
+    assert.throws(() => read(gates), /supported: A=true\|false, B=true\|false/)
 })

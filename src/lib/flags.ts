@@ -27,3 +27,14 @@ export function parseGoFlags<Name extends string>(argv: readonly string[], defau
 export function refuseFeatureGates(gates: string): void {
   if (gates !== '') throw new AppError('bad-flag', `-feature-gates ${gates}: there are no feature gates, remove the flag`)
 }
+
+/** `Name=true,Other=false`: those of `known` that are on. Throws `bad-flag` for any other gate, in whose place it would be silent. */
+export function parseFeatureGates(gates: string, known: readonly string[]): ReadonlySet<string> {
+  const pairs = gates.split(',').flatMap(text => {
+    if (text.trim() === '') return []
+    const [, name = '', value] = /^\s*(\w+)=(true|false)\s*$/.exec(text) ?? []
+    if (known.includes(name)) return [{ name, isOn: value === 'true' }]
+    throw new AppError('bad-flag', `-feature-gates ${gates}: supported: ${known.map(k => `${k}=true|false`).join(', ')}`)
+  })
+  return new Set(pairs.flatMap(({ name, isOn }) => (isOn ? [name] : [])))
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Capabilities } from '#config/capabilities.ts'
+import type { Fields } from '#config/fields.ts'
+
+/** First and last. */
+export interface PortRange {
+  readonly first: number
+  readonly last: number
+}
+
+/** Keys of ours in eni_conf: Services without kube-proxy. */
+export interface KubeProxyKeys {
+  /** Whether programs translate Services instead of kube-proxy; absent: as the node's capability or the daemon's feature gate says. */
+  readonly kubeProxyReplacement?: boolean
+  /** Ports of the node that answers of backends elsewhere come to. */
+  readonly natPorts?: PortRange
+  /** Entries of the table of flows; absent: as many as the node's memory is for. */
+  readonly conntrackEntries?: number
+}
+
+/** Above the ports that Linux gives to sockets by itself. */
+export const defaultNatPorts: PortRange = { first: 61000, last: 65535 }
+/** So many connections to one backend at the same time, at least. */
+const fewestPorts = 256
+
+/** Terway's capability and feature gate. */
+const capability = 'kube_proxy_replacement'
+export const kubeProxyGate = 'KubeProxyReplacement'
+
+export function readKubeProxyKeys(f: Fields): KubeProxyKeys {
+  const replaces = f.has('kube_proxy_replacement') ? f.flag('kube_proxy_replacement', false) : undefined
+  const natPorts = readRange(f, 'nat_port_range')
+  const entries = f.between('conntrack_entries', 1024, 16_777_216)
+  return {
+    ...(replaces !== undefined && { kubeProxyReplacement: replaces }),
+    ...(natPorts !== undefined && { natPorts }),
+    ...(entries !== undefined && { conntrackEntries: entries }),
+  }
+}
+
+/** Who decides, the first that speaks: the configuration, what the node has decided before, the daemon's feature gate. */
+export function replacesKubeProxy(conf: KubeProxyKeys, capabilities: Capabilities, gate: boolean): boolean {
+  return conf.kubeProxyReplacement ?? (capabilities.get(capability) === 'true' || gate)
+}
+
+/** What the capability file says of it: as with Terway nothing on a node that never had it. */
+export function kubeProxyCapability(replaces: boolean, capabilities: Capabilities): Readonly<Record<string, string>> {
+  return replaces || capabilities.has(capability) ? { [capability]: String(replaces) } : {}
+}
+
+function readRange(f: Fields, key: string): PortRange | undefined {
+  const text = f.text(key, '')
+  if (text === '') return undefined
+  const [, first = 0, last = 0] = /^(\d{1,5})-(\d{1,5})$/.exec(text)?.map(Number) ?? []
+  if (first >= 1024 && last <= 65535 && last - first + 1 >= fewestPorts) return { first, last }
+  f.wrong(key, `is ${JSON.stringify(text)}, must be first-last within 1024-65535, of at least ${fewestPorts} ports`)
+  return undefined
+}
