@@ -10,7 +10,7 @@ import { closeNetns, inNetns, openNetns, openOwnNetns } from '#kernel/netns.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
 import type { Arrival } from './oracle/step.ts'
 import { devices } from './topology.ts'
-import { type Change, changed, encodeKey, encodeValue, mapNames, type World } from './world.ts'
+import { type Change, changed, encodeKey, encodeValue, isArray, mapNames, type World } from './world.ts'
 
 /**
  * The programs themselves, in a namespace that has the devices of `topology.ts` and no name. Only BPF_PROG_TEST_RUN meets them: nothing is
@@ -40,7 +40,10 @@ export interface Counters {
 const at = { mark: 8, ingressIfIndex: 36, ifIndex: 40, said: 48, time: 152, gsoSegments: 164, gsoSize: 176 } as const
 const contextSize = 192
 /** Enough for any case; LRU maps that are nearly full evict. */
-const sizes = { flows: 8192, new_flows: 8192, host_notes: 8192, fragments: 8192, identities: 4096, policies: 8192, endpoint_counters: 64 }
+const sizes = {
+  ...{ flows: 8192, new_flows: 8192, host_notes: 8192, fragments: 8192, affinities: 8192, node_flows: 8192, socket_peers: 1024 },
+  ...{ identities: 4096, policies: 8192, endpoint_counters: 64 },
+}
 
 export class Machine implements Disposable {
   readonly #loaded: LoadedObject = loadObject(bpfObject(), { sizes, constants: { test_mode: 1 } })
@@ -78,7 +81,7 @@ export class Machine implements Disposable {
     for (const map of mapNames) {
       const fd = this.#fd(this.#loaded.maps, map)
       for (const { key, value } of unpackEntries(readEntries(map, fd))) {
-        if (map === 'control') updateEntry(fd, key, Buffer.alloc(value.length))
+        if (isArray(map)) updateEntry(fd, key, Buffer.alloc(value.length))
         else deleteEntry(fd, key)
       }
     }

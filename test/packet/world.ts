@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ValueOf } from '#kernel/bpf/layout.ts'
-import { type MapName, maps } from '#kernel/bpf/maps.ts'
+import { type MapName, maps, mapType } from '#kernel/bpf/maps.ts'
 
 /** What is in the maps, as plain values. A row is found by the bytes of its key. Counters are not in it: see `Outcome`. */
 export type World = { readonly [N in MapName]?: ReadonlyMap<string, Row<N>> }
@@ -22,6 +22,11 @@ export interface Change<N extends MapName = MapName> {
 /** Maps that only count. */
 export const counting: readonly MapName[] = ['drops', 'paths', 'endpoint_counters']
 export const mapNames = (Object.keys(maps) as MapName[]).filter(name => !counting.includes(name))
+/** Maps that are searched by the longest prefix. */
+export type PrefixMap = 'host_set' | 'identities' | 'policies' | 'source_ranges'
+
+/** Has all its rows from the beginning, and none goes. */
+export const isArray = (map: MapName) => maps[map].type === mapType.array
 
 export function encodeKey<N extends MapName>(map: N, key: Partial<KeyOf<N>>): Buffer {
   return maps[map].key.encode(key as never)
@@ -45,11 +50,7 @@ export function row<N extends MapName>(map: N, key: Partial<KeyOf<N>>, value: Pa
 }
 
 /** The row of a prefix: bits after it are no part of the key, and zero in the map. */
-export function prefixRow<N extends 'host_set' | 'identities' | 'policies'>(
-  map: N,
-  key: Partial<KeyOf<N>>,
-  value: Partial<RowValue<N>>,
-): Change<N> {
+export function prefixRow<N extends PrefixMap>(map: N, key: Partial<KeyOf<N>>, value: Partial<RowValue<N>>): Change<N> {
   const bytes = encodeKey(map, key)
   const length = bytes.readUInt32LE(0)
   const masked = bytes.map((b, i) => (i < 4 ? b : b & (0xff00 >> Math.min(8, Math.max(0, length - 8 * (i - 4))))))
@@ -75,17 +76,12 @@ export function rowsOf<N extends MapName>(world: World, map: N): readonly Row<N>
 }
 
 export function changesOf(world: World): Change[] {
-  return mapNames.flatMap(map =>
-    rowsOf(world, map)
-      .filter(({ value }) => map !== 'control' || isSet(value))
-      .map(({ key, value }) => ({ map, key, value })),
-  )
+  return mapNames.flatMap(map => rowsThatSay(world, map).map(({ key, value }) => ({ map, key, value })))
 }
 
 /** Every row as a line of text, sorted: what two worlds are compared by, and what a failure shows. */
 export function lines(world: World): string[] {
-  const of = (map: MapName) => rowsOf(world, map).filter(({ value }) => map !== 'control' || isSet(value))
-  return mapNames.flatMap(map => of(map).map(row => lineOf(map, row))).sort()
+  return mapNames.flatMap(map => rowsThatSay(world, map).map(row => lineOf(map, row))).sort()
 }
 
 /** Most rows go on from world to world. */
@@ -97,8 +93,11 @@ function lineOf(map: MapName, row: Row): string {
   return line
 }
 
-/** An array has all its rows from the beginning. */
-const isSet = (value: object) => Object.values(value).some(v => v !== 0n)
+/** Rows of zeros are no rows where they are always there. */
+function rowsThatSay(world: World, map: MapName): readonly Row[] {
+  const rows = rowsOf(world, map)
+  return isArray(map) ? rows.filter(({ value }) => encodeValue(map, value).some(byte => byte !== 0)) : rows
+}
 
 /** Zeros are left out. */
 function text(map: MapName, part: 'key' | 'value', values: object): string {

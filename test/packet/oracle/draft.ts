@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MapName } from '#kernel/bpf/maps.ts'
-import { type Change, encodeKey, full, idOf, type KeyOf, type Row, type RowValue, type World } from '../world.ts'
+import { type Change, encodeKey, full, idOf, type KeyOf, type PrefixMap, type Row, type RowValue, type World } from '../world.ts'
 
 /** A world that is read, and the changes that a packet makes to it. */
 export class Draft {
@@ -27,7 +27,7 @@ export class Draft {
   }
 
   /** The longest of the prefixes of a map that the key begins with: key and prefix are compared bit by bit. */
-  longest<N extends 'host_set' | 'identities' | 'policies'>(map: N, key: Omit<KeyOf<N>, 'prefixLength'>): RowValue<N> | undefined {
+  longest<N extends PrefixMap>(map: N, key: Omit<KeyOf<N>, 'prefixLength'>): RowValue<N> | undefined {
     const wanted = bits(encodeKey(map, key as Partial<KeyOf<N>>).subarray(4))
     const rows = this.#world[map]
     let best: Prefix | undefined
