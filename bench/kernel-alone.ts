@@ -15,6 +15,7 @@ import { Namespaces } from '#kernel/worker/namespaces.ts'
 import { perform } from '#kernel/worker/perform.ts'
 import { Pinned } from '#kernel/worker/pinned.ts'
 import { reap } from '#kernel/worker/reap.ts'
+import { Sockets } from '#kernel/worker/sockets.ts'
 import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
 import { parseCidr } from '#net/cidr.ts'
@@ -53,7 +54,9 @@ async function recorded(): Promise<readonly KernelOp[]> {
 
 addNetns(sandbox)
 const ops = await recorded()
-const home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: '/proc', kept: new KeptFiles(), pinned: new Pinned('/nowhere') }
+const pinned = new Pinned('/nowhere')
+const sockets = new Sockets(pinned, undefined)
+const home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: '/proc', kept: new KeptFiles(), pinned, sockets }
 const undo = ops.flatMap((op): KernelOp[] => (op.op === 'rule-add' ? [{ ...op, op: 'rule-del' }] : []))
 const batch = (list: readonly KernelOp[]) => {
   const namespaces = new Namespaces(home)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MapName } from '#kernel/bpf/maps.ts'
-import type { ProgramName } from '#kernel/bpf/object.ts'
+import type { PacketProgram } from '#kernel/bpf/object.ts'
 import type { IfName, Netns, NetnsPath } from '#kernel/names.ts'
 import type { Cidr } from '#net/cidr.ts'
 import type { Family, Ip } from '#net/ip.ts'
@@ -75,7 +75,7 @@ export interface HookWant extends Dev {
 /** What runs in a block, as long as any device joins it. */
 export interface FilterWant {
   readonly block: number
-  readonly program: ProgramName
+  readonly program: PacketProgram
   readonly generation: string
 }
 /** An entry of a map of the programs, in hex. */

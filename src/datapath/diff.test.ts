@@ -53,6 +53,7 @@ function state(ns: Netns, more: Partial<NsState> = {}): NsState {
     nsids: {},
     hooks: [],
     filters: [],
+    sockets: [],
     entries: [],
     ...more,
   }

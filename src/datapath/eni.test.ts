@@ -44,6 +44,7 @@ function facts(routes: readonly RouteState[], addrs: NsState['addrs'] = [own4, o
     nsids: {},
     hooks: [],
     filters: [],
+    sockets: [],
     entries: [],
   }
   const { uplink, hostIps = [] } = findEni(macOf(1), host) ?? {}

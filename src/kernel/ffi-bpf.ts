@@ -1,76 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
 import type { ProgramKind } from '#kernel/bpf/programs.ts'
 import { close, SystemCallError } from '#kernel/ffi.ts'
+import { Attr, infoOf } from '#kernel/ffi-bpf-call.ts'
 
 /** bpf(2), synchronous, on the calling thread: maps, programs and their pins, by descriptors that the caller closes. */
 
 const libc = koffi.load(null)
-const calls = {
-  syscall: libc.func('long syscall(long number, long command, void *attr, long size)'),
-  setrlimit: libc.func('int setrlimit(int resource, const void *limit)'),
-} as const
+const setrlimit = libc.func('int setrlimit(int resource, const void *limit)')
 
-const sysBpf = process.arch === 'arm64' ? 280 : 321
 const rlimitMemlock = 8
-const command = {
-  createMap: 0,
-  lookup: 1,
-  update: 2,
-  delete: 3,
-  nextKey: 4,
-  loadProgram: 5,
-  pin: 6,
-  openPin: 7,
-  run: 10,
-  info: 15,
-  freeze: 22,
-} as const
 const licence = text('Dual BSD/GPL')
-/** Longer names are cut. */
-const longestName = 15
 /** What kernels before 5.19 accept at most. */
 const verifierLogSize = 0xffffff
-
-/** union bpf_attr: numbers at their offsets, and buffers by their addresses. */
-class Attr {
-  readonly #bytes: Buffer
-  /** An address alone does not keep its buffer alive. */
-  readonly #buffers: Uint8Array[] = []
-
-  constructor(size: number) {
-    this.#bytes = Buffer.alloc(size)
-  }
-
-  u32(offset: number, value: number): this {
-    this.#bytes.writeUInt32LE(value, offset)
-    return this
-  }
-
-  pointer(offset: number, buffer: Uint8Array): this {
-    this.#buffers.push(buffer)
-    this.#bytes.writeBigUInt64LE(koffi.address(buffer), offset)
-    return this
-  }
-
-  name(offset: number, name: string): this {
-    this.#bytes.write(name.slice(0, longestName), offset, 'latin1')
-    return this
-  }
-
-  read(offset: number): number {
-    return this.#bytes.readUInt32LE(offset)
-  }
-
-  /** Throws SystemCallError. */
-  call(name: keyof typeof command): number {
-    const result = Number(calls.syscall(sysBpf, command[name], this.#bytes, this.#bytes.length))
-    if (result < 0) throw new SystemCallError(`bpf ${name}`, getSystemErrorName(-koffi.errno()))
-    this.#buffers.length = 0
-    return result
-  }
-}
 
 export interface MapShape {
   /** BPF_MAP_TYPE_*. */
@@ -209,11 +151,6 @@ export function infoOfProgram(program: number): { readonly id: number; readonly 
   return { id: info.readUInt32LE(4), maps: Array.from({ length: used }, (_, i) => maps.readUInt32LE(4 * i)) }
 }
 
-function infoOf(fd: number, into: Buffer): Buffer {
-  new Attr(16).u32(0, fd).u32(4, into.length).pointer(8, into).call('info')
-  return into
-}
-
 /** Before 5.11 maps and programs count against the limit of locked memory, and too little of it is told as EPERM. */
 function withMemory(make: () => number): number {
   try {
@@ -227,7 +164,7 @@ function withMemory(make: () => number): number {
 /** False when this process may not raise it. */
 function raiseMemlock(): boolean {
   const unlimited = Buffer.alloc(16, 0xff)
-  return calls.setrlimit(rlimitMemlock, unlimited) === 0
+  return setrlimit(rlimitMemlock, unlimited) === 0
 }
 
 function unlessAbsent(call: () => void): boolean {

@@ -28,6 +28,7 @@ const calls = {
   bind: libc.func('int bind(int fd, const void *addr, uint len)'),
   getsockname: libc.func('int getsockname(int fd, void *addr, void *len)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint len)'),
+  getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *len)'),
   attachFilter: libc.func('int setsockopt(int fd, int level, int name, const sock_fprog *value, uint len)'),
   send: libc.func('long send(int fd, const void *data, size_t len, int flags)'),
   recv: libc.func('long recv(int fd, void *data, size_t len, int flags)'),
@@ -64,6 +65,16 @@ export function netlinkSocket(protocol: number): { readonly fd: number; readonly
 
 export function setSocketOption(fd: number, level: number, name: number, value: Uint8Array): void {
   check('setsockopt', calls.setsockopt(fd, level, name, value, value.length))
+}
+
+/** Reads an option of exactly this size; false when the kernel has no such option. */
+export function getSocketOption(fd: number, level: number, name: number, value: Uint8Array): boolean {
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(value.length)
+  if (calls.getsockopt(fd, level, name, value, length) === 0) return true
+  const errno = lastError()
+  if (errno === 'ENOPROTOOPT') return false
+  throw new SystemCallError('getsockopt', errno)
 }
 
 /** Lets a socket receive only what a classic BPF program of 8-byte instructions accepts. */

@@ -22,6 +22,8 @@ export interface KernelOptions {
   readonly pins?: string
   /** The file of the programs. Default: terway-bpf.json beside the bundle, or in dist/ for the sources. */
   readonly object?: string
+  /** Where programs meet sockets: tests use a cgroup of their own. Default: the root of cgroup 2, wherever it is mounted. */
+  readonly cgroup?: string
   /** The worker's entry. Default: worker-main.ts beside this file, or terwayd-netlink.mjs beside the bundle. */
   readonly workerUrl?: URL
 }
@@ -77,8 +79,14 @@ class RealKernel implements Kernel {
   readonly #slow: LaneSlot
   #closed = false
 
-  constructor({ hostNetns, procRoot = '/proc', pins = '/sys/fs/bpf/terway', object = defaultObject(), workerUrl }: KernelOptions) {
-    const setup: WorkerSetup = { procRoot, pins, object, ...(hostNetns === undefined ? {} : { hostNetns }) }
+  constructor({ hostNetns, procRoot = '/proc', pins = '/sys/fs/bpf/terway', object = defaultObject(), cgroup, workerUrl }: KernelOptions) {
+    const setup: WorkerSetup = {
+      procRoot,
+      pins,
+      object,
+      ...(hostNetns === undefined ? {} : { hostNetns }),
+      ...(cgroup === undefined ? {} : { cgroup }),
+    }
     const start = () => Lane.start(workerUrl ?? defaultWorkerUrl(), setup, { events: e => this.#tell(e), ended: () => this.#watchAgain() })
     this.#quick = new LaneSlot(start)
     this.#slow = new LaneSlot(start)

@@ -59,6 +59,11 @@ const lines: readonly [KernelOp, string][] = [
     'tc filter replace block 5 handle 1 protocol all bpf direct-action object-pinned programs/0123456789ab/pod_in',
   ],
   [
+    { op: 'socket-attach', ns: 'host', program: 'connect4', generation: '0123456789ab' },
+    'bpftool cgroup attach <root of cgroup 2> connect4 pinned programs/0123456789ab/connect4',
+  ],
+  [{ op: 'socket-detach', ns: 'host', program: 'getpeername6' }, 'bpftool link detach pinned links/getpeername6'],
+  [
     { op: 'map-put', ns: 'host', map: 'control', key: '00000000', value: '0300000000000000' },
     'bpftool map update pinned maps/control-1 key hex 00 00 00 00 value hex 03 00 00 00 00 00 00 00',
   ],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
-import type { ProgramName } from '#kernel/bpf/object.ts'
+import type { PacketProgram, ProgramName, SocketProgram } from '#kernel/bpf/object.ts'
 import type { IfName, Netns } from '#kernel/names.ts'
 import { unreachable } from '#lib/errors.ts'
 import { baseOf, type Cidr, familyOfCidr, prefixLength } from '#net/cidr.ts'
@@ -100,8 +100,18 @@ export interface BlockLeave extends At {
 export interface FilterSet extends At {
   readonly op: 'filter-set'
   readonly block: number
-  readonly program: ProgramName
+  readonly program: PacketProgram
   readonly generation: string
+}
+/** Makes a program of a loaded generation the one that sockets of the node meet, in one step; it stays until it is detached, whichever process ends. */
+export interface SocketAttach extends At {
+  readonly op: 'socket-attach'
+  readonly program: SocketProgram
+  readonly generation: string
+}
+export interface SocketDetach extends At {
+  readonly op: 'socket-detach'
+  readonly program: SocketProgram
 }
 /** One entry of a program's map, key and value in hex. */
 export interface MapPut extends At {
@@ -132,6 +142,8 @@ export type KernelOp =
   | BlockJoin
   | BlockLeave
   | FilterSet
+  | SocketAttach
+  | SocketDetach
   | MapPut
   | MapDel
 
@@ -180,6 +192,10 @@ function command(op: KernelOp): string {
       return `tc qdisc del dev ${op.dev} clsact`
     case 'filter-set':
       return `tc filter replace block ${op.block} handle 1 protocol all bpf direct-action object-pinned ${pinOfProgram(op.generation, op.program)}`
+    case 'socket-attach':
+      return `bpftool cgroup attach <root of cgroup 2> ${op.program} pinned ${pinOfProgram(op.generation, op.program)}`
+    case 'socket-detach':
+      return `bpftool link detach pinned ${pinOfLink(op.program)}`
     case 'map-put':
       return `bpftool map update pinned ${pinOfMap(op.map)} key hex ${bytesIn(op, 'key')} value hex ${bytesIn(op, 'value')}`
     case 'map-del':
@@ -220,6 +236,11 @@ function tableName(table: number): string {
 /** Where a program and a map are pinned, below the directory of ours on a BPF file system. */
 export function pinOfProgram(generation: string, program: ProgramName): string {
   return `programs/${generation}/${program}`
+}
+
+/** What holds a program at the sockets of the node. */
+export function pinOfLink(program: SocketProgram): string {
+  return `links/${program}`
 }
 
 /** Names with a dot are refused by a BPF file system. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MapName } from '#kernel/bpf/maps.ts'
+import type { SocketProgram } from '#kernel/bpf/object.ts'
 import type { IfName, Netns } from '#kernel/names.ts'
 import type { Cidr } from '#net/cidr.ts'
 import type { Family, Ip } from '#net/ip.ts'
@@ -80,6 +81,12 @@ export interface FilterState {
   readonly name: string
 }
 
+/** A program that sockets of the node meet: `name` as of a filter. */
+export interface SocketState {
+  readonly program: SocketProgram
+  readonly name: string
+}
+
 /** An entry of a map that was asked for and is there. */
 export interface EntryState {
   readonly map: MapName
@@ -108,6 +115,10 @@ export interface NsQuery {
   readonly hooks?: boolean
   /** Filters of these blocks. */
   readonly blocks?: readonly number[]
+  /** Programs at sockets. */
+  readonly sockets?: boolean
+  /** The kernel's cookie of this namespace. */
+  readonly cookie?: boolean
   /** Entries of maps, by hex key. A map that is not pinned has none. */
   readonly entries?: readonly { readonly map: MapName; readonly key: string }[]
   readonly families: readonly Family[]
@@ -129,6 +140,9 @@ export interface NsState {
   readonly nsids: Readonly<Record<string, number>>
   readonly hooks: readonly HookState[]
   readonly filters: readonly FilterState[]
+  readonly sockets: readonly SocketState[]
+  /** Missing when it was not asked for, and where the kernel tells nobody (before 5.14). */
+  readonly cookie?: bigint
   readonly entries: readonly EntryState[]
 }
 

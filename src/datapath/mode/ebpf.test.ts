@@ -50,6 +50,7 @@ const bare: NsState = {
   nsids: {},
   hooks: [],
   filters: [],
+  sockets: [],
   entries: [],
 }
 

@@ -16,7 +16,7 @@ const wanted = {
 
 function host(...addresses: string[]): NsState {
   const addrs = addresses.map(a => ({ ifIndex: 2, address: parseIp(a), prefix: 32, scope: 'global', secondary: false }) as const)
-  const none = { links: [], neighs: [], tbfs: [], routes: [], rules: [], hooks: [], filters: [], entries: [] }
+  const none = { links: [], neighs: [], tbfs: [], routes: [], rules: [], hooks: [], filters: [], sockets: [], entries: [] }
   return { ns: 'host', sysctls: {}, nsids: {}, ...none, addrs }
 }
 

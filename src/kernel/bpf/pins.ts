@@ -56,7 +56,7 @@ function hasPins(directory: string): boolean {
 
 function removeDirectories(directory: string, harmless: readonly string[]): void {
   try {
-    for (const part of ['programs', 'maps']) removeTree(join(directory, part))
+    for (const part of ['links', 'programs', 'maps']) removeTree(join(directory, part))
     rmdirSync(directory)
   } catch (e) {
     // It was never made, is the mount point itself, or holds what is not ours.
@@ -158,7 +158,7 @@ function removeOthers(directory: string, kept: ReadonlySet<string>): void {
 }
 
 /** With those above it. `recursive` would say ENOENT on a read-only file system. */
-function makeDirectory(path: string): void {
+export function makeDirectory(path: string): void {
   if (existsSync(path)) return
   makeDirectory(dirname(path))
   try {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { getSystemErrorName } from 'node:util'
-import { close, netlinkSocket, receive, SystemCallError, send, setSocketOption } from '#kernel/ffi.ts'
+import { close, getSocketOption, netlinkSocket, receive, SystemCallError, send, setSocketOption } from '#kernel/ffi.ts'
 import { Attrs, type Body } from '#kernel/netlink/attr.ts'
 import { align, flag, type Header, headerSize, messageType, readHeader, writeHeader } from '#kernel/netlink/header.ts'
 
@@ -32,6 +32,7 @@ export const solNetlink = 270
 const option = { capAck: 10, extAck: 11, strictCheck: 12 } as const
 export const solSocket = 1
 export const soReceiveTimeout = 20
+const soNetnsCookie = 71
 /** The kernel answers within send(); a wait this long means that an answer was lost. */
 const answerTimeoutSeconds = 5n
 /** A dump that changes under way is made again, at most this often. */
@@ -125,6 +126,12 @@ export class NetlinkConn {
         }
       }
     }
+  }
+
+  /** Of the namespace that the socket is in; undefined where the kernel tells nobody (before 5.14). */
+  cookie(): bigint | undefined {
+    const value = Buffer.alloc(8)
+    return getSocketOption(this.#fd, solSocket, soNetnsCookie, value) ? value.readBigUInt64LE(0) : undefined
   }
 
   close(): void {

@@ -30,7 +30,8 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
   const links = query.links === 'all' ? listLinks(conn) : named.map(n => n.link)
   // One dump for all devices, or one per device: the kernel filters by device itself.
   const devices = query.links === 'all' ? [0] : links.map(l => l.index)
-  const { addrs = false, neighs = [], tbfs = false, routes, rules, hooks = false, blocks = [], entries = [] } = query
+  const { addrs = false, neighs = [], tbfs = false, routes, rules, hooks = false, blocks = [], sockets = false, entries = [] } = query
+  const cookie = query.cookie === true ? conn.cookie() : undefined
   const [dst, prefixes] = [filter(routes?.dst), filter(rules?.prefixes)]
   return {
     ns: query.ns,
@@ -44,6 +45,8 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     nsids: numbersOf(at, query.nsids ?? [], namespaces),
     hooks: hooks ? links.flatMap(l => getHook(conn, l.index) ?? []) : [],
     filters: blocks.flatMap(b => listFilters(conn, b).map(f => namespaces.pinned.recognise(f))),
+    sockets: sockets ? namespaces.sockets.list() : [],
+    ...(cookie === undefined ? {} : { cookie }),
     entries: entries.flatMap(e => namespaces.pinned.entry(e.map, e.key) ?? []),
   } satisfies NsState
 }

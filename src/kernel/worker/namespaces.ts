@@ -6,6 +6,7 @@ import { getLink } from '#kernel/netlink/link.ts'
 import { closeNetns, errnoOf, inNetns, openNetns } from '#kernel/netns.ts'
 import type { KeptFiles } from '#kernel/worker/kept-files.ts'
 import type { Pinned } from '#kernel/worker/pinned.ts'
+import type { Sockets } from '#kernel/worker/sockets.ts'
 
 /** One namespace during one batch: a connection whose socket lives there, and the device numbers looked up so far. */
 export interface Namespace {
@@ -31,6 +32,7 @@ export interface Home {
   readonly kept: KeptFiles
   /** Maps and programs. */
   readonly pinned: Pinned
+  readonly sockets: Sockets
 }
 
 /**
@@ -48,6 +50,10 @@ export class Namespaces {
 
   get pinned(): Pinned {
     return this.#home.pinned
+  }
+
+  get sockets(): Sockets {
+    return this.#home.sockets
   }
 
   /** Throws KernelError `netns-gone`. */

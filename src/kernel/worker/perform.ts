@@ -94,6 +94,12 @@ function change(op: KernelOp, at: Namespace, namespaces: Namespaces): void {
     case 'filter-set':
       runInBlock(op, at, namespaces.pinned)
       break
+    case 'socket-attach':
+      namespaces.sockets.attach(op.program, op.generation)
+      break
+    case 'socket-detach':
+      namespaces.sockets.detach(op.program)
+      break
     case 'map-put':
       put(op, at, namespaces.pinned)
       break

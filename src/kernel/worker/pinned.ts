@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { valueSizeOf } from '#kernel/bpf/entries.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
-import type { ProgramName } from '#kernel/bpf/object.ts'
+import type { ProgramName, SocketProgram } from '#kernel/bpf/object.ts'
 import { openMap } from '#kernel/bpf/pins.ts'
 import { packetProgramNames } from '#kernel/bpf/programs.ts'
 import { close } from '#kernel/ffi.ts'
@@ -90,6 +90,17 @@ export class Pinned {
     if (ours === undefined) return { block, name }
     const id = this.#idOf(pinOfProgram(name.slice(ours.length + 1), ours))
     return { block, name: id === undefined || id === program ? name : `program ${program}` }
+  }
+
+  /** As of a filter: of a program by its kind and its number. */
+  nameOf(name: SocketProgram, program: number): string {
+    const generation = this.#generations().find(g => this.#idOf(pinOfProgram(g, name)) === program)
+    return generation === undefined ? `program ${program}` : `${name}.${generation}`
+  }
+
+  #generations(): string[] {
+    const programs = join(this.directory, 'programs')
+    return existsSync(programs) ? readdirSync(programs) : []
   }
 
   #idOf(pin: string): number | undefined {

@@ -16,7 +16,9 @@ import { messageOf } from '#lib/errors.ts'
 
 /** Loads the object of this release. It is read here and forgotten after. */
 export function load(home: Home, file: string, sizes: MapSizes): LoadedPrograms {
-  const running = Object.values(block).flatMap(b => listFilters(home.conn, b).flatMap(({ name }) => name.split('.')[1] ?? []))
+  const running = [...Object.values(block).flatMap(b => listFilters(home.conn, b)), ...home.sockets.list()].flatMap(
+    ({ name }) => name.split('.')[1] ?? [],
+  )
   return loadPinned(readObject(file), home.pinned.directory, sizes, new Set(running))
 }
 

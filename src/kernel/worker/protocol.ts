@@ -23,6 +23,8 @@ export interface WorkerSetup {
   readonly pins: string
   /** The file of the programs. */
   readonly object: string
+  /** Where programs meet sockets; the root of cgroup 2 unless it is named. */
+  readonly cgroup?: string
 }
 
 /** Errors lose their fields when they are posted between threads, so they travel as values. */

@@ -2,6 +2,7 @@
 import { openSync } from 'node:fs'
 import type { MessagePort } from 'node:worker_threads'
 import { unloadPinned } from '#kernel/bpf/pins.ts'
+import { socketProgramNames } from '#kernel/bpf/programs.ts'
 import { setNetns } from '#kernel/ffi.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
 import { listTranslated } from '#kernel/netlink/conntrack.ts'
@@ -16,6 +17,7 @@ import { entries, load, page } from '#kernel/worker/programs.ts'
 import { type Calls, post, type Reply, type Request, type WorkerSetup } from '#kernel/worker/protocol.ts'
 import { reap } from '#kernel/worker/reap.ts'
 import { refusal } from '#kernel/worker/refusal.ts'
+import { Sockets } from '#kernel/worker/sockets.ts'
 import { Watch } from '#kernel/worker/watch.ts'
 import { unreachable } from '#lib/errors.ts'
 
@@ -26,7 +28,8 @@ import { unreachable } from '#lib/errors.ts'
 export function serve(port: MessagePort, setup: WorkerSetup): void {
   if (setup.hostNetns !== undefined) setNetns(openSync(setup.hostNetns, 'r'))
   const pinned = new Pinned(setup.pins)
-  const home: Home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: setup.procRoot, kept: new KeptFiles(), pinned }
+  const sockets = new Sockets(pinned, setup.cgroup)
+  const home: Home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: setup.procRoot, kept: new KeptFiles(), pinned, sockets }
   const say = (reply: Reply) => port.postMessage(reply)
   let watch: Watch | undefined
   const answer = (request: Request): Calls[keyof Calls]['result'] => {
@@ -50,6 +53,7 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
       case 'load':
         return load(home, setup.object, request.args)
       case 'unload':
+        for (const name of socketProgramNames) sockets.detach(name)
         unloadPinned(setup.pins)
         pinned.release()
         return undefined
