@@ -4,10 +4,11 @@ import { machineClock, type SimClock } from './clock.ts'
 import { type ActiveFault, type FaultSpec, Faults, parseFault } from './fault.ts'
 import { settingsOf } from './genesis.ts'
 import { type Listening, listenApi } from './http.ts'
+import { deleteBalancer, ensureBalancer, type NewBalancer, setListeners } from './model/balancer.ts'
 import { fault } from './model/errors.ts'
 import { createInstance, deleteInstance, type NewInstance, setInstanceStatus } from './model/instance.ts'
 import { fabricView } from './model/project.ts'
-import type { Eni, Instance } from './model/rows.ts'
+import type { Balancer, BalancerListener, Eni, Instance } from './model/rows.ts'
 import type { Change } from './model/state.ts'
 import { Throttler } from './model/throttle.ts'
 import type { FabricView } from './model/view.ts'
@@ -39,7 +40,7 @@ export interface CreatedInstance {
 }
 
 /** Kinds of rows that FabricView is made of. */
-const fabricKinds: ReadonlySet<string> = new Set(['vpc', 'vSwitch', 'instance', 'eni', 'securityGroup'])
+const fabricKinds: ReadonlySet<string> = new Set(['vpc', 'vSwitch', 'instance', 'eni', 'securityGroup', 'balancer'])
 
 /**
  * The simulated cloud in one process: the state with its clock and journal, the OpenAPI, and the operator's hand (instances,
@@ -110,6 +111,24 @@ export class Simulator {
       const eni = state.get('eni', instance.primaryEniId)
       return eni === undefined ? [] : [{ ...describe({ instance, eni }), running: instance.status === 'Running' }]
     })
+  }
+
+  balancers(): readonly Balancer[] {
+    return this.store.state.list('balancer')
+  }
+
+  /** The balancer of that name; made when there is none. */
+  ensureBalancer(wanted: NewBalancer): Balancer {
+    return this.store.run(state => ensureBalancer(state, wanted))
+  }
+
+  /** What a balancer listens for from now on, and who gets it. */
+  setListeners(name: string, listeners: readonly BalancerListener[]): void {
+    this.store.run(state => setListeners(state, name, listeners))
+  }
+
+  deleteBalancer(name: string): void {
+    this.store.run(state => deleteBalancer(state, name))
   }
 
   /** Adds a fault; throws when it is malformed. Returns its id. */

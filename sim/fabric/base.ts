@@ -8,7 +8,7 @@ export const OPENAPI_ADDRESS = '100.100.0.10'
 export const INTERNET = {
   cidr4: '203.0.113.0/24',
   snat4: '203.0.113.1',
-  /** Elastic addresses are 203.0.113.2 … 203.0.113.199. */
+  /** Elastic addresses are 203.0.113.2 … 203.0.113.199; above them are those of balancers. */
   eip4: { first: 2, last: 199 },
   host4: '203.0.113.254',
   host6: '2001:db8:113::254',
@@ -76,6 +76,8 @@ export const NFT_BASE = `table inet fabric {
   map ingress { type ifname : verdict; }
   map eip-in { type ipv4_addr : ipv4_addr; }
   map eip-out { type ipv4_addr : ipv4_addr; }
+  map listeners4 { type ipv4_addr . inet_proto . inet_service : verdict; }
+  map listeners6 { type ipv6_addr . inet_proto . inet_service : verdict; }
   chain source {
     type filter hook prerouting priority raw; policy accept;
     iifname @checked meta nfproto ipv4 iifname . ip saddr != @source4 counter drop
@@ -90,6 +92,8 @@ export const NFT_BASE = `table inet fabric {
   chain elastic {
     type nat hook prerouting priority dstnat; policy accept;
     iifname "inet" dnat ip to ip daddr map @eip-in
+    ip daddr . meta l4proto . th dport vmap @listeners4
+    ip6 daddr . meta l4proto . th dport vmap @listeners6
   }
   chain outward {
     type nat hook postrouting priority srcnat; policy accept;

@@ -22,7 +22,7 @@ const ATTEMPTS = 3
  */
 export class Fabric {
   readonly names: FabricNames
-  #view: FabricView = { vSwitches: [], instances: [], enis: [], securityGroups: [], eips: [] }
+  #view: FabricView = { vSwitches: [], instances: [], enis: [], securityGroups: [], eips: [], balancers: [] }
   #placed: Placed = new Map()
   #applied: FabricState = nothing
   /** The firewall in the kernel is not known: the next transaction replaces all of it. */
@@ -129,10 +129,10 @@ export class Fabric {
 
   /** Takes the kernel's word instead of memory's: what is right is kept and configured once more, strays are removed. */
   async #observe(): Promise<void> {
-    const { links, stray } = await observe(this.names.fabric, this.#view, this.#placed)
+    const { links, stray, balancers } = await observe(this.names.fabric, this.#view, this.#placed)
     const remove = stray.map(dev => `link del dev ${dev}`)
     await ipBatch(this.names.fabric, [...remove, ...[...links.values()].flatMap(configure)])
-    this.#applied = { ...this.#applied, links, blackholes: [] }
+    this.#applied = { ...this.#applied, links, blackholes: [], balancers }
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FabricView } from '../model/view.ts'
 import { asCidr } from './address.ts'
+import { METADATA_ADDRESS, OPENAPI_ADDRESS } from './base.ts'
 import { must, run } from './run.ts'
 import { desiredState, deviceOf, type Link, nothing, type Placed } from './state.ts'
 
@@ -10,6 +11,8 @@ export interface Observed {
   readonly links: ReadonlyMap<string, Link>
   /** ENI devices that are none of these. */
   readonly stray: readonly string[]
+  /** Addresses of balancers, present or past: what lo has beside the fabric's own. */
+  readonly balancers: readonly string[]
 }
 
 /** Compares the kernel with what a view asks for, without any memory of what was applied. */
@@ -31,7 +34,11 @@ export async function observe(netns: string, view: FabricView, placed: Placed): 
     links.set(link.eniId, { ...link, end, routes: routes.get(link.dev) ?? [] })
   }
   const kept = new Set([...links.values()].map(link => link.dev))
-  return { links, stray: [...devices.keys()].filter(dev => /^e[0-9a-f]{12}$/.test(dev) && !kept.has(dev)) }
+  return {
+    links,
+    balancers: await balancersIn(netns),
+    stray: [...devices.keys()].filter(dev => /^e[0-9a-f]{12}$/.test(dev) && !kept.has(dev)),
+  }
 }
 
 /** Devices of a namespace with their MAC addresses; empty when the namespace is gone. */
@@ -40,6 +47,15 @@ export async function devicesIn(netns: string): Promise<ReadonlyMap<string, stri
   if (ran.code !== 0) return new Map()
   const links = JSON.parse(ran.stdout) as { readonly ifname: string; readonly address?: string }[]
   return new Map(links.map(link => [link.ifname, link.address ?? '']))
+}
+
+async function balancersIn(netns: string): Promise<readonly string[]> {
+  interface Device {
+    readonly addr_info: readonly { readonly local: string; readonly scope: string }[]
+  }
+  const [lo] = JSON.parse(await must(['ip', '-n', netns, '-json', 'address', 'show', 'dev', 'lo'])) as Device[]
+  const own: readonly string[] = [METADATA_ADDRESS, OPENAPI_ADDRESS]
+  return (lo?.addr_info ?? []).filter(a => a.scope === 'global' && !own.includes(a.local)).map(a => a.local)
 }
 
 interface Route {

@@ -37,6 +37,7 @@ const view = (...enis: EniView[]): FabricView => ({
   enis,
   securityGroups: [group],
   eips: [],
+  balancers: [],
 })
 const placed = new Map<string, Place>([['i-1', { netns: 'n1', configurePrimary: true }]])
 
@@ -222,6 +223,40 @@ test('a machine that is switched off loses its devices and gets them back in ord
   assert.deepEqual(
     plan(off, desiredState(view(primary, secondary), placed, off)).fabric,
     plan({ ...nothing, blackholes: on.blackholes }, on).fabric,
+  )
+})
+
+test('a balancer is an address of the fabric, and per listener a choice among the targets of its family; without one packets vanish', () => {
+  const listener = { protocol: 'tcp', port: 80, targets: [{ ip: '10.0.0.1', port: 30080 }] } as const
+  const balancer = { id: 'nlb-1', addresses: ['10.0.0.9', 'fd00:0:0:1::9'], listeners: [listener] }
+  const none = desiredState(view(primary), placed, nothing)
+  const one = desiredState({ ...view(primary), balancers: [balancer] }, placed, none)
+  assert.equal(
+    text(plan(none, one)),
+    `ip address replace 10.0.0.9/32 dev lo
+ip address replace fd00:0:0:1::9/128 dev lo nodad
+nft add chain inet fabric nlb-1-4-tcp-80
+nft add chain inet fabric nlb-1-6-tcp-80
+nft add rule inet fabric nlb-1-4-tcp-80 meta l4proto tcp dnat ip addr . port to numgen random mod 1 map { 0 : 10.0.0.1 . 30080 }
+nft add rule inet fabric nlb-1-6-tcp-80 counter drop
+nft add element inet fabric listeners4 { 10.0.0.9 . tcp . 80 : jump nlb-1-4-tcp-80 }
+nft add element inet fabric listeners6 { fd00:0:0:1::9 . tcp . 80 : jump nlb-1-6-tcp-80 }`,
+  )
+  const targets = [...listener.targets, { ip: '10.0.0.2', port: 30080 }]
+  const two = desiredState({ ...view(primary), balancers: [{ ...balancer, listeners: [{ ...listener, targets }] }] }, placed, one)
+  assert.equal(
+    text(plan(one, two)),
+    `nft flush chain inet fabric nlb-1-4-tcp-80
+nft add rule inet fabric nlb-1-4-tcp-80 meta l4proto tcp dnat ip addr . port to numgen random mod 2 map { 0 : 10.0.0.1 . 30080, 1 : 10.0.0.2 . 30080 }`,
+  )
+  assert.equal(
+    text(plan(one, none)),
+    `ip address del 10.0.0.9/32 dev lo
+ip address del fd00:0:0:1::9/128 dev lo
+nft delete element inet fabric listeners4 { 10.0.0.9 . tcp . 80 : jump nlb-1-4-tcp-80 }
+nft delete element inet fabric listeners6 { fd00:0:0:1::9 . tcp . 80 : jump nlb-1-6-tcp-80 }
+nft delete chain inet fabric nlb-1-4-tcp-80
+nft delete chain inet fabric nlb-1-6-tcp-80`,
   )
 })
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { familyOf } from './address.ts'
+import { asCidr, familyOf } from './address.ts'
 import type { Firewall, NftSet } from './firewall.ts'
 import type { FabricState, Link, PrimaryConfig } from './state.ts'
 
@@ -31,6 +31,10 @@ export function plan(before: FabricState, after: FabricState): Commands {
   for (const link of kept) fabric.push(...routesGone(before.links.get(link.eniId), link))
   fabric.push(...missing(after.blackholes, before.blackholes).map(c => `route del blackhole ${c}`))
   fabric.push(...missing(before.blackholes, after.blackholes).map(c => `route replace blackhole ${c}`))
+  fabric.push(...missing(after.balancers, before.balancers).map(ip => `address del ${asCidr(ip)} dev lo`))
+  fabric.push(
+    ...missing(before.balancers, after.balancers).map(ip => `address replace ${asCidr(ip)} dev lo${familyOf(ip) === 6 ? ' nodad' : ''}`),
+  )
   for (const link of after.links.values()) {
     const old = before.links.get(link.eniId)
     if (!sameDevice(link, old)) {

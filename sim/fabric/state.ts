@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EniView, FabricView } from '../model/view.ts'
 import { asCidr, gatewayOf, lengthOf } from './address.ts'
+import { balancersOf } from './balancer.ts'
 import { type Firewall, firewallOf } from './firewall.ts'
 
 /** Where a machine is: the network namespace (by name) that plays the instance. */
@@ -46,10 +47,12 @@ export interface FabricState {
   readonly links: ReadonlyMap<string, Link>
   /** CIDRs of the VPC: an address that nobody holds is dropped, never sent to the internet. */
   readonly blackholes: readonly string[]
+  /** Addresses of balancers, which the fabric itself answers for. */
+  readonly balancers: readonly string[]
   readonly firewall: Firewall
 }
 
-export const nothing: FabricState = { links: new Map(), blackholes: [], firewall: { sets: new Map(), chains: new Map() } }
+export const nothing: FabricState = { links: new Map(), blackholes: [], balancers: [], firewall: { sets: new Map(), chains: new Map() } }
 
 /**
  * The fabric that `view` asks for, on the machines of `placed`. `before` only decides which `eth<N>` an ENI already
@@ -76,7 +79,13 @@ export function desiredState(view: FabricView, placed: Placed, before: FabricSta
     })
   }
   const present = view.enis.filter(e => links.has(e.id))
-  return { links, blackholes: [...subnets.values()].flat(), firewall: firewallOf(present, view, deviceOf) }
+  const [groups, balancing] = [firewallOf(present, view, deviceOf), balancersOf(view.balancers)]
+  return {
+    links,
+    blackholes: [...subnets.values()].flat(),
+    balancers: view.balancers.flatMap(b => b.addresses),
+    firewall: { sets: new Map([...groups.sets, ...balancing.sets]), chains: new Map([...groups.chains, ...balancing.chains]) },
+  }
 }
 
 /** Name of the fabric end of an ENI. */

@@ -18,6 +18,10 @@ export function fabricView(state: State): FabricView {
       .map(eni => eniView(state, eni)),
     securityGroups: state.list('securityGroup').map(({ id, intraGroup, rules }) => ({ id, intraGroup, rules })),
     eips: state.list('vpc').flatMap(vpc => vpc.eips),
+    balancers: state
+      .list('balancer')
+      .sort(bySeq)
+      .map(({ id, private4, public4, ipv6, listeners }) => ({ id, addresses: [...private4, ...public4, ...ipv6], listeners })),
   }
 }
 

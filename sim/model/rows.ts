@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { SecurityGroupView } from './view.ts'
+import type { BalancerView, SecurityGroupView } from './view.ts'
 
 /** The rows of the cloud's state: immutable values, replaced whole. Times are milliseconds since the epoch. */
 export interface Rows {
@@ -8,6 +8,7 @@ export interface Rows {
   securityGroup: SecurityGroup
   instance: Instance
   eni: Eni
+  balancer: Balancer
   token: Token
   account: Account
   role: Role
@@ -108,6 +109,22 @@ export interface Attachment {
   readonly trunkEniId?: string
   readonly deviceIndex?: number
   readonly networkCardIndex?: number
+}
+
+export type BalancerListener = BalancerView['listeners'][number]
+
+/** A network load balancer. Where it listens is its owner's affair, as is whether its targets are well. */
+export interface Balancer {
+  readonly id: string
+  readonly seq: number
+  readonly name: string
+  readonly scheme: 'internet' | 'intranet'
+  readonly vSwitchId: string
+  readonly private4: readonly string[]
+  readonly public4: readonly string[]
+  /** Of the vSwitch, for either scheme. */
+  readonly ipv6: readonly string[]
+  readonly listeners: readonly BalancerListener[]
 }
 
 /** A client token that succeeded once: its request by hash, and the reply that a repetition gets. */

@@ -2,7 +2,7 @@
 import { parseBlock } from './address.ts'
 import { AddressBook } from './book.ts'
 import { History } from './history.ts'
-import type { Eni, Kind, Rows } from './rows.ts'
+import type { Balancer, Eni, Kind, Rows } from './rows.ts'
 import type { Settings } from './settings.ts'
 
 /** One row written or dropped: what the journal keeps, one list per operation. */
@@ -21,6 +21,7 @@ const kinds = [
   'securityGroup',
   'instance',
   'eni',
+  'balancer',
   'token',
   'account',
   'role',
@@ -34,6 +35,7 @@ function emptyTables(): Tables {
     securityGroup: new Map(),
     instance: new Map(),
     eni: new Map(),
+    balancer: new Map(),
     token: new Map(),
     account: new Map(),
     role: new Map(),
@@ -142,6 +144,7 @@ export class State {
   #apply(change: Change): void {
     const table: Map<string, Rows[Kind]> = this.#tables[change.kind]
     if (change.kind === 'eni') this.#index(this.get('eni', change.id), change.row ?? undefined)
+    if (change.kind === 'balancer') this.#indexBalancer(this.get('balancer', change.id), change.row ?? undefined)
     if (change.row === null) table.delete(change.id)
     else table.set(change.id, change.row)
     if (change.kind === 'vSwitch' && change.row !== null && !this.#books.has(change.id)) {
@@ -164,5 +167,12 @@ export class State {
     for (const ip of after.ipv4) book.v4.take(ip, after.id)
     for (const ip of after.ipv6) book.v6?.take(ip, after.id)
     if (typeof after.due === 'number') this.#due.set(after.id, after.due)
+  }
+
+  #indexBalancer(before: Balancer | undefined, after: Balancer | undefined): void {
+    for (const ip of before?.private4 ?? []) this.book(before?.vSwitchId ?? '').v4.release(ip)
+    for (const ip of before?.ipv6 ?? []) this.book(before?.vSwitchId ?? '').v6?.release(ip)
+    for (const ip of after?.private4 ?? []) this.book(after?.vSwitchId ?? '').v4.take(ip, after?.id ?? '')
+    for (const ip of after?.ipv6 ?? []) this.book(after?.vSwitchId ?? '').v6?.take(ip, after?.id ?? '')
   }
 }

@@ -11,6 +11,18 @@ export interface FabricView {
   readonly securityGroups: readonly SecurityGroupView[]
   /** Elastic IPs bound to private addresses; everything else leaves through the VPC's shared SNAT address. */
   readonly eips: readonly { readonly public4: string; readonly private4: string }[]
+  readonly balancers: readonly BalancerView[]
+}
+
+/** Connections to an address and port of it go to one of the listener's targets of that family, with the client's address. */
+export interface BalancerView {
+  readonly id: string
+  readonly addresses: readonly string[]
+  readonly listeners: readonly {
+    readonly protocol: 'tcp' | 'udp'
+    readonly port: number
+    readonly targets: readonly { readonly ip: string; readonly port: number }[]
+  }[]
 }
 
 export interface EniView {

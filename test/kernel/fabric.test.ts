@@ -60,6 +60,7 @@ const initial: FabricView = {
     { id: 'sg-closed', intraGroup: false, rules: [web] },
   ],
   eips: [{ public4: '203.0.113.2', private4: '10.0.0.2' }],
+  balancers: [],
 }
 const withEni = (changed: EniView): FabricView => ({ ...initial, enis: enis.map(e => (e.id === changed.id ? changed : e)) })
 
@@ -243,6 +244,59 @@ test('the internet sees the shared SNAT address, or the elastic one', async () =
   assert.equal(await get(machines.b, 'http://203.0.113.254/'), '203.0.113.2')
   assert.equal(await get(names.internet, 'http://203.0.113.2/'), '203.0.113.254')
   assert.equal(await get(machines.a, 'http://203.0.113.2/'), '203.0.113.1', 'an elastic address of the own VPC, by the internet')
+})
+
+const outside = { ...web, peer: { cidr: '0.0.0.0/0' } }
+const outside6 = { ...web, peer: { cidr: '::/0' } }
+const balanced = (targets: readonly string[]): FabricView => ({
+  ...initial,
+  securityGroups: initial.securityGroups.map(g => (g.id === 'sg-nodes' ? { ...g, rules: [...g.rules, outside, outside6] } : g)),
+  balancers: [
+    {
+      id: 'nlb-1',
+      addresses: ['10.0.0.99', '203.0.113.200', 'fd00:5::99'],
+      listeners: [{ protocol: 'tcp', port: 8000, targets: targets.map(ip => ({ ip, port: 80 })) }],
+    },
+  ],
+})
+
+test('a balancer passes connections on to its targets with the address of the client, from inside the VPC and from the internet', async () => {
+  await fabric.show(balanced(['10.0.0.2', 'fd00:5::2']))
+  assert.equal(await get(machines.a, 'http://10.0.0.99:8000/'), '10.0.0.1')
+  assert.equal(await get(machines.a, 'http://[fd00:5::99]:8000/'), 'fd00:5::1')
+  assert.equal(await get(names.internet, 'http://203.0.113.200:8000/'), '203.0.113.254')
+  assert.equal(await get(names.internet, 'http://[fd00:5::99]:8000/'), '2001:db8:113::254')
+  assert.equal(await get(machines.a, 'http://10.0.0.99:8001/'), 'refused', 'no listener')
+  await fabric.show(balanced([]))
+  assert.equal(await get(machines.a, 'http://10.0.0.99:8000/'), 'refused', 'no target')
+  assert.equal(await get(names.internet, 'http://203.0.113.200:8000/'), 'refused', 'no target')
+  await fabric.show(initial)
+})
+
+test('a connection by a balancer goes on when its target is taken away, and when the engine is another one', async () => {
+  await fabric.show(balanced(['10.0.0.2']))
+  const script = `
+    const socket = (await import('node:net')).connect({ host: '10.0.0.99', port: 8000 })
+    socket.on('connect', () => process.stdout.write('connected\\n'))
+    socket.on('data', d => { process.stdout.write(String(d)); socket.destroy() })
+    process.stdin.once('data', () => socket.write('GET / HTTP/1.0\\r\\n\\r\\n'))`
+  const [file = '', ...args] = inside(machines.a, [process.execPath, '--input-type=module', '-e', script])
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  children.push(child)
+  const said = () => new Promise<string>(resolve => child.stdout.once('data', (d: Buffer) => resolve(d.toString())))
+  assert.equal(await said(), 'connected\n')
+  await fabric.show(balanced([]))
+  const placed = new Map(
+    Object.entries({ 'i-a': machines.a, 'i-b': machines.b }).map(([i, netns]) => [i, { netns, configurePrimary: true }]),
+  )
+  fabric = await Fabric.adopt(names, balanced([]), placed)
+  await fabric.show(balanced([]))
+  assert.equal(await get(machines.a, 'http://10.0.0.99:8000/'), 'refused')
+  const answer = said()
+  child.stdin.write('go')
+  assert.match(await answer, /200 OK/)
+  await fabric.show(initial)
+  assert.doesNotMatch(await must(['ip', '-n', names.fabric, 'address', 'show', 'dev', 'lo']), /10\.0\.0\.99|203\.0\.113\.200|fd00:5::99/)
 })
 
 test('an address moves to another ENI, and a detached ENI vanishes and comes back as the same device', async () => {
