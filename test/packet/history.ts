@@ -7,9 +7,9 @@ import { type Flow, findFlow, flowKeyOf, isSyn } from './oracle/flow.ts'
 import { expected } from './oracle/oracle.ts'
 import { modeOf, policyOf } from './oracle/policy.ts'
 import { type Read, read } from './oracle/read.ts'
-import { type Arrival, type Endpoint, Step } from './oracle/step.ts'
+import { type Arrival, type Endpoint, type Observed, Step } from './oracle/step.ts'
 import { anyChange, anyNode, anyPacket, Chance } from './random.ts'
-import { type Machine, now } from './run.ts'
+import { type Machine, now, type Ran } from './run.ts'
 import type { Packet } from './topology.ts'
 import { type Change, changed, changesOf, idOf, lines, type World } from './world.ts'
 
@@ -54,7 +54,7 @@ function meet(
   const before = now()
   const ran = machine.run(program, arrival)
   const after = now()
-  const outcome = expected(program, world, arrival, before)
+  const outcome = expected(program, world, arrival, before, observed(machine, ran))
   const fate = fateOf(ran)
   assertSame(ran, outcome, `: ${fate}, but the oracle says ${outcome.verdict} ${outcome.reason || outcome.path}`)
   const touched = [...outcome.changes, ...flowsOf(arrival)]
@@ -72,6 +72,10 @@ function meet(
   // What was written a moment later than the oracle wrote it.
   if (after !== before) machine.apply(outcome.changes)
   return { changes: outcome.changes, fate }
+}
+
+function observed(machine: Machine, { said }: Ran): Observed {
+  return { reason: said[0], row: (map, key) => machine.row({ map, key, value: undefined } as unknown as Change).value as never }
 }
 
 /** The entries that a packet could be of, whichever side it came from. */

@@ -5,7 +5,7 @@ import { expected } from './oracle/oracle.ts'
 import type { Outcome } from './oracle/step.ts'
 import { type Counters, type Machine, now, type Ran } from './run.ts'
 import type { Packet } from './topology.ts'
-import { type Change, changed, lines, type Row, type World } from './world.ts'
+import { type Change, changed, lines, type Row, rowOf, type World } from './world.ts'
 
 /** A path when the packet passes or is redirected, a reason when it is dropped; `uncounted`: as if there were no program. */
 export type Fate = keyof typeof path | keyof typeof dropReasons | 'uncounted'
@@ -37,8 +37,8 @@ export class Node {
     const before = now()
     const ran = this.#machine.run(program, arrival)
     const after = now()
-    const outcome = expected(program, this.#world, arrival, before)
     const real = this.#machine.read()
+    const outcome = expected(program, this.#world, arrival, before, { reason: ran.said[0], row: (map, key) => rowOf(real, map, key) })
     const show = `\n${program} ${JSON.stringify({ ...arrival, packet: arrival.packet.toString('hex'), time: undefined })}`
     assert.equal(fateOf(ran), fate === 'uncounted' ? 'none' : fate, `what came out${show}`)
     assert.equal(fateOfOutcome(outcome), fate, `what the oracle says${show}`)
@@ -55,7 +55,7 @@ export class Node {
     const counters = this.#machine.counters()
     const added = (table: readonly string[], key: number | undefined, amounts: readonly number[]) =>
       key === undefined ? table : add(table, key, amounts)
-    const reason = outcome.verdict === 'drop' ? outcome.reason : undefined
+    const reason = outcome.reason === 0 ? undefined : outcome.reason
     const wanted: Counters = {
       drops: added(this.#counters.drops, reason, [1, length]),
       paths: added(this.#counters.paths, outcome.path, [1, length]),
@@ -92,12 +92,12 @@ const verdicts: Readonly<Record<number, Outcome['verdict']>> = { [-1]: 'pass', 2
 
 /** The programs say nothing of what they do not count, so a packet that passes uncounted looks like one of path 0. */
 export function fateOf({ verdict, said: [reason, way] }: Ran): string {
-  if (verdicts[verdict] === 'drop') return nameOf(dropReasons, reason)
+  if (reason !== 0) return nameOf(dropReasons, reason)
   return verdicts[verdict] === undefined ? `verdict ${verdict}` : nameOf(path, way)
 }
 
 export function fateOfOutcome(outcome: Outcome): string {
-  if (outcome.verdict === 'drop') return nameOf(dropReasons, outcome.reason)
+  if (outcome.reason !== 0) return nameOf(dropReasons, outcome.reason)
   return outcome.path === undefined ? 'uncounted' : nameOf(path, outcome.path)
 }
 

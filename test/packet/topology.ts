@@ -29,8 +29,10 @@ const pod = (n: number, eni: number): Pod => ({
 
 export const [pod1, pod2, pod3] = [pod(1, 21), pod(2, 22), pod(3, 21)]
 export const pods = [pod1, pod2, pod3]
-/** Every device there is: host ends of pods and ENIs. */
-export const devices = [11, 12, 13, 14, 21, 22]
+/** The device with the node's addresses. */
+export const nodeDevice = 31
+/** Every device there is: host ends of pods, ENIs, the node's own. */
+export const devices = [11, 12, 13, 14, 21, 22, nodeDevice, 32]
 export const families: readonly Family[] = [4, 6]
 
 const both = (v4: string, v6: string): Readonly<Record<Family, Ip>> => ({ 4: parseIp(v4), 6: parseIp(v6) })
@@ -80,6 +82,12 @@ export function policyOf(p: Pod, more: Partial<RowValue<'endpoint_policies'>>): 
 /** A rule of policy 1 for everybody, unless said otherwise. */
 export function ruleOf(key: Partial<KeyOf<'policies'>>, verdict = 0): Change {
   return prefixRow('policies', { policy: 1, ...key }, { verdict })
+}
+
+/** The node's own addresses and ports, as it translates for others. */
+export function nodeIs(more: Partial<RowValue<'node_configs'>> = {}): Change {
+  const addresses = { address4: parseIpv4(node[4]), address6: node[6] }
+  return row('node_configs', { index: 0 }, { ifIndex: nodeDevice, ...addresses, natPortFirst: 61000, natPortLast: 61015, ...more })
 }
 
 /** A node in full work, without any policy. */

@@ -75,6 +75,10 @@ export function rowsOf<N extends MapName>(world: World, map: N): readonly Row<N>
   return [...((world[map] as ReadonlyMap<string, Row<N>> | undefined)?.values() ?? [])]
 }
 
+export function rowOf<N extends MapName>(world: World, map: N, key: Partial<KeyOf<N>>): RowValue<N> | undefined {
+  return world[map]?.get(idOf(map, key))?.value as RowValue<N> | undefined
+}
+
 export function changesOf(world: World): Change[] {
   return mapNames.flatMap(map => rowsThatSay(world, map).map(({ key, value }) => ({ map, key, value })))
 }

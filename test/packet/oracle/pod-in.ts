@@ -103,7 +103,7 @@ function onward(step: Step, packet: Read, side: Side, flow: Flow, path: Choice['
   const { outMtu, outIfIndex, gateway4, gateway6 } = side.endpoint
   if (step.size(packet) > outMtu) return step.pass('tooLong')
   if ((packet.family === 4 ? gateway4 : gateway6) === undefined) return step.pass('none')
-  return step.sendOut(outIfIndex)
+  return step.sendOut(outIfIndex, 'podToRemote')
 }
 
 /** Answers may come from another address than this one, when the host stack translates: they are known by the port. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { MapName } from '#kernel/bpf/maps.ts'
 import { control, dropReasons, endpointFlag, type mode, ownMark, path } from '#kernel/bpf/words.ts'
 import { type Ip, isIpv4, parseIp, toBytes } from '#net/ip.ts'
 import { macToBytes } from '#net/mac.ts'
-import type { Change, RowValue, World } from '../world.ts'
+import type { Change, KeyOf, RowValue, World } from '../world.ts'
 import { Draft } from './draft.ts'
 import type { Moment } from './flow.ts'
 import type { Ports, Read } from './read.ts'
@@ -19,10 +20,19 @@ export interface Arrival {
   readonly gsoSize?: number
 }
 
+/** What a program did: only for what it decides by chance. */
+export interface Observed {
+  /** Reason of the drop, else 0. */
+  readonly reason: number
+  /** A row after the run. */
+  row<N extends MapName>(map: N, key: Partial<KeyOf<N>>): RowValue<N> | undefined
+}
+export const nothingSeen: Observed = { reason: 0, row: () => undefined }
+
 /** What a program has to do with it. */
 export interface Outcome {
   readonly verdict: 'pass' | 'drop' | 'redirect'
-  /** Why it was dropped, else 0. */
+  /** Why it was dropped, or refused with an answer; else 0. */
   readonly reason: number
   /** undefined: not counted. */
   readonly path: number | undefined
@@ -44,10 +54,15 @@ export class Step {
   readonly draft: Draft
   readonly now: number
   readonly mode: number
+  readonly seen: Observed
+  /** The packet as it is by now. */
+  frame: Buffer
   #counted: Outcome['counted'] = []
 
-  constructor(world: World, arrival: Arrival, now: number) {
+  constructor(world: World, arrival: Arrival, now: number, seen: Observed = nothingSeen) {
     this.arrival = arrival
+    this.frame = arrival.packet
+    this.seen = seen
     this.draft = new Draft(world)
     this.now = now
     this.mode = Number(this.draft.get('control', { index: control.mode })?.value ?? 0n)
@@ -55,6 +70,11 @@ export class Step {
 
   has(bit: (typeof mode)[keyof typeof mode]): boolean {
     return (this.mode & bit) !== 0
+  }
+
+  /** What chance decides: the one of the allowed options that is seen afterwards; when none of them is, the first. */
+  pick<T>(options: readonly [T, ...T[]], isSeen: (option: T, seen: Observed) => boolean): T {
+    return options.find(option => isSeen(option, this.seen)) ?? options[0]
   }
 
   moment(packet: Read): Moment {
@@ -72,8 +92,9 @@ export class Step {
   }
 
   #outcome(more: Pick<Outcome, 'verdict'> & Partial<Outcome>): Outcome {
-    const { packet, mark = 0, time = 0n } = this.arrival
-    return { reason: 0, path: undefined, target: 0, packet, mark, time, changes: this.draft.changes(), counted: this.#counted, ...more }
+    const { mark = 0, time = 0n } = this.arrival
+    const same = { packet: this.frame, mark, time, changes: this.draft.changes(), counted: this.#counted }
+    return { reason: 0, path: undefined, target: 0, ...same, ...more }
   }
 
   /** On to the host stack, not counted. */
@@ -95,15 +116,21 @@ export class Step {
     return this.#outcome({ verdict: 'drop', reason })
   }
 
-  /** Out through an ENI, by the neighbour table. */
-  sendOut(target: number): Outcome {
-    return this.#outcome({ verdict: 'redirect', path: path.podToRemote, target, mark: 0, time: 0n })
+  /** Out through a device, by the neighbour table. */
+  sendOut(target: number, way: keyof typeof path): Outcome {
+    return this.#outcome({ verdict: 'redirect', path: path[way], target, mark: 0, time: 0n })
+  }
+
+  /** Refused: the answer goes to a device, and the packet is counted as dropped. */
+  answer(why: keyof typeof dropReasons, packet: Buffer, target: number, mark: number): Outcome {
+    this.#counted = []
+    return this.#outcome({ verdict: 'redirect', reason: dropReasons[why], packet, target, mark, time: 0n })
   }
 
   /** Into a pod. */
-  deliver(ifIndex: number, endpoint: Endpoint, way: 'podToPod' | 'remoteToPod'): Outcome {
+  deliver(ifIndex: number, endpoint: Endpoint, way: keyof typeof path): Outcome {
     this.count(ifIndex, 'rx')
-    const packet = Buffer.from(this.arrival.packet)
+    const packet = Buffer.from(this.frame)
     if (endpoint.podMac !== undefined) packet.set(macToBytes(endpoint.podMac), 0)
     if (endpoint.hostMac !== undefined) packet.set(macToBytes(endpoint.hostMac), 6)
     const shaped = (endpoint.flags & endpointFlag.shaped) !== 0
