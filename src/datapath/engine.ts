@@ -56,7 +56,7 @@ class Engine implements Datapath {
   /** Where each ENI was found. Checked at each use, found again when the device changed. */
   readonly #enis = new Map<Mac, Promise<EniFacts>>()
   readonly #eniIndexes = new Map<number, Mac>()
-  /** By host end: its number when it was seen last, on a node whose programs forward. */
+  /** By host end: its number when it was seen last, on a node with programs. */
   readonly #hostIndexes = new Map<IfName, number>()
   #programs: ProgrammedNode | undefined
   #unsubscribers: (() => void)[] = []
@@ -74,7 +74,7 @@ class Engine implements Datapath {
         this.#programs = undefined
         this.#logOps('the node forwards by its host stack', {}, ops)
       } else {
-        const programs = await ProgrammedNode.load({ kernel: this.#kernel, ...this.#deps }, node)
+        const programs = await ProgrammedNode.load({ kernel: this.#kernel, live: () => [...this.#live.values()], ...this.#deps }, node)
         this.#programs = programs
         try {
           await this.#makeReady(held)
@@ -252,7 +252,9 @@ class Engine implements Datapath {
   /** Where to look does not depend on the MACs of the two ends; the plan for an existing pair does. */
   async #target(a: Attachment): Promise<Target> {
     const eni = await this.#eni(a.eni)
-    const programs = this.#programs && { generation: this.#programs.generation, hostIndex: this.#hostIndexes.get(a.hostIfName) }
+    const { generation, services } = this.#programs ?? {}
+    const programs =
+      generation === undefined ? undefined : { generation, services: services === true, hostIndex: this.#hostIndexes.get(a.hostIfName) }
     return { a, eni, desired: plan(a, { eni, ...newMacs(a) }), ...(programs && { programs }) }
   }
 
@@ -289,7 +291,7 @@ function judge(target: Target, host: NsState, pod: NsState): Look<Pair> {
 
 /** Nothing on a node without programs. */
 function endpointOf({ a, eni, programs }: Target, pair: Pair & { readonly isMade: boolean }, host: NsState): Desired {
-  return programs === undefined ? nothing : planEndpoint(a, endpointFacts(a, eni, pair, programs.generation, host))
+  return programs === undefined ? nothing : planEndpoint(a, endpointFacts(a, eni, pair, programs, host))
 }
 
 function doom(name: IfName, owners: Iterable<string> | undefined): Doomed {

@@ -46,13 +46,13 @@ export function findEni(mac: Mac, host: NsState): EniFacts | undefined {
  * The device of the node's IPv4 default route. Only a node without one is judged by IPv6, whose default route may be on any
  * device that once saw a router advertisement, on an ENI too.
  */
-function findUplink(host: NsState): LinkState | undefined {
+export function findUplink(host: NsState): LinkState | undefined {
   const [route] = [...defaultRoutes(4, host), ...defaultRoutes(6, host)]
   return host.links.find(l => l.index === route?.ifIndex)
 }
 
 /** The address the node speaks from. */
-function hostIp(family: Family, uplink: LinkState, host: NsState): Ip | undefined {
+export function hostIp(family: Family, uplink: LinkState, host: NsState): Ip | undefined {
   const route = defaultRoutes(family, host).find(r => r.ifIndex === uplink.index)
   const own = host.addrs.find(a => a.ifIndex === uplink.index && familyOf(a.address) === family && a.scope === 'global' && !a.secondary)
   return route?.prefSrc ?? own?.address

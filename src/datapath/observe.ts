@@ -16,8 +16,8 @@ export interface Target {
   readonly a: SharedEniAttachment
   readonly eni: EniFacts
   readonly desired: Desired
-  /** On a node whose programs forward: their generation, and the number that the host end had when it was seen last. */
-  readonly programs?: { readonly generation: string; readonly hostIndex: number | undefined }
+  /** On a node with programs: their generation, whether they translate Services, and the number that the host end had when it was seen last. */
+  readonly programs?: { readonly generation: string; readonly services: boolean; readonly hostIndex: number | undefined }
 }
 
 /**

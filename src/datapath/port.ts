@@ -34,21 +34,35 @@ export interface Inventory {
   readonly routes: readonly { readonly ip: Ip; readonly dev: IfName }[]
 }
 
+/** Services that the programs translate, of the node. */
+export interface NodeServices {
+  /** Ports that answers of backends elsewhere come to: no socket of the node gets one of them by itself. */
+  readonly natPortFirst: number
+  readonly natPortLast: number
+}
+
+/** What programs need of the node's configuration. */
+interface ProgramSettings {
+  /** Destinations that belong to the host stack, beside link-local ones, multicast and the node's own addresses: `host_stack_cidrs`. */
+  readonly hostStackCidrs: readonly Cidr[]
+  /** Of Services. Without `services` the host stack translates them. */
+  readonly serviceCidrs: readonly Cidr[]
+  /** For a minute after the switch of a node with pods, flows that the host stack may be translating stay with it. */
+  readonly learn: boolean
+  /** Entries of the table of flows, where it is made. */
+  readonly flowEntries?: number
+}
+
 /**
- * How the node forwards: by the host stack alone, or by programs past it. It is the node's, never an attachment's: a node that changes
- * is `setNode` and a repair of its pods.
+ * How the node forwards: by the host stack alone (`veth`); by the host stack, with Services translated by programs (`services`); or by programs past it
+ * (`v2`). It is the node's, never an attachment's: a node that changes is `setNode` and a repair of its pods.
  */
 export type NodeDatapath =
   | { readonly kind: 'veth' }
-  | {
-      readonly kind: 'v2'
-      /** Destinations that belong to the host stack, beside link-local ones, multicast and the node's own addresses: `host_stack_cidrs`. */
-      readonly hostStackCidrs: readonly Cidr[]
-      /** Of Services: the host stack translates them. */
-      readonly serviceCidrs: readonly Cidr[]
-      /** `learn`: for a minute after the switch of a node with pods, flows that the host stack may be translating stay with it. */
-      readonly learn: boolean
-    }
+  | (ProgramSettings & { readonly kind: 'services'; readonly services: NodeServices })
+  | (ProgramSettings & { readonly kind: 'v2'; readonly services?: NodeServices })
+/** A node that has programs. */
+export type Programs = Exclude<NodeDatapath, { kind: 'veth' }>
 
 /**
  * The engine between attachments and the kernel. Each call is idempotent, compares what is wanted with what is there and
@@ -59,7 +73,7 @@ export interface Datapath {
    * Loads what this kind of forwarding needs, or ends what another kind left; `setup` and `diff` of every pod go by it from then on. `held` are
    * the pods that are there: all of them are made ready before the first packet goes another way, since a packet to one that is not would leave
    * the node. A node that forwards so already stays untouched. Before the first call the node forwards by `veth`. Fails with `kernel-refused`; the
-   * node's kind stays what it was then. What somebody else set to 0, the mode of a node that was switched off, stays until the next call.
+   * node's kind stays what it was then. A node that somebody else switched off (the mode forwards no more) stays so until the next call.
    */
   setNode(node: NodeDatapath, held: readonly Attachment[]): Promise<void>
   /**

@@ -20,6 +20,7 @@ import { parseMac } from '#net/mac.ts'
 const [cali, eth1] = [parseIfName('cali0d7763386da'), parseIfName('eth1')]
 const macs = { hostMac: parseMac('02:00:00:00:00:01'), podMac: parseMac('02:00:00:00:00:02') }
 const eni: EniFacts = { dev: eth1, index: 7, mac: parseMac('00:16:3e:00:00:01'), hostIps: [], uplink: parseIfName('eth0') }
+const programs = { generation: 'abc', services: false }
 const v4 = { address: parseIpv4('10.0.1.5'), subnet: parseCidr('10.0.1.0/24'), gateway: parseIpv4('10.0.1.253') }
 const v6 = { address: parseIpv6('fd00:1::5'), subnet: parseCidr('fd00:1::/64'), gateway: parseIpv6('fd00:1::fd') }
 const pod: SharedEniAttachment = {
@@ -55,7 +56,7 @@ const bare: NsState = {
 }
 
 function ops(a: SharedEniAttachment, host: NsState, facts: EniFacts = eni): KernelOp[] {
-  return diff(planEndpoint(a, endpointFacts(a, facts, { ...macs, isMade: true }, 'abc', host)), { host })
+  return diff(planEndpoint(a, endpointFacts(a, facts, { ...macs, isMade: true }, programs, host)), { host })
 }
 
 /** What the kernel would show after these operations. */
@@ -159,9 +160,19 @@ test("beside somebody else's qdisc none of ours can be: such a pod is left to th
   ])
 })
 
+test("where Services are the programs' business, the node's own device is left to the program of the node's side", () => {
+  const joins = (uplink: string, services: boolean) => {
+    const facts = endpointFacts(pod, { ...eni, uplink: parseIfName(uplink) }, { ...macs, isMade: true }, { ...programs, services }, bare)
+    return planEndpoint(pod, facts).hooks.map(h => h.dev)
+  }
+  assert.deepEqual(joins('eth1', true), [cali])
+  assert.deepEqual(joins('eth1', false), [cali, eth1])
+  assert.deepEqual(joins('eth0', true), [cali, eth1])
+})
+
 test('a host end that is still to be made joins before anything else happens to it, and gives its entries the number that it gets', () => {
   const pair = { state: 'absent', namesake: true, ...macs } as const
-  const endpoint = planEndpoint(pod, endpointFacts(pod, eni, { ...macs, isMade: false }, 'abc', bare))
+  const endpoint = planEndpoint(pod, endpointFacts(pod, eni, { ...macs, isMade: false }, programs, bare))
   const done = diff(merge(plan(pod, { eni, ...macs }), endpoint), { host: bare }, pair)
   assert.deepEqual(
     done.slice(0, 4).map(op => op.op),

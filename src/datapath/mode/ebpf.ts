@@ -21,17 +21,19 @@ export interface EndpointFacts {
   readonly hostIndex: number | undefined
   /** Of the programs that are loaded. */
   readonly generation: string
+  /** Whether the programs translate Services: what the node's own device receives is another program's then. */
+  readonly services: boolean
   /** Devices that have an ingress or clsact qdisc of somebody else's, beside which none of ours can be. */
   readonly taken: readonly IfName[]
 }
 
 /**
- * What a pod has on a node whose programs forward, beside all that it has on any node: its endpoint, its addresses, and programs
+ * What a pod has on a node with programs, beside all that it has on any node: its endpoint, its addresses, and programs
  * at its host end and its ENI. In the order in which they are put: an address leads to an endpoint that is there. A pod whose
  * host end is taken is left to the host stack, and says so, since a packet to an address that is not there would leave the node.
  */
 export function planEndpoint(a: SharedEniAttachment, facts: EndpointFacts): Desired {
-  const { eni, generation, hostIndex, taken } = facts
+  const { eni, generation, hostIndex, services, taken } = facts
   const filter = (program: FilterWant['program'], block: number): FilterWant => ({ block, program, generation })
   const isOurs = !taken.includes(a.hostIfName)
   const hooks: HookWant[] = []
@@ -40,7 +42,8 @@ export function planEndpoint(a: SharedEniAttachment, facts: EndpointFacts): Desi
     hooks.push({ ns: 'host', dev: a.hostIfName, ingress: block.podIn, egress: block.podOut })
     filters.push(filter('pod_in', block.podIn), filter('pod_out', block.podOut))
   }
-  if (!taken.includes(eni.dev)) {
+  // node_in serves the pods of its device too.
+  if (!taken.includes(eni.dev) && !(services && eni.dev === eni.uplink)) {
     hooks.push({ ns: 'host', dev: eni.dev, ingress: block.eniIn })
     filters.push(filter('eni_in', block.eniIn))
   }
@@ -92,7 +95,7 @@ export function endpointFacts(
   a: SharedEniAttachment,
   eni: EniFacts,
   pair: Pick<EndpointFacts, 'hostMac' | 'podMac'> & { readonly isMade: boolean },
-  generation: string,
+  { generation, services }: Pick<EndpointFacts, 'generation' | 'services'>,
   host: NsState,
 ): EndpointFacts {
   const { hostMac, podMac, isMade } = pair
@@ -102,7 +105,7 @@ export function endpointFacts(
   const eniMtu = eni.dev === eni.uplink ? mtu : Math.max(a.mtu, mtu)
   const isTaken = (index: number | undefined) => host.hooks.some(h => h.foreign && h.ifIndex === index)
   const taken = [...(isTaken(hostEnd?.index) ? [a.hostIfName] : []), ...(isTaken(eni.index) ? [eni.dev] : [])]
-  return { eni, eniMtu, hostMac, podMac, hostIndex: hostEnd?.index, generation, taken }
+  return { eni, eniMtu, hostMac, podMac, hostIndex: hostEnd?.index, generation, services, taken }
 }
 
 /** What must be looked at to judge a pod's entries. An endpoint's key is known once its host end has been seen. */

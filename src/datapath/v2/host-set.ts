@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { NodeDatapath } from '#datapath/port.ts'
+import type { Programs } from '#datapath/port.ts'
 import type { ValueOf } from '#kernel/bpf/layout.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { hostReason } from '#kernel/bpf/words.ts'
@@ -7,7 +7,6 @@ import type { KernelOp } from '#kernel/op.ts'
 import type { NsState } from '#kernel/state.ts'
 import { baseOf, type Cidr, contains, familyOfCidr, hostCidr, parseCidr, prefixLength } from '#net/cidr.ts'
 
-type Programs = Extract<NodeDatapath, { kind: 'v2' }>
 /** Prefix to why it belongs to the host stack. */
 export type HostSet = ReadonlyMap<Cidr, number>
 /** An entry as the kernel has it. */
@@ -23,7 +22,7 @@ const multicast = ['224.0.0.0/4', 'ff00::/8'].map(parseCidr)
  * The destinations that belong to the host stack: what the configuration says, what is no destination beyond the link, and every address of the
  * node's own devices. An address of a Service that a proxy gave to a device of the node stays a Service's.
  */
-export function wantedHostSet({ hostStackCidrs, serviceCidrs }: Programs, host: NsState): HostSet {
+export function wantedHostSet({ hostStackCidrs, serviceCidrs }: Pick<Programs, 'hostStackCidrs' | 'serviceCidrs'>, host: NsState): HostSet {
   const set = new Map<Cidr, number>()
   for (const cidr of serviceCidrs) set.set(cidr, hostReason.serviceCidr)
   for (const cidr of hostStackCidrs) set.set(cidr, hostReason.hostStackCidr)

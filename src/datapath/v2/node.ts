@@ -2,41 +2,51 @@
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
-import type { NodeDatapath } from '#datapath/port.ts'
+import type { Programs } from '#datapath/port.ts'
 import { hostSetOps, wantedHostSet } from '#datapath/v2/host-set.ts'
 import { importedFlows } from '#datapath/v2/import.ts'
+import { mapSizes } from '#datapath/v2/map-sizes.ts'
+import { repairedMode, servesNow, wantedMode } from '#datapath/v2/node-mode.ts'
+import { nodeConfigEntry, nodeDevices, nodeSideOps, nodeSideQuery, takenUplink } from '#datapath/v2/node-side.ts'
 import { staleEntries } from '#datapath/v2/stale.ts'
-import { block, mode } from '#kernel/bpf/words.ts'
+import { maps } from '#kernel/bpf/maps.ts'
+import { block, mode, serviceWord } from '#kernel/bpf/words.ts'
 import { applyAll, observeHost } from '#kernel/host.ts'
 import { modeEntry, modeIn, modeOf, modeOp } from '#kernel/mode.ts'
-import type { KernelOp } from '#kernel/op.ts'
+import { formatOp, type KernelOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
+import type { NsState } from '#kernel/state.ts'
 import type { Clock } from '#lib/clock.ts'
 import { isAppError } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
-
-export type Programs = Extract<NodeDatapath, { kind: 'v2' }>
 
 interface NodeDeps {
   readonly kernel: Kernel
   readonly clock: Clock
   readonly log: Logger
+  /** The pods that are there now. */
+  readonly live: () => readonly SharedEniAttachment[]
 }
 
 /** How long after a switch what goes on in the middle of an unknown flow goes to the host stack. Milliseconds. */
 const learning = 60_000
-/** Where no policy was written, the policy bit allows everything. */
-const forwarding = mode.guard | mode.forward | mode.policy
-const addressesQuery = { links: 'all', addrs: true, families: [4, 6], entries: [modeEntry] } as const
+/** Between two looks whether the Services are in the maps. Milliseconds. */
+const syncedPeriod = 1_000
+const { service_states } = maps
+const syncedEntry = { map: 'service_states', key: service_states.key.encode({ index: serviceWord.synced }).toString('hex') } as const
 
-/** What the programs need of the node and of no pod: they are loaded, know what belongs to the host stack, and the mode says that they forward. */
+/** What the programs need of the node and of no pod: they are loaded, know what is the node's own, and the mode says what they do. */
 export class ProgrammedNode {
   readonly generation: string
   readonly #deps: NodeDeps
   readonly #wanted: Programs
-  /** What the mode is to be; undefined until every pod is ready. */
-  #mode: number | undefined
-  #cancel: () => void = () => {}
+  /** Undefined until every pod is ready: the mode stays what it was. */
+  #state: { readonly serves: boolean; readonly learns: boolean } | undefined
+  #cancelLearning: () => void = () => {}
+  #cancelWaiting: () => void = () => {}
+  #stopped = false
+  /** What was logged last of the node's device. */
+  #problem = ''
 
   private constructor(deps: NodeDeps, wanted: Programs, generation: string) {
     this.#deps = deps
@@ -46,51 +56,111 @@ export class ProgrammedNode {
 
   /** Loads the programs, or finds them, and tells them of the node. Throws KernelError. */
   static async load(deps: NodeDeps, wanted: Programs): Promise<ProgrammedNode> {
-    const { generation, created } = await deps.kernel.loadPrograms()
+    const { generation, created } = await deps.kernel.loadPrograms(mapSizes(wanted.flowEntries))
     const node = new ProgrammedNode(deps, wanted, generation)
-    const seen = (await modeOf(deps.kernel)) ?? 0
-    deps.log.info({ generation, created, mode: seen }, 'programs loaded')
-    // It forwards already: this process is not the first. What it was learning it goes on learning for a while.
-    if (seen !== 0) node.#forward(seen & mode.learn)
+    deps.log.info({ generation, created, mode: await modeOf(deps.kernel) }, 'programs loaded')
     await node.removeStale()
     await node.repair()
     return node
   }
 
-  /** After every pod was made ready: from now on packets go past the host stack. A node that forwards already goes on. */
+  /** Whether Services are the programs' business. */
+  get services(): boolean {
+    return this.#wanted.services !== undefined
+  }
+
+  /** After every pod was made ready: the mode says what the programs do from now on. What they do already goes on, what they were learning too. */
   async start(pods: readonly SharedEniAttachment[]): Promise<void> {
-    if (this.#mode !== undefined) return
-    if (this.#wanted.learn) await this.#importFlows(pods)
-    this.#forward(this.#wanted.learn ? mode.learn : 0)
-    await applyAll(this.#deps.kernel, [modeOp(this.#mode ?? forwarding)])
-    this.#deps.log.info({ mode: this.#mode }, 'packets go past the host stack')
+    const { kernel } = this.#deps
+    const seen = (await modeOf(kernel)) ?? 0
+    const serves = servesNow({ isWanted: this.services, mode: seen, pods: pods.length, isSynced: await this.#isSynced() })
+    const isNew = (wantedMode(this.#wanted.kind, serves, false) & (mode.forward | mode.service) & ~seen) !== 0
+    await this.#turnTo(serves, isNew ? this.#wanted.learn : (seen & mode.learn) !== 0, isNew && this.#wanted.learn ? pods : [])
+    if (this.services && !serves) this.#waitForServices()
   }
 
   stop(): void {
-    this.#cancel()
+    this.#stopped = true
+    this.#cancelLearning()
+    this.#cancelWaiting()
   }
 
-  /** Puts right what is the node's: the addresses of its devices come and go. A mode of 0 stays, since somebody switched the programs off. */
+  /** Puts right what is the node's: the addresses of its devices come and go. A node that somebody switched off stays so. */
   async repair(): Promise<void> {
     const { kernel, log } = this.#deps
     const there = await kernel.mapEntries('host_set')
-    const host = await observeHost(kernel, addressesQuery)
-    const seen = modeIn(host)
-    const isOff = seen === undefined || seen === 0
-    const ops = hostSetOps(wantedHostSet(this.#wanted, host), there)
-    if (this.#mode !== undefined && !isOff && seen !== this.#mode) ops.push(modeOp(this.#mode))
+    const host = await this.#look()
+    const ops = [...hostSetOps(wantedHostSet(this.#wanted, host), there), ...nodeSideOps(this.#wanted.services, host, this.generation)]
+    const [wanted, seen] = [this.#mode, modeIn(host) ?? 0]
+    const right = wanted === undefined ? seen : repairedMode(wanted, seen)
+    if (right !== seen) ops.push(modeOp(right))
+    this.#tellTaken(host)
     if (ops.length === 0) return
     await applyAll(kernel, ops)
-    log.info({ operations: ops.length }, 'the programs were told of a change of the node')
+    log.info({ operations: ops.map(formatOp) }, 'the programs were told of a change of the node')
   }
 
-  #forward(learn: number): void {
-    this.#mode = forwarding | learn
-    if (learn === 0) return
-    this.#cancel = this.#deps.clock.after(learning, () => {
-      this.#mode = forwarding
-      this.repair().catch(err => this.#deps.log.warn({ err }, 'the programs go on learning until the next repair'))
+  get #mode(): number | undefined {
+    return this.#state && wantedMode(this.#wanted.kind, this.#state.serves, this.#state.learns)
+  }
+
+  /** `pods`: those whose flows the host stack may be translating. */
+  async #turnTo(serves: boolean, learns: boolean, pods: readonly SharedEniAttachment[]): Promise<void> {
+    const { kernel, clock, log } = this.#deps
+    if (pods.length > 0) await this.#importFlows(pods)
+    this.#state = { serves, learns }
+    this.#cancelLearning()
+    if (learns) this.#cancelLearning = clock.after(learning, () => this.#endLearning())
+    const wanted = this.#mode ?? 0
+    if ((await modeOf(kernel)) === wanted) return
+    await applyAll(kernel, [modeOp(wanted)])
+    log.info({ mode: wanted }, 'the programs have another mode')
+  }
+
+  #endLearning(): void {
+    this.#state = this.#state && { ...this.#state, learns: false }
+    this.repair().catch(err => this.#deps.log.warn({ err }, 'the programs go on learning until the next repair'))
+  }
+
+  /** Until every Service is in the maps, pods keep those that kube-proxy serves. */
+  #waitForServices(): void {
+    this.#cancelWaiting = this.#deps.clock.after(syncedPeriod, () => {
+      this.#serveWhenSynced()
+        .catch(err => this.#deps.log.warn({ err }, 'the programs cannot be told to translate Services yet'))
+        .finally(() => {
+          if (!this.#stopped && this.#state?.serves === false) this.#waitForServices()
+        })
     })
+  }
+
+  async #serveWhenSynced(): Promise<void> {
+    if (this.#stopped || !(await this.#isSynced())) return
+    await this.#turnTo(true, true, this.#deps.live())
+  }
+
+  async #isSynced(): Promise<boolean> {
+    const host = await observeHost(this.#deps.kernel, { links: [], families: [], entries: [syncedEntry] })
+    return host.entries.some(e => service_states.value.decode(Buffer.from(e.value, 'hex')).value !== 0n)
+  }
+
+  /** What joins which device is asked of two at most: a node has many. */
+  async #look(): Promise<NsState> {
+    const { kernel } = this.#deps
+    const { hooks, blocks, ...rest } = nodeSideQuery
+    const host = await observeHost(kernel, { links: 'all', addrs: true, families: [4, 6], entries: [modeEntry, nodeConfigEntry], ...rest })
+    const links = nodeDevices(host)
+    const side = await observeHost(kernel, { links, families: [], hooks, blocks })
+    return { ...host, hooks: side.hooks, filters: side.filters }
+  }
+
+  #tellTaken(host: NsState): void {
+    const taken = this.services ? takenUplink(host) : undefined
+    const problem =
+      taken === undefined
+        ? ''
+        : `${taken.name} has an ingress or clsact qdisc of somebody else: nobody from outside reaches Services by this node`
+    if (problem !== '' && problem !== this.#problem) this.#deps.log.warn({ device: taken?.name }, problem)
+    this.#problem = problem
   }
 
   /** Flows that the host stack is translating stay with it. A kernel that cannot tell them leaves it to the learning. */
@@ -118,13 +188,15 @@ export class ProgrammedNode {
 
 /** Back to the host stack: at once by the mode, then for good. Does nothing where no programs are. Throws KernelError. */
 export async function endPrograms(kernel: Kernel): Promise<readonly KernelOp[]> {
-  const host = await observeHost(kernel, { links: 'all', families: [], hooks: true, entries: [modeEntry] })
+  const entries = [modeEntry, nodeConfigEntry]
+  const host = await observeHost(kernel, { links: 'all', families: [4, 6], entries, ...nodeSideQuery })
   const blocks: readonly number[] = Object.values(block)
   const ours = host.hooks.filter(h => [h.ingress, h.egress].some(b => b !== undefined && blocks.includes(b)))
   const devices = host.links.filter(l => ours.some(h => h.ifIndex === l.index))
   const hooks = devices.map(({ name }) => ({ ns: 'host', dev: name }) as const)
   const mode: KernelOp[] = (modeIn(host) ?? 0) === 0 ? [] : [modeOp(0)]
-  const ops = [...mode, ...diff({ ...nothing, hooks }, { host })]
+  const left = { ...host, hooks: [] }
+  const ops = [...mode, ...diff({ ...nothing, hooks }, { host }), ...nodeSideOps(undefined, left, '')]
   await applyAll(kernel, ops)
   await kernel.unloadPrograms()
   return ops
