@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import { observeHost } from '#kernel/host.ts'
+import type { Kernel } from '#kernel/port.ts'
+import type { ServiceMap } from '#state/entry.ts'
+import { pageSize, pagesOf } from '#sync/pages.ts'
+import type { SyncReport } from '#sync/report.ts'
+import type { Wanted } from '#sync/wanted.ts'
+
+/**
+ * Compares one map with what is wanted; what differs is reported and becomes pending. Entries may be written meanwhile: an answer of the kernel is older
+ * than any write that is still pending when it arrives, and those are left out. Throws KernelError.
+ */
+export async function sweep(
+  map: ServiceMap,
+  wanted: Wanted,
+  kernel: Pick<Kernel, 'mapPage' | 'observe'>,
+  report: SyncReport,
+): Promise<void> {
+  let there = 0
+  for await (const page of pagesOf(kernel, map))
+    for (const { key, value } of page) {
+      if (wanted.isPending(map, key)) continue
+      const want = wanted.get(map, key)
+      if (want !== undefined) there++
+      if (want === value) continue
+      wanted.touch(map, key)
+      report.damaged(map, key, want === undefined ? 'foreign' : 'changed')
+    }
+  // Also when some were written meanwhile: then nothing is missing, which only a look can tell.
+  if (there < wanted.count(map)) await findMissing(map, wanted, kernel, report)
+}
+
+async function findMissing(map: ServiceMap, wanted: Wanted, kernel: Pick<Kernel, 'observe'>, report: SyncReport): Promise<void> {
+  const keys = [...wanted.keys(map)]
+  for (let at = 0; at < keys.length; at += pageSize) {
+    const asked = keys.slice(at, at + pageSize)
+    const { entries } = await observeHost(kernel, { links: [], families: [], entries: asked.map(key => ({ map, key })) })
+    const there = new Set(entries.map(e => e.key))
+    for (const key of asked) {
+      if (there.has(key) || wanted.isPending(map, key) || wanted.get(map, key) === undefined) continue
+      wanted.touch(map, key)
+      report.damaged(map, key, 'missing')
+    }
+  }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type MapName, maps, mapType } from '#kernel/bpf/maps.ts'
+import type { KernelOp } from '#kernel/op.ts'
+import { type ApplyResult, type Kernel, KernelError } from '#kernel/port.ts'
+import type { NsQuery, NsState, Observed } from '#kernel/state.ts'
+
+const nothing = {
+  links: [],
+  addrs: [],
+  neighs: [],
+  tbfs: [],
+  routes: [],
+  rules: [],
+  sysctls: {},
+  nsids: {},
+  hooks: [],
+  filters: [],
+  sockets: [],
+} as const
+
+/** The pinned maps of a kernel, in memory: what the real one would answer to those who write entries and look at them. */
+export class MapsModel implements Pick<Kernel, 'apply' | 'observe' | 'mapPage'> {
+  /** In the order in which entries were put, as bytes in hex; undefined while no map is pinned. */
+  #maps: Map<MapName, Map<string, string>> | undefined
+  /** The most entries of a map, where it is not its usual number. */
+  readonly limits: Partial<Record<MapName, number>> = {}
+  /** Every change that was made, as the operation. */
+  readonly done: KernelOp[] = []
+  /** Asked before each operation: an errno refuses it, `die` rejects the whole call from here on. */
+  refuse: (op: KernelOp) => string | undefined = () => undefined
+  /** Looked at after each operation that was done. */
+  check: () => void = () => undefined
+
+  /** terwayd has made the maps: empty, but for arrays. */
+  pin(): void {
+    this.#maps = new Map()
+    for (const { name, type, key, value, entries } of Object.values(maps)) {
+      const made = new Map<string, string>()
+      if (type === mapType.array)
+        for (let index = 0; index < entries; index++) made.set(key.encode({ index }).toString('hex'), '00'.repeat(value.size))
+      this.#maps.set(name, made)
+    }
+  }
+
+  unpin(): void {
+    this.#maps = undefined
+  }
+
+  entries(map: MapName): Map<string, string> {
+    const found = this.#maps?.get(map)
+    if (found === undefined) throw new Error(`${map} is not pinned`)
+    return found
+  }
+
+  async apply(ops: readonly KernelOp[]): Promise<ApplyResult> {
+    // Another thread answers.
+    await Promise.resolve()
+    const done: KernelOp[] = []
+    for (const op of ops) {
+      const errno = this.refuse(op) ?? this.#change(op)
+      if (errno === 'die') throw new KernelError('kernel-worker', 'the netlink thread ended: killed')
+      if (errno !== undefined) return { done, failed: new KernelError('kernel-refused', 'refused by the kernel', { errno, op }) }
+      done.push(op)
+      this.done.push(op)
+      this.check()
+    }
+    return { done }
+  }
+
+  async observe(queries: readonly NsQuery[]): Promise<readonly Observed[]> {
+    await Promise.resolve()
+    return queries.map((q): NsState => {
+      const entries = (q.entries ?? []).flatMap(({ map, key }) => {
+        const value = this.#maps?.get(map)?.get(key)
+        return value === undefined ? [] : [{ map, key, value }]
+      })
+      return { ...nothing, ns: q.ns, entries }
+    })
+  }
+
+  async mapPage(map: MapName, after: string | undefined, count: number) {
+    await Promise.resolve()
+    const all = [...(this.#maps?.get(map) ?? [])]
+    const from = after === undefined ? 0 : all.findIndex(([key]) => key === after) + 1
+    return all.slice(from, from + count).map(([key, value]) => ({ map, key, value }))
+  }
+
+  #change(op: KernelOp): string | undefined {
+    if (op.op === 'map-del') {
+      this.#maps?.get(op.map)?.delete(op.key)
+      return undefined
+    }
+    if (op.op !== 'map-put') throw new Error(`${op.op} is nothing of maps`)
+    const map = this.#maps?.get(op.map)
+    if (map === undefined) return 'ENOENT'
+    if (!map.has(op.key) && map.size >= (this.limits[op.map] ?? maps[op.map].entries)) return 'E2BIG'
+    map.set(op.key, op.value)
+    return undefined
+  }
+}
