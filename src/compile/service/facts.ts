@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Service } from '#kube/reflect/service.ts'
+import { isIpv4 } from '#net/ip.ts'
+import type { Target } from './plan.ts'
+
+/** What a Service's owner should hear: an Event about it. */
+export interface ServiceFact {
+  readonly about: { readonly namespace: string; readonly name: string; readonly uid: string }
+  readonly type: 'Warning'
+  readonly reason: 'ServicePortUnsupported' | 'ServiceFrontendConflict' | 'ServiceMaglevRefused'
+  readonly message: string
+}
+
+const names: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' }
+
+export function nameOfTarget({ ip, port, protocol }: Target): string {
+  return `${isIpv4(ip) ? ip : `[${ip}]`}:${port}/${names[protocol] ?? protocol}`
+}
+
+export interface Shortcomings {
+  readonly unsupported: readonly Target[]
+  readonly lost: readonly { readonly frontend: Target; readonly to: string }[]
+  readonly isMaglevRefused: boolean
+  readonly mostHashedSets: number
+}
+
+export function factsOf({ metadata }: Service, s: Shortcomings): readonly ServiceFact[] {
+  const about = { namespace: metadata.namespace ?? '', name: metadata.name, uid: metadata.uid ?? '' }
+  const fact = (reason: ServiceFact['reason'], message: string): ServiceFact => ({ about, type: 'Warning', reason, message })
+  const out: ServiceFact[] = []
+  if (s.unsupported.length > 0) {
+    const list = s.unsupported.map(nameOfTarget).join(', ')
+    out.push(
+      fact('ServicePortUnsupported', `${list}: SCTP is served only where the port is the endpoints' own, since its checksum covers it`),
+    )
+  }
+  for (const { frontend, to } of s.lost)
+    out.push(fact('ServiceFrontendConflict', `${nameOfTarget(frontend)} is served for ${to}, which is older`))
+  if (s.isMaglevRefused)
+    out.push(fact('ServiceMaglevRefused', `Older Services have all ${s.mostHashedSets} tables of Maglev: backends are chosen at random`))
+  return out
+}
+
+/** What has not been told: a fact is told again when it was not true in between. */
+export class Telling {
+  readonly #current = new Map<string, readonly ServiceFact[]>()
+  #fresh: ServiceFact[] = []
+
+  update(service: string, facts: readonly ServiceFact[]): void {
+    const told = new Set(this.#current.get(service)?.map(f => f.message))
+    this.#fresh.push(...facts.filter(f => !told.has(f.message)))
+    if (facts.length > 0) this.#current.set(service, facts)
+    else this.#current.delete(service)
+  }
+
+  take(): readonly ServiceFact[] {
+    const fresh = this.#fresh
+    this.#fresh = []
+    return fresh
+  }
+}

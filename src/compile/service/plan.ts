@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+import { serviceFlag } from '#kernel/bpf/words.ts'
+import type { Service } from '#kube/reflect/service.ts'
+import type { Cidr } from '#net/cidr.ts'
+import { type Family, familyOf, type Ip, tryParseIp } from '#net/ip.ts'
+import type { SliceRow } from '#state/endpoint-row.ts'
+import type { NodeFacts } from '#state/node-facts.ts'
+import { clusterEndpoints, endpointsOfPort, isLocal, localEndpoints, type PortEndpoint } from './endpoints.ts'
+import { type Address, addressesOf } from './reach.ts'
+
+/** The numbers of protocols that can have Services. */
+const protocols: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
+const sctp = 132
+
+/** An address and port of one protocol: what a client talks to, or who answers. */
+export interface Target {
+  readonly ip: Ip
+  readonly port: number
+  readonly protocol: number
+}
+
+export interface SetPlan {
+  /** Unlike those of the Service's other sets. */
+  readonly name: string
+  readonly backends: readonly Target[]
+  /** Each backend can be asked whether it is one of the set's. */
+  readonly affinity: boolean
+}
+
+/** Who answers a frontend in one scope. */
+export interface Use {
+  readonly set: string
+  readonly flags: number
+  readonly affinitySeconds: number
+}
+
+export interface FrontendPlan extends Target {
+  readonly kind: Address['kind']
+  readonly inside: Use
+  /** Undefined: nobody from outside asks for it. */
+  readonly outside: Use | undefined
+  /** Who may come; empty = everybody. */
+  readonly sourceRanges: readonly Cidr[]
+}
+
+export interface HealthPlan {
+  readonly port: number
+  readonly localEndpoints: number
+}
+
+/** What a Service comes to on this node, before anything has a number. */
+export interface ServicePlan {
+  readonly sets: readonly SetPlan[]
+  readonly frontends: readonly FrontendPlan[]
+  /** Frontends that cannot be served: an SCTP packet is translated by address only, since its checksum covers the ports. */
+  readonly unsupported: readonly Target[]
+  /** Backends are to follow from the client (Maglev); undefined = as is usual here. */
+  readonly maglev: boolean | undefined
+  readonly health: HealthPlan | undefined
+}
+
+const nothing: ServicePlan = { sets: [], frontends: [], unsupported: [], maglev: undefined, health: undefined }
+
+/** `maglev` or `random`. */
+export const algorithmAnnotation = 'k8s.aliyun.com/service-algorithm'
+
+export function compileService(service: Service, slices: readonly SliceRow[], node: NodeFacts): ServicePlan {
+  const { spec, metadata } = service
+  const families = familiesOf(service)
+  if (spec.type === 'ExternalName' || families.length === 0) return nothing
+  const parts = families.flatMap(family => (spec.ports ?? []).map(port => compilePort({ service, slices, node, family, port })))
+  const algorithm = metadata.annotations?.[algorithmAnnotation]
+  return {
+    sets: parts.flatMap(p => p.sets),
+    frontends: merged(parts.flatMap(p => p.frontends)),
+    unsupported: parts.flatMap(p => p.unsupported),
+    maglev: algorithm === undefined ? undefined : algorithm === 'maglev',
+    health: healthOf(service, slices, node, families[0] ?? 4),
+  }
+}
+
+/** Those of its own addresses, the first one first. A headless Service has none. */
+function familiesOf({ spec }: Service): readonly Family[] {
+  const ips = (spec.clusterIPs ?? [spec.clusterIP ?? '']).flatMap(text => tryParseIp(text) ?? [])
+  return [...new Set(ips.map(familyOf))]
+}
+
+interface PortInput {
+  readonly service: Service
+  readonly slices: readonly SliceRow[]
+  readonly node: NodeFacts
+  readonly family: Family
+  readonly port: NonNullable<Service['spec']['ports']>[number]
+}
+
+function compilePort(input: PortInput): Pick<ServicePlan, 'sets' | 'frontends' | 'unsupported'> {
+  const { service, slices, node, family, port } = input
+  const protocolName = port.protocol ?? 'TCP'
+  const protocol = protocols[protocolName]
+  const addresses = addressesOf(service, node, family, port)
+  if (protocol === undefined) return { sets: [], frontends: [], unsupported: [] }
+  const affinitySeconds = affinityOf(service)
+  const endpoints = endpointsOfPort(slices, port.name ?? '', protocolName, family, node.name)
+  const set = (kind: 'cluster' | 'local', chosen: readonly PortEndpoint[]): SetPlan => ({
+    name: `${port.name ?? ''} ${protocolName} ${family} ${kind}`,
+    backends: chosen.map(e => ({ ip: e.ip, port: e.port, protocol })),
+    affinity: affinitySeconds > 0,
+  })
+  const cluster = set('cluster', clusterEndpoints(endpoints, node))
+  const local = set('local', localEndpoints(endpoints, node.name))
+  const frontends = addresses.map((a): FrontendPlan => {
+    const ranges = a.sourceRanges.length > 0 ? serviceFlag.sourceRanges : 0
+    const use = (isLocal: boolean, localFlags: number): Use =>
+      isLocal ? { set: local.name, flags: ranges | localFlags, affinitySeconds } : { set: cluster.name, flags: ranges, affinitySeconds }
+    return {
+      ip: a.ip,
+      port: a.port,
+      protocol,
+      kind: a.kind,
+      // The node's own clients and its pods reach every backend by an external address too: it is the client outside that must be kept.
+      inside: use(a.kind === 'ClusterIP' && service.spec.internalTrafficPolicy === 'Local', serviceFlag.local),
+      outside:
+        a.kind === 'ClusterIP'
+          ? undefined
+          : use(service.spec.externalTrafficPolicy === 'Local', serviceFlag.local | serviceFlag.keepSource),
+      sourceRanges: a.sourceRanges,
+    }
+  })
+  const unsupported = protocol === sctp ? frontends.filter(f => endpoints.some(e => e.port !== f.port)) : []
+  const served = frontends.filter(f => !unsupported.includes(f))
+  const used = new Set(served.flatMap(f => [f.inside.set, f.outside?.set]))
+  return { sets: [cluster, local].filter(s => used.has(s.name)), frontends: served, unsupported }
+}
+
+function affinityOf({ spec }: Service): number {
+  return spec.sessionAffinity === 'ClientIP' ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10800) : 0
+}
+
+/** An address can be said twice: what is said first counts, but for limits of who may come. */
+function merged(frontends: readonly FrontendPlan[]): readonly FrontendPlan[] {
+  const found = new Map<string, FrontendPlan>()
+  for (const f of frontends) {
+    const key = targetKey(f)
+    const other = found.get(key)
+    if (other === undefined || (other.sourceRanges.length === 0 && f.sourceRanges.length > 0)) found.set(key, f)
+  }
+  return [...found.values()]
+}
+
+export function targetKey(t: Target): string {
+  return `${t.ip} ${t.port} ${t.protocol}`
+}
+
+/** Whom the load balancer asks whether to send packets here: pods of this node, each counted once whatever its ports are. */
+function healthOf({ spec }: Service, slices: readonly SliceRow[], node: NodeFacts, family: Family): HealthPlan | undefined {
+  if (spec.type !== 'LoadBalancer' || spec.externalTrafficPolicy !== 'Local' || !spec.healthCheckNodePort) return undefined
+  const here = slices.filter(s => s.family === family).flatMap(s => s.endpoints.filter(e => e.ready && isLocal(e, node.name)))
+  return { port: spec.healthCheckNodePort, localEndpoints: new Set(here.map(e => e.ip)).size }
+}
