@@ -29,7 +29,7 @@ export async function helm(lab: Lab, args: readonly string[], values: object = {
   await must(command, JSON.stringify(values))
 }
 
-/** `helm install` of the chart in this checkout; returns at once. The lab must stand on the VPC of vpc.yaml. */
+/** `helm install` of the chart in this checkout; returns at once. The lab must stand on the VPC of vpc.yaml; without kube-proxy Terway translates Services. */
 export function installChart(lab: Lab, values: TerwayValues): Promise<void> {
   return helm(lab, ['install', 'terway', chart, '--values=-'], chartValues(lab.state, values))
 }
@@ -82,7 +82,7 @@ export async function readyNodes(lab: Lab): Promise<number> {
   })
 }
 
-function chartValues({ control, stack }: LabState, { eniConf, cniConf, datapathV2 = false, replicas }: TerwayValues): object {
+function chartValues({ control, stack, proxy }: LabState, { eniConf, cniConf, datapathV2 = false, replicas }: TerwayValues): object {
   const [key] = seed.keys
   const [repository, tag] = terway.ref.split(':')
   // The chart's own default is ipv4.
@@ -99,6 +99,7 @@ function chartValues({ control, stack }: LabState, { eniConf, cniConf, datapathV
       serviceCIDR: serviceRange(stack).cidrs.join(','),
       ...ipStack,
       ...(datapathV2 && { enableDatapathV2: true }),
+      ...(proxy === 'off' && { kubeProxyReplacement: true }),
       eniConf,
       ...(cniConf !== undefined && { cniConf }),
     },

@@ -182,5 +182,13 @@ async function startControlPlane(context: Context, state: LabState): Promise<voi
     restart: true,
     wrapped: false,
   })
+  await supervisor.start({
+    name: `${CONTROL}/cloud-controller-manager`,
+    argv: inside(netnsOf(names, CONTROL), [process.execPath, join(HERE, 'ccm', 'main.ts'), names.lab]),
+    log: join(names.logs, `${CONTROL}-cloud-controller-manager.log`),
+    cgroup: CONTROL,
+    restart: true,
+    wrapped: false,
+  })
   await until(`the API server is ready (see ${names.logs}/${CONTROL}-kube-apiserver.log)`, 60_000, () => api.ready(), 100)
 }

@@ -70,6 +70,19 @@ const handlers: { [P in keyof CloudRequests]: (request: CloudRequests[P]['reques
     )
     return Object.fromEntries(devices)
   },
+  '/balancer/list': async () => simulator.balancers().map(({ name }) => ({ name })),
+  '/balancer/put': async ({ listeners, ...wanted }) => {
+    const vSwitchId = simulator.view().vSwitches[0]?.id ?? ''
+    const { private4, public4, ipv6 } = simulator.ensureBalancer({ ...wanted, vSwitchId })
+    simulator.setListeners(wanted.name, listeners)
+    await shown
+    return [...private4, ...public4, ...ipv6]
+  },
+  '/balancer/delete': async ({ name }) => {
+    simulator.deleteBalancer(name)
+    await shown
+    return null
+  },
   '/call': async ({ action, params }) => simulator.call(action, params),
 }
 

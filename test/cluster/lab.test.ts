@@ -114,6 +114,35 @@ test('a program that is killed comes back, and the simulated cloud goes on where
   assert.equal(await runPod('again', 'echo works'), 'works')
 })
 
+test('a Service of type LoadBalancer gets a balancer of the cloud, which outlives its manager and goes with the Service', async () => {
+  const labels = { 'kubernetes.io/service-name': 'balanced' }
+  const spec = { type: 'LoadBalancer', ports: [{ name: 'http', port: 80 }] }
+  // Without a CNI plugin a node forwards nothing: what answers is the node itself, where kube-proxy says how it is.
+  const endpoints = [{ addresses: [lab.node('node1').identity.address] }]
+  const slice = { addressType: 'IPv4', ports: [{ name: 'http', port: 10256 }], endpoints }
+  const items = [
+    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'balanced' }, spec },
+    { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name: 'balanced', labels }, ...slice },
+  ]
+  await lab.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
+  const ingress = () => lab.kubectl(['get', 'service', 'balanced', '-o', 'jsonpath={.status.loadBalancer.ingress[0].ip}'])
+  const address = await until('the Service has an address', 20_000, async () => (await ingress()) || undefined, 250)
+  assert.match(address, /^203\.0\.113\./)
+  const leads = async () => /^200 /.test((await lab.onControl([process.execPath, '-e', FETCH, `http://${address}/healthz`])).stdout)
+  await until('the balancer leads to the node', 20_000, leads, 250)
+  process.kill((await lab.process('control', 'cloud-controller-manager')).pid, 'SIGKILL')
+  assert.ok(await leads())
+  await lab.kubectl(['annotate', 'service', 'balanced', 'a=b'])
+  await until(
+    'it is managed again',
+    20_000,
+    async () => (await lab.process('control', 'cloud-controller-manager').catch(() => undefined))?.restarts === 1,
+  )
+  assert.equal(await ingress(), address)
+  await lab.kubectl(['delete', 'service', 'balanced'])
+  await until('the balancer is gone', 20_000, async () => (await lab.cloud.send('/balancer/list', {})).length === 0, 250)
+})
+
 test('faults of the cloud are made by its operator socket', async () => {
   const url = 'http://100.100.100.200/latest/meta-data/instance-id'
   const { id } = await lab.cloud.admin<{ id: string }>('POST', '/faults', { kind: 'metadata-outage' })
