@@ -109,8 +109,9 @@ INLINE outcome pod_sends(struct packet *p, struct end *own, struct target *to) {
   if (is_neighbour_discovery(p)) return find_address(p->destination) ? DROPPED(DROP_NEIGHBOUR_DISCOVERY) : PATH_NONE;
   own->policy = find_policy(p, own->number);
   if (is_icmp_error(p)) {
-    if (enforces(own->policy, DIRECTION_OUT) && !is_related(p, own, 1)) return DROPPED(DROP_ICMP_UNRELATED);
-    return PATH_ICMP_ERROR;
+    __u32 transport;
+    if (!enforces(own->policy, DIRECTION_OUT)) return PATH_ICMP_ERROR;
+    return read_about(p, own, &transport, 1) && is_related(p, own) ? PATH_ICMP_ERROR : DROPPED(DROP_ICMP_UNRELATED);
   }
   if (share_ports(p)) return DROPPED(DROP_FRAGMENT_WITHOUT_FIRST);
   return forward(p, own, to);

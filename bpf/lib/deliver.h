@@ -3,6 +3,7 @@
 #pragma once
 #include <linux/if_packet.h>
 #include "count.h"
+#include "endpoint.h"
 
 /* The pod that a packet is delivered to. */
 struct target {
@@ -49,6 +50,15 @@ INLINE int send(const struct packet *p, const struct endpoint *e) {
   count_passed(p, PATH_POD_TO_REMOTE, e->out_if_index);
   clean(p->skb);
   return bpf_redirect_neigh(e->out_if_index, &next, sizeof(next), 0);
+}
+
+/* Out where the node's own address is, by the node's routes. */
+INLINE int send_by_node(const struct packet *p, __u32 path) {
+  struct node_config *node = find_node_config();
+  __u32 if_index = node ? node->if_index : 0;
+  count_passed(p, path, if_index);
+  clean(p->skb);
+  return bpf_redirect_neigh(if_index, 0, 0, 0);
 }
 
 /* Drops the packet, or lets it go on to the next program and the host stack. */

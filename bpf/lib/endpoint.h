@@ -21,6 +21,11 @@ INLINE struct address *find_address(const __be32 *ip) {
   return bpf_map_lookup_elem(&addresses, &key);
 }
 
+INLINE struct node_config *find_node_config(void) {
+  struct index key = {0};
+  return bpf_map_lookup_elem(&node_configs, &key);
+}
+
 /* Why this address belongs to the host stack; 0 when it does not. */
 INLINE __u32 host_reason(const __be32 *ip) {
   struct prefix_key key = {.prefix_length = 128};

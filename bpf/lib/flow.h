@@ -24,6 +24,8 @@ struct end {
   struct endpoint_policy *policy;
   /* 0 when there is none that counts. */
   struct flow *flow;
+  /* Of the flow that the packet goes on with. */
+  __u32 frontend;
   /* The other side's endpoint, when the flow has one on this node. */
   struct endpoint *peer;
   /* The other side of a packet between two pods, once it is known. */
@@ -33,10 +35,14 @@ struct end {
 /* What is decided of a new flow. */
 struct decision {
   __u8 way;
+  /* FLOW_FLAG_HAIRPIN, or 0. */
+  __u8 flags;
   __u32 peer;
   __u32 peer_incarnation;
   /* As in `question`. */
   __u32 remote_is;
+  /* As in `flow`: what the initiator sees, when this packet is of the initiator. */
+  __u32 frontend;
 };
 
 /* The sender's view. */
@@ -63,21 +69,16 @@ INLINE __u64 open_timeout(__u8 protocol) {
   return protocol == IPPROTO_TCP ? FLOW_TIMEOUT_OPEN_TCP : FLOW_TIMEOUT_OPEN;
 }
 
-INLINE __u64 timeout_of(const struct flow *f, __u8 protocol) {
-  if (f->state == FLOW_STATE_OPEN) return open_timeout(protocol);
-  if (f->state == FLOW_STATE_NEW) return FLOW_TIMEOUT_NEW;
-  return f->state == FLOW_STATE_CLOSING ? FLOW_TIMEOUT_CLOSING : FLOW_TIMEOUT_DENIED;
-}
-
-/* Signed: another CPU may have written a time that is later than ours. */
-INLINE int is_older(const struct packet *p, __u32 seen, __u64 seconds) {
-  return (__s32)(p->now - seen) > (__s32)((seconds * 1000000000) >> 20);
+INLINE __u64 timeout_of(__u8 state, __u8 protocol) {
+  if (state == FLOW_STATE_OPEN) return open_timeout(protocol);
+  if (state == FLOW_STATE_NEW) return FLOW_TIMEOUT_NEW;
+  return state == FLOW_STATE_CLOSING ? FLOW_TIMEOUT_CLOSING : FLOW_TIMEOUT_DENIED;
 }
 
 /* An entry that is too old, or of an earlier owner of either address, counts as absent. */
 INLINE int is_valid(const struct packet *p, struct end *e, const struct flow *f) {
   if (f->local_incarnation != e->endpoint->incarnation) return 0;
-  if (is_older(p, f->seen, timeout_of(f, e->key.protocol))) return 0;
+  if (is_older(p->now, f->seen, timeout_of(f->state, e->key.protocol))) return 0;
   if (!f->peer) return 1;
   if (e->other && e->other->number == f->peer) return e->other->endpoint->incarnation == f->peer_incarnation;
   e->peer = find_endpoint(f->peer);
@@ -114,9 +115,10 @@ INLINE void find_flow(const struct packet *p, struct end *e) {
 }
 
 /* 0, or the reason for which the endpoint's policy refuses the flow when that side is its initiator. */
-INLINE __u32 ask_policy(const struct end *e, int remote_first, __u32 identity, __u32 remote_is) {
+INLINE __u32 ask_policy(const struct packet *p, const struct end *e, int remote_first, __u32 identity, __u32 remote_is) {
   struct question q = {
     .policy = e->policy,
+    .mode = p->mode,
     .direction = remote_first ? DIRECTION_IN : DIRECTION_OUT,
     .identity = identity,
     .remote_is = remote_is,
@@ -134,7 +136,7 @@ INLINE __u32 revision_of(const struct end *e) {
 INLINE __u32 ask_again(const struct packet *p, struct end *e, __u32 remote_is) {
   struct flow *f = e->flow;
   __u32 identity = find_identity(e->key.remote);
-  __u32 reason = ask_policy(e, f->flags & FLOW_FLAG_REMOTE_FIRST, identity, remote_is);
+  __u32 reason = ask_policy(p, e, f->flags & FLOW_FLAG_REMOTE_FIRST, identity, remote_is);
   f->policy_revision = revision_of(e);
   f->identity = identity;
   if (reason) {
@@ -168,6 +170,13 @@ INLINE __u32 judge(const struct packet *p, struct end *e) {
   return e->flow->state == FLOW_STATE_DENIED ? DROP_DENIED_FLOW : 0;
 }
 
+/* FIN or RST of one side. */
+INLINE void end_flow(__u8 tcp_flags, int remote_sends, __u8 *state, __u8 *flags) {
+  const __u8 both = FLOW_FLAG_LOCAL_ENDED | FLOW_FLAG_REMOTE_ENDED;
+  *flags |= remote_sends ? FLOW_FLAG_REMOTE_ENDED : FLOW_FLAG_LOCAL_ENDED;
+  if (tcp_flags & TCP_RST || (*flags & both) == both) *state = FLOW_STATE_CLOSING;
+}
+
 /* What a packet that passes changes in its flow. */
 INLINE void account(const struct packet *p, const struct end *e, struct flow *f) {
   if (f->seen != p->now) f->seen = p->now;
@@ -182,11 +191,7 @@ INLINE void account(const struct packet *p, const struct end *e, struct flow *f)
     f->flags |= FLOW_FLAG_ANSWERED;
     if (f->state == FLOW_STATE_NEW) f->state = FLOW_STATE_OPEN;
   }
-  if (UNLIKELY(p->tcp_flags & (TCP_FIN | TCP_RST))) {
-    const __u8 both = FLOW_FLAG_LOCAL_ENDED | FLOW_FLAG_REMOTE_ENDED;
-    f->flags |= e->remote_sends ? FLOW_FLAG_REMOTE_ENDED : FLOW_FLAG_LOCAL_ENDED;
-    if (p->tcp_flags & TCP_RST || (f->flags & both) == both) f->state = FLOW_STATE_CLOSING;
-  }
+  if (UNLIKELY(p->tcp_flags & (TCP_FIN | TCP_RST))) end_flow(p->tcp_flags, e->remote_sends, &f->state, &f->flags);
 }
 
 /* Of a flow that was found and not denied. The first answer moves it to where a flood of new ones cannot evict it. */
@@ -203,9 +208,10 @@ INLINE void track(const struct packet *p, struct end *e) {
  */
 INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct decision *d) {
   int remote_first = e->remote_sends;
-  __u32 identity = find_identity(e->key.remote);
-  __u32 reason = ask_policy(e, remote_first, identity, d->remote_is);
-  if (reason && p->protocol == IPPROTO_TCP && !is_syn(p) && !ask_policy(e, !remote_first, identity, d->remote_is)) {
+  /* Who speaks to itself is nobody else. */
+  __u32 identity = d->flags & FLOW_FLAG_HAIRPIN ? 0 : find_identity(e->key.remote);
+  __u32 reason = ask_policy(p, e, remote_first, identity, d->remote_is);
+  if (reason && p->protocol == IPPROTO_TCP && !is_syn(p) && !ask_policy(p, e, !remote_first, identity, d->remote_is)) {
     reason = 0;
     remote_first = !remote_first;
   }
@@ -213,14 +219,16 @@ INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct dec
     .seen = p->now,
     .state = reason ? FLOW_STATE_DENIED : FLOW_STATE_NEW,
     .way = d->way,
-    .flags = remote_first ? FLOW_FLAG_REMOTE_FIRST : 0,
+    .flags = d->flags | (remote_first ? FLOW_FLAG_REMOTE_FIRST : 0),
     .reason = reason,
     .policy_revision = revision_of(e),
     .local_incarnation = e->endpoint->incarnation,
     .peer_incarnation = d->peer_incarnation,
     .peer = d->peer,
+    .frontend = remote_first == e->remote_sends ? d->frontend : 0,
     .identity = identity,
   };
+  e->frontend = f.frontend;
   if (!reason) account(p, e, &f);
   if (f.flags & FLOW_FLAG_ANSWERED) {
     bpf_map_update_elem(&flows, &e->key, &f, BPF_ANY);

@@ -15,23 +15,29 @@ INLINE int is_icmp_error(const struct packet *p) {
   return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
 }
 
-/* Ports of the packet that an error carries, as far as they are in it. */
-INLINE void read_inner_ports(const struct packet *p, const struct extensions *x, __be16 *ports) {
+/* Ports of the packet that an error carries, as far as they are in it. Where they are, or 0; an echo request has none. */
+INLINE __u32 read_inner_ports(const struct packet *p, const struct extensions *x, __be16 *ports) {
   ports[0] = 0;
   ports[1] = 0;
-  if (x->fragment == FRAGMENT_LATER) return;
+  if (x->fragment == FRAGMENT_LATER) return 0;
   if (x->protocol == IPPROTO_TCP || x->protocol == IPPROTO_UDP || x->protocol == IPPROTO_SCTP) {
-    if (x->offset + 4 <= p->end && bpf_skb_load_bytes(p->skb, x->offset, ports, 4)) ports[0] = ports[1] = 0;
+    if (x->offset + 4 > p->end) return 0;
+    if (!bpf_skb_load_bytes(p->skb, x->offset, ports, 4)) return x->offset;
+    ports[0] = ports[1] = 0;
   } else if (x->protocol == icmp_protocol(p->version)) {
     __u8 header[6];
-    if (x->offset + 6 > p->end || bpf_skb_load_bytes(p->skb, x->offset, header, 6)) return;
+    if (x->offset + 6 > p->end || bpf_skb_load_bytes(p->skb, x->offset, header, 6)) return 0;
     if (is_echo(p->version, header[0])) __builtin_memcpy(&ports[0], header + 4, 2);
     ports[1] = ports[0];
   }
+  return 0;
 }
 
-/* The packet that an error carries, as if it were received (source remote) or sent by the endpoint. 0, or -1 when its addresses cannot be read. */
-INLINE int read_inner(const struct packet *p, struct flow_key *key, int received) {
+/*
+ * The packet that an error carries, as if it were received (source remote) or sent by the endpoint, and where its ports are (0 = not in it). 0, or -1 when
+ * its addresses cannot be read.
+ */
+INLINE int read_inner(const struct packet *p, struct flow_key *key, __u32 *transport, int received) {
   struct frame f;
   struct extensions x = {.offset = p->transport + 8};
   __be16 ports[2];
@@ -53,7 +59,7 @@ INLINE int read_inner(const struct packet *p, struct flow_key *key, int received
     /* Cut off before its ports: it has none. */
     if (skip_extensions(p, &x, p->end)) x.fragment = FRAGMENT_LATER;
   }
-  read_inner_ports(p, &x, ports);
+  *transport = read_inner_ports(p, &x, ports);
   copy_ip(key->local, received ? destination : source);
   copy_ip(key->remote, received ? source : destination);
   key->local_port = ports[received];
@@ -62,9 +68,14 @@ INLINE int read_inner(const struct packet *p, struct flow_key *key, int received
   return 0;
 }
 
-/* Does the error belong to something that the endpoint really has to do with? `e` is filled with the flow that it is about. */
-INLINE int is_related(const struct packet *p, struct end *e, int received) {
-  if (read_inner(p, &e->key, received) || !is_own(p, e->endpoint, e->key.local)) return 0;
+/* The flow that the error is about, into `e`. 0 when it cannot be read, or is about somebody else's. */
+INLINE int read_about(const struct packet *p, struct end *e, __u32 *transport, int received) {
+  if (read_inner(p, &e->key, transport, received) || !is_own(p, e->endpoint, e->key.local)) return 0;
   look_up_flow(p, e);
+  return 1;
+}
+
+/* Does the error belong to something that the endpoint really has to do with? */
+INLINE int is_related(const struct packet *p, const struct end *e) {
   return e->flow ? e->flow->state != FLOW_STATE_DENIED : has_note(p, &e->key, e->endpoint);
 }

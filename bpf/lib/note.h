@@ -13,8 +13,7 @@ INLINE void note_key(const struct flow_key *flow, struct host_note_key *key) {
 /* No answer to what stays on the link, or goes to many, is ever translated. */
 INLINE int needs_note(const struct packet *p) {
   if (is_link_local(p->destination) || is_multicast(p->destination)) return 0;
-  if (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_SCTP) return 1;
-  return is_icmp(p) && (p->icmp_echo || p->source_port);
+  return has_ports(p) || (is_icmp(p) && (p->icmp_echo || p->source_port));
 }
 
 /* With every packet that goes this way, so that a note in use is never the one that is idle longest. */
@@ -36,5 +35,5 @@ INLINE int has_note(const struct packet *p, const struct flow_key *flow, const s
   struct host_note_key key;
   note_key(flow, &key);
   struct host_note *note = bpf_map_lookup_elem(&host_notes, &key);
-  return note && note->incarnation == endpoint->incarnation && !is_older(p, note->seen, open_timeout(flow->protocol));
+  return note && note->incarnation == endpoint->incarnation && !is_older(p->now, note->seen, open_timeout(flow->protocol));
 }

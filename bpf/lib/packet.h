@@ -10,15 +10,16 @@
 #include <linux/ipv6.h>
 #include "helpers.h"
 
-enum hook { HOOK_POD_IN, HOOK_POD_OUT, HOOK_ENI_IN };
+enum hook { HOOK_POD_IN, HOOK_POD_OUT, HOOK_ENI_IN, HOOK_NODE_IN, HOOK_NODE_OUT };
 enum parsed { PARSED, PARSED_OTHER, PARSED_MALFORMED };
 enum fragment_kind { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 enum { EXTENSION_HOP_BY_HOP = 0, EXTENSION_ROUTING = 43, EXTENSION_FRAGMENT = 44, EXTENSION_DESTINATION = 60 };
 #define EXTENSIONS_MAX 4
 
-/* What becomes of a packet: a number of `paths`, or a reason to drop it. */
+/* What becomes of a packet: a number of `paths`, a reason to drop it, or that its sender is told that nobody is there. */
 typedef __u32 outcome;
+#define REJECTED 0x200
 #define DROPPED(reason) (0x100 | (reason))
 #define IS_DROPPED(outcome) ((outcome) & 0x100)
 
@@ -91,6 +92,11 @@ INLINE __u32 forget(const struct packet *p, __u32 number) {
   return number + p->zero;
 }
 
+/* Of a time in these units. Signed: another CPU may have written one that is later than ours. */
+INLINE int is_older(__u32 now, __u32 seen, __u64 seconds) {
+  return (__s32)(now - seen) > (__s32)((seconds * 1000000000) >> 20);
+}
+
 INLINE int same_ip(const __be32 *a, const __be32 *b) {
   return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3];
 }
@@ -138,6 +144,11 @@ INLINE int is_echo(__u8 version, __u8 icmp_type) {
 
 INLINE int is_icmp(const struct packet *p) {
   return p->protocol == icmp_protocol(p->version);
+}
+
+/* Only these have Services. */
+INLINE int has_ports(const struct packet *p) {
+  return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_SCTP;
 }
 
 /* A first packet of TCP: SYN without ACK. */

@@ -6,6 +6,8 @@
 /* A flow as policy sees it: from the endpoint, and by the port of the side that answers. */
 struct question {
   const struct endpoint_policy *policy;
+  /* Bits of MODE_. */
+  __u32 mode;
   __u32 direction;
   __u32 identity;
   /* Why the remote address is the host stack's, with MADE_HERE when this node made the packet; 0 = neither. */
@@ -39,12 +41,13 @@ INLINE int is_node(__u32 remote_is) {
 
 /*
  * The node reaches its pods whatever their policy says: probes come from it. What the host stack translates is not judged by the address before the
- * translation.
+ * translation; what the programs translate is judged after it.
  */
 INLINE int is_exempt(const struct question *q) {
   if (q->direction == DIRECTION_IN) return is_node(q->remote_is);
   __u32 reason = q->remote_is & ~MADE_HERE;
-  return reason == HOST_REASON_NODE || reason == HOST_REASON_LINK_LOCAL || reason == HOST_REASON_SERVICE_CIDR;
+  if (reason == HOST_REASON_SERVICE_CIDR) return !(q->mode & MODE_SERVICE);
+  return reason == HOST_REASON_NODE || reason == HOST_REASON_LINK_LOCAL;
 }
 
 /* The rules for the identity and those for everybody: a denial in either wins, and what nobody allows is denied. */

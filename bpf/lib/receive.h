@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What arrives for a pod of the ENI that it arrives on goes past the host stack. */
+#pragma once
+#include "deliver.h"
+#include "fragment.h"
+#include "icmp.h"
+#include "reply.h"
+
+/* The endpoint of the destination, when it is live and this ENI is its own. */
+INLINE struct endpoint *find_receiver(const struct packet *p, struct target *to) {
+  struct address *a = find_address(p->destination);
+  if (!a || a->state != ADDRESS_STATE_LIVE) return 0;
+  struct endpoint *e = find_endpoint(a->endpoint);
+  if (!e || e->incarnation != a->incarnation || e->out_if_index != p->skb->ifindex) return 0;
+  to->number = a->endpoint;
+  to->endpoint = e;
+  return e;
+}
+
+/*
+ * May the host stack be the one that expects this packet? No entry is made of it: what comes out of the translation is judged by pod_out, which would
+ * take an entry for a judgement.
+ */
+INLINE int is_expected_by_host(const struct packet *p, const struct end *own) {
+  /* A connection that the other side begins answers nothing. */
+  return !is_syn(p) && (has_note(p, &own->key, own->endpoint) || p->mode & MODE_LEARN);
+}
+
+INLINE outcome receive_flow(struct packet *p, struct end *own) {
+  __u32 frontend = 0;
+  remote_end(p, own);
+  find_flow(p, own);
+  if (own->flow) {
+    __u32 reason = judge(p, own);
+    if (reason) return DROPPED(reason);
+    /* pod_out tracks it. */
+    if (own->flow->way != FLOW_WAY_DIRECT) return PATH_REMOTE_VIA_HOST;
+    if (UNLIKELY(is_reply(p, own, own->flow))) frontend = own->flow->frontend;
+    track(p, own);
+  } else {
+    if (is_expected_by_host(p, own)) return PATH_REMOTE_VIA_HOST;
+    struct decision d = {.way = FLOW_WAY_DIRECT};
+    __u32 reason = create_flow(p, own, &d);
+    if (reason) return DROPPED(reason);
+  }
+  /* pod_out shows the frontend. */
+  if (packet_size(p) > own->endpoint->mtu) return PATH_TOO_LONG;
+  __u32 reason = frontend ? show_frontend(p, frontend) : 0;
+  return reason ? DROPPED(reason) : PATH_REMOTE_TO_POD;
+}
+
+/* `to` becomes the pod. */
+INLINE outcome receive(struct packet *p, enum parsed parsed, struct target *to) {
+  /* A tagged frame is of a member ENI, whatever its address. */
+  if (!p->addressed || p->skb->vlan_present) return PATH_NONE;
+  struct end own = {.endpoint = find_receiver(p, to)};
+  if (!own.endpoint) return PATH_NONE;
+  own.number = to->number;
+  if (parsed == PARSED_MALFORMED) return DROPPED(DROP_MALFORMED);
+  if (is_neighbour_discovery(p)) return PATH_NONE;
+  own.policy = find_policy(p, own.number);
+  if (is_icmp_error(p)) {
+    __u32 transport;
+    if (!enforces(own.policy, DIRECTION_IN)) return PATH_ICMP_ERROR;
+    return read_about(p, &own, &transport, 0) && is_related(p, &own) ? PATH_ICMP_ERROR : DROPPED(DROP_ICMP_UNRELATED);
+  }
+  if (share_ports(p)) return DROPPED(DROP_FRAGMENT_WITHOUT_FIRST);
+  return receive_flow(p, &own);
+}
