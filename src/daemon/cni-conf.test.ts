@@ -19,7 +19,7 @@ function world(files: Readonly<Record<string, string>>) {
   const disk = new Map(Object.entries(files))
   const facts: Facts = {
     conf: undefined,
-    datapath: { kind: 'veth', why: '' },
+    datapath: { kind: 'veth', why: '', hasPrograms: false },
     readBack: 'pending',
     adopted: true,
     notReady: 'starting',
@@ -136,7 +136,7 @@ test('the list waits until the datapath is chosen, says so, and follows it', asy
   w.facts.trace.set('datapath', 'the programs cannot be looked at: EACCES')
   await w.clock.advance(6_000)
   assert.match(w.facts.trace.get('CNI configuration') ?? '', /the datapath is not chosen: the programs cannot be looked at: EACCES/)
-  w.facts.datapath = { kind: 'v2', why: '' }
+  w.facts.datapath = { kind: 'v2', why: '', hasPrograms: true }
   await w.clock.advance(10_000)
   assert.equal(JSON.parse(w.disk.get(list) ?? '{}').plugins[0].eniip_virtual_type, 'datapathv2')
 })

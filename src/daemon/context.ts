@@ -39,7 +39,7 @@ export interface Facts {
   /** The last good configuration. */
   conf: EniConf | undefined
   /** How the node forwards; undefined until it has been chosen. */
-  datapath: { readonly kind: DatapathKind; readonly why: string } | undefined
+  datapath: { readonly kind: DatapathKind; readonly why: string; readonly hasPrograms: boolean } | undefined
   readBack: 'pending' | 'kept' | 'pruned'
   /** Whether what a predecessor left in the kernel has been sorted: before that, an address that looks idle may be in use. */
   adopted: boolean

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { withCapabilities } from '#config/capabilities.ts'
 import { capabilitiesOf } from '#config/datapath-choice.ts'
+import { kubeProxyCapability } from '#config/kube-proxy.ts'
 import type { Context } from '#daemon/context.ts'
 import { readCapabilities } from '#daemon/datapath-inputs.ts'
-import { type DatapathGoal, formatRemembered, parseRemembered } from '#daemon/datapath-memory.ts'
+import { type DatapathGoal, formatRemembered, hasPrograms, parseRemembered } from '#daemon/datapath-memory.ts'
 import type { ChosenUnder } from '#daemon/datapath-wish.ts'
 import { tellNode } from '#daemon/node-event.ts'
 import { isHeldHere } from '#daemon/repair.ts'
@@ -42,13 +43,14 @@ export class DatapathRecord {
   /** A predecessor's goal is taken up: nothing is told again. */
   restored(goal: DatapathGoal): void {
     const { facts, observer } = this.#ctx
-    facts.datapath = { kind: goal.kind, why: goal.why }
+    facts.datapath = { kind: goal.kind, why: goal.why, hasPrograms: hasPrograms(goal) }
     facts.trace.set('datapath', inWords(goal))
+    facts.trace.set('services', goal.services === undefined ? 'kube-proxy' : 'programs')
     observer.datapath(goal.off ? 'veth' : goal.kind)
   }
 
   begun(goal: DatapathGoal): void {
-    if (goal.kind === 'v2') this.#write(this.#ctx.options.datapathMemoryPath, formatRemembered({ goal, from: this.#last?.kind ?? 'veth' }))
+    if (hasPrograms(goal)) this.#write(this.#ctx.options.datapathMemoryPath, formatRemembered({ goal, from: this.#last?.kind ?? 'veth' }))
   }
 
   /** `settings` are those under which it was chosen; undefined for a goal that stays since nothing can be chosen. */
@@ -75,8 +77,18 @@ export class DatapathRecord {
   }
 
   unsupported(asked: DatapathGoal, missing: string): void {
-    const text = `DataPath V2 is asked for (${asked.why}), the node stays in regular mode: ${missing}`
-    this.#event('Warning', 'DataPathUnsupported', text)
+    const what = asked.kind === 'v2' ? `DataPath V2 is asked for (${asked.why})` : 'Services without kube-proxy are asked for'
+    const instead = asked.services === undefined ? 'stays in regular mode' : 'stays in regular mode and needs kube-proxy'
+    this.#event('Warning', 'DataPathUnsupported', `${what}, the node ${instead}: ${missing}`)
+  }
+
+  /** Services are translated for pods, but not for processes on the node's own network. */
+  limited(missing: string): void {
+    this.#event(
+      'Warning',
+      'ServicesLimited',
+      `processes on the node's own network cannot reach Services without kube-proxy, pods can: ${missing}`,
+    )
   }
 
   #tellChange(before: DatapathGoal | undefined, goal: DatapathGoal): void {
@@ -90,19 +102,28 @@ export class DatapathRecord {
       log.info({ datapath: goal.kind, why: goal.why }, 'the datapath was chosen')
       this.#event('Normal', 'DataPathSelected', inWords(goal))
     }
+    this.#tellServices(before, goal)
     if (goal.kind !== 'v2' || goal.off === (before?.off ?? false)) return
     log.info({ off: goal.off }, 'the programs were switched off or on')
     if (goal.off) this.#event('Normal', 'DataPathOff', 'the host stack carries everything until terway-cli datapath on')
     else this.#event('Normal', 'DataPathOn', 'packets go past the host stack again')
   }
 
-  /** For a generator of Terway's. */
+  #tellServices(before: DatapathGoal | undefined, { services }: DatapathGoal): void {
+    if ((before?.services === undefined) === (services === undefined)) return
+    const words = services === undefined ? 'kube-proxy translates Services again' : 'programs translate Services, as soon as all are known'
+    this.#ctx.log.info({ services }, words)
+    this.#event('Normal', 'DataPathServices', words)
+  }
+
+  /** For a generator of Terway's. What the kernel cannot do is no decision on Services. */
   #writeCapabilities(goal: DatapathGoal, { policyProvider, ipv6 }: ChosenUnder): void {
     const { host, options } = this.#ctx
-    const { text, wrong } = readCapabilities(host, options.capabilitiesPath)
+    const { text, capabilities, wrong } = readCapabilities(host, options.capabilitiesPath)
     if (wrong !== undefined) this.#event('Warning', 'ParseFailed', wrong)
     const choice = { datapath: goal.kind, by: goal.by, why: goal.why }
-    this.#write(options.capabilitiesPath, withCapabilities(text, capabilitiesOf(choice, policyProvider, ipv6)))
+    const services = goal.by === 'probe' ? {} : kubeProxyCapability(goal.services !== undefined, capabilities)
+    this.#write(options.capabilitiesPath, withCapabilities(text, { ...capabilitiesOf(choice, policyProvider, ipv6), ...services }))
   }
 
   /** Without what is written a restart only asks more. */

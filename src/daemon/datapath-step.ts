@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type DatapathGoal, nodeDatapathOf } from '#daemon/datapath-memory.ts'
 import type { NodeDatapath } from '#datapath/port.ts'
+import { mode as modeBit } from '#kernel/bpf/words.ts'
+import { forwards } from '#kernel/mode.ts'
 
 /** What a node is found to be. */
 export interface Found {
@@ -15,16 +17,22 @@ export interface Found {
 export type Step = { readonly do: 'nothing' } | { readonly do: 'turn-off' } | { readonly do: 'set'; readonly node: NodeDatapath }
 
 /**
- * What brings a node from what it is found to be to its goal. Off is a mode of 0 and nothing else: a device that leaves its blocks, or joins them while it
+ * What brings a node from what it is found to be to its goal. Off is the mode and nothing else: a device that leaves its blocks, or joins them while it
  * is up, loses packets. The engine alone does not know: somebody may have switched off, and a switch that failed or was killed leaves a mode of 0, or pins.
+ * Services begin when they are in the maps, for which the engine waits.
  */
 export function nextStep(goal: DatapathGoal, { told, mode, pods }: Found): Step {
-  const forwards = (mode ?? 0) !== 0
-  if (goal.off) return forwards ? { do: 'turn-off' } : { do: 'nothing' }
-  const isThere = goal.kind === 'v2' ? forwards : mode === undefined
-  if (isThere && told !== undefined && isSameNode(told, goal)) return { do: 'nothing' }
+  if (goal.off && goal.services === undefined) return (mode ?? 0) === 0 ? { do: 'nothing' } : { do: 'turn-off' }
+  const { kind } = nodeDatapathOf(goal, false)
+  if (isThere(kind, mode) && told !== undefined && isSameNode(told, goal)) return { do: 'nothing' }
+  const begins = (kind === 'v2' && !forwards(mode)) || (goal.services !== undefined && ((mode ?? 0) & modeBit.service) === 0)
   // What pods began by the host stack, perhaps by way of a Service, goes on there.
-  return { do: 'set', node: nodeDatapathOf(goal, pods > 0 && !forwards) }
+  return { do: 'set', node: nodeDatapathOf(goal, pods > 0 && begins) }
+}
+
+function isThere(kind: NodeDatapath['kind'], mode: number | undefined): boolean {
+  if (kind === 'veth') return mode === undefined
+  return mode !== undefined && forwards(mode) === (kind === 'v2')
 }
 
 /** The engine would be told the same. */

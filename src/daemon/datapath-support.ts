@@ -8,11 +8,24 @@ const wayOut: Readonly<Record<BpfProbe['feature'], string>> = {
   maps: 'Linux 5.10 or newer with CONFIG_BPF_SYSCALL, and the capability SYS_ADMIN',
   programs: 'Linux 5.10 or newer with CONFIG_BPF_SYSCALL, and the capability SYS_ADMIN',
   'clsact-blocks': 'Linux 5.10 or newer with CONFIG_NET_CLS_ACT, CONFIG_NET_CLS_BPF and CONFIG_NET_SCH_INGRESS',
+  'socket-programs': 'Linux 5.10 or newer with CONFIG_CGROUP_BPF, and the root of cgroup 2 in the container',
+  'netns-cookie': 'Linux 5.14 or newer',
 }
 
-/** What keeps a node from DataPath V2, each with its way out; none = nothing does. `unnamed`: families of pods without a network of Services. */
-export function missingForV2(probes: readonly BpfProbe[], unnamed: readonly Family[]): readonly string[] {
+/** Of these only the node's own sockets have need: pods are served without. */
+const ofSockets: readonly BpfProbe['feature'][] = ['socket-programs', 'netns-cookie']
+
+/** What keeps a node from having programs, each with its way out; none = nothing does. `unnamed`: families of pods without a network of Services. */
+export function missingForPrograms(probes: readonly BpfProbe[], unnamed: readonly Family[]): readonly string[] {
   const services = unnamed.map(f => `the IPv${f} network of Services is not known (set service_cidr in eni_conf)`)
-  const features = probes.filter(p => !p.ok).map(p => `the kernel lacks ${p.feature}: ${p.explanation} (needs: ${wayOut[p.feature]})`)
-  return [...services, ...features]
+  return [...services, ...lacking(probes.filter(p => !ofSockets.includes(p.feature)))]
+}
+
+/** What keeps processes on the node's own network from Services without kube-proxy. */
+export function missingForSockets(probes: readonly BpfProbe[]): readonly string[] {
+  return lacking(probes.filter(p => ofSockets.includes(p.feature)))
+}
+
+function lacking(probes: readonly BpfProbe[]): readonly string[] {
+  return probes.filter(p => !p.ok).map(p => `the kernel lacks ${p.feature}: ${p.explanation} (needs: ${wayOut[p.feature]})`)
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Capabilities } from '#config/capabilities.ts'
 import { chooseDatapath } from '#config/datapath-choice.ts'
 import { parseSwitch } from '#config/datapath-switch.ts'
+import type { EniConf } from '#config/eni-conf.ts'
+import { defaultNatPorts, replacesKubeProxy } from '#config/kube-proxy.ts'
 import { unnamedFamilies } from '#config/service-cidr.ts'
 import { Complaint } from '#daemon/complaint.ts'
 import type { Context } from '#daemon/context.ts'
 import { choiceInputs, mountedConflist, readCapabilities } from '#daemon/datapath-inputs.ts'
 import type { DatapathGoal } from '#daemon/datapath-memory.ts'
+import { flowEntriesFor } from '#daemon/flow-entries.ts'
 import { AppError } from '#lib/errors.ts'
 import type { Family } from '#net/ip.ts'
 
@@ -61,9 +65,29 @@ export class DatapathWish {
     const { hostStackCidrs, policyProvider } = list.settings
     const serviceCidrs = [conf.serviceCidr4, conf.serviceCidr6].filter(c => c !== undefined)
     return {
-      goal: { kind: choice.datapath, by: choice.by, why: choice.why, off: false, hostStackCidrs, serviceCidrs },
+      goal: {
+        kind: choice.datapath,
+        by: choice.by,
+        why: choice.why,
+        off: false,
+        hostStackCidrs,
+        serviceCidrs,
+        ...this.#more(conf, capabilities),
+      },
       unnamed: unnamedFamilies(conf, conf.ipStack),
       settings: { policyProvider, ipv6: conf.ipStack !== 'ipv4' },
+    }
+  }
+
+  /** Absent keys are those of a node on which kube-proxy translates, or whose memory is not known. */
+  #more(conf: EniConf, capabilities: Capabilities): Pick<DatapathGoal, 'services' | 'flowEntries'> {
+    const { host, options } = this.#ctx
+    const { first, last } = conf.natPorts ?? defaultNatPorts
+    const memory = host.memory?.()
+    const flowEntries = conf.conntrackEntries ?? (memory && flowEntriesFor(memory))
+    return {
+      ...(replacesKubeProxy(conf, capabilities, options.kubeProxyReplacement) && { services: { natPortFirst: first, natPortLast: last } }),
+      ...(flowEntries !== undefined && { flowEntries }),
     }
   }
 

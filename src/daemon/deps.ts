@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { capabilitiesPath } from '#config/capabilities.ts'
 import { switchPath } from '#config/datapath-switch.ts'
+import type { Memory } from '#daemon/flow-entries.ts'
 import type { Observer } from '#daemon/observer.ts'
 import type { Programs } from '#daemon/programs.ts'
 import type { NetnsPath } from '#datapath/attachment.ts'
@@ -36,6 +37,8 @@ export interface Host {
   writeAtomically(path: string, text: string): void
   /** Whether the kernel has IPv6; absent = yes. */
   ipv6?(): boolean
+  /** Absent = maps get their default sizes. */
+  memory?(): Memory
 }
 
 /** Where the daemon runs and how it behaves; durations in milliseconds. */
@@ -50,6 +53,8 @@ export interface Options {
   /** Mounted CNI configuration (10-terway.conflist, else 10-terway.conf) and where the generated list goes. */
   readonly cniConfDir: string
   readonly hostCniDir: string
+  /** Terway's feature gate: programs translate Services where neither the configuration nor an earlier decision says anything. */
+  readonly kubeProxyReplacement: boolean
   /** Where `terway-cli datapath` writes what a person wants of this node. */
   readonly switchPath: string
   /** Terway's file of what a node has decided, and ours of how it forwards; a reboot takes both away. */
@@ -81,6 +86,7 @@ export const defaultOptions = {
   configPath: '/etc/eni/eni_conf',
   cniConfDir: '/etc/eni',
   hostCniDir: '/host-etc-net.d',
+  kubeProxyReplacement: false,
   switchPath,
   capabilitiesPath,
   datapathMemoryPath: '/var/run/eni/datapath.json',
@@ -93,4 +99,4 @@ export const defaultOptions = {
   repairInterval: 5_000,
   podGoneFloor: 30_000,
   concurrency: 32,
-} as const satisfies Omit<Options, 'nodeName'>
+} satisfies Omit<Options, 'nodeName'>

@@ -8,9 +8,9 @@ import { messageOf } from '#lib/errors.ts'
 /** Milliseconds between two looks: such a pod has its network, only another way. */
 const period = 30_000
 const message =
-  "the pod's device on the node has an ingress or clsact qdisc of somebody else, which the programs of DataPath V2 cannot join: the pod goes on through the host stack (tc qdisc show)"
+  "the pod's device on the node has an ingress or clsact qdisc of somebody else, which Terway's programs cannot join: the pod goes on through the host stack (tc qdisc show)"
 
-/** Tells of pods on a V2 node that its programs leave to the host stack: once for each sandbox. */
+/** Tells of pods that programs leave to the host stack: once for each sandbox. */
 export class ForeignHooks {
   readonly #ctx: Context
   /** Containers of which it was told. */
@@ -38,7 +38,7 @@ export class ForeignHooks {
   /** Never rejects. */
   async look(): Promise<void> {
     const { facts, book, programs, log } = this.#ctx
-    if (facts.datapath?.kind !== 'v2') return
+    if (facts.datapath?.hasPrograms !== true) return
     try {
       const left = new Set<string>(await programs.leftToHostStack())
       const leases = book.leases().filter(l => isHeldHere(l) && addressesOf(l).some(ip => left.has(ip)))

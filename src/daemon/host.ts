@@ -11,6 +11,7 @@ import {
   statfsSync,
   writeSync,
 } from 'node:fs'
+import { totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Host } from '#daemon/deps.ts'
 
@@ -57,6 +58,7 @@ export const realHost: Host = {
     syncDirectory(dirname(path))
   },
   ipv6: () => existsSync('/proc/sys/net/ipv6'),
+  memory: () => ({ node: totalmem(), limit: Math.min(process.constrainedMemory() || Infinity, totalmem()) }),
 }
 
 /**

@@ -34,7 +34,13 @@ async function main(): Promise<void> {
   const log = makeLogger('terwayd', process.env.LOG_LEVEL ?? flags.logLevel)
   const nodeName = process.env.NODE_NAME ?? ''
   if (nodeName === '') throw new AppError('bad-flag', 'NODE_NAME is not set: the DaemonSet sets it from spec.nodeName')
-  const options: Options = { ...defaultOptions, nodeName, namespace: process.env.POD_NAMESPACE || 'kube-system', configPath: flags.config }
+  const options: Options = {
+    ...defaultOptions,
+    nodeName,
+    namespace: process.env.POD_NAMESPACE || 'kube-system',
+    configPath: flags.config,
+    kubeProxyReplacement: flags.kubeProxyReplacement,
+  }
   await soleOwner()
   const ledger = openStore(log)
   const metrics = daemonMetrics()

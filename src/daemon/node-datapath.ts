@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseSwitch } from '#config/datapath-switch.ts'
 import type { Context } from '#daemon/context.ts'
-import type { DatapathGoal } from '#daemon/datapath-memory.ts'
+import { type DatapathGoal, hasPrograms, nodeDatapathOf } from '#daemon/datapath-memory.ts'
 import { DatapathRecord } from '#daemon/datapath-record.ts'
 import { nextStep, type Step } from '#daemon/datapath-step.ts'
-import { missingForV2 } from '#daemon/datapath-support.ts'
+import { missingForPrograms, missingForSockets } from '#daemon/datapath-support.ts'
 import { DatapathWish, type Wanted } from '#daemon/datapath-wish.ts'
 import { isHeldHere, type Repair } from '#daemon/repair.ts'
 import { Signal } from '#daemon/signal.ts'
+import { mode as modeBit } from '#kernel/bpf/words.ts'
+import type { BpfProbe } from '#kernel/port.ts'
 import { messageOf } from '#lib/errors.ts'
 
 /** Milliseconds between two looks at the files: somebody who wrote one is waiting. */
@@ -58,8 +60,8 @@ export class NodeDatapathKeeper {
     const said = parseSwitch(host.read(options.switchPath))
     const off = said?.off ?? last?.off ?? false
     try {
-      if (off) await programs.turnOff()
-      if (last?.kind !== 'v2' || said?.kind === 'veth') return
+      if (off) await programs.turnOff(true)
+      if (last === undefined || !hasPrograms(last) || (last.kind === 'v2' && said?.kind === 'veth')) return
       const goal = { ...last, off }
       const step = await this.#step(goal)
       if (step.do === 'set') {
@@ -146,25 +148,34 @@ export class NodeDatapathKeeper {
     const { goal } = wanted
     this.#cancelRetry()
     this.#paused = false
-    if (goal.kind === 'v2' && !goal.off) {
-      // What is loaded has what it needs of the kernel.
-      const probes = mode === undefined ? await this.#ctx.programs.probe() : []
+    const { kind } = nodeDatapathOf(goal, false)
+    if (kind !== 'veth' && !(goal.off && goal.services === undefined)) {
+      const probes = await this.#probe(goal, mode)
       if (this.#stopped) return
-      const missing = missingForV2(probes, wanted.unnamed)
+      const missing = missingForPrograms(probes, kind === 'v2' ? wanted.unnamed : [])
       if (missing.length > 0) return this.#stayRegular(wanted, missing.join('; '))
+      const ofSockets = missingForSockets(probes)
+      if (ofSockets.length > 0) this.#record.limited(ofSockets.join('; '))
     }
     try {
       await this.#reach(goal)
     } catch (err) {
       this.#retryLater()
-      if (this.#told === undefined && goal.kind === 'v2') return this.#stayRegular(wanted, messageOf(err))
+      if (this.#told === undefined && hasPrograms(goal)) return this.#stayRegular(wanted, messageOf(err))
       return this.#failed(goal, err)
     }
     this.#reached(wanted, goal)
   }
 
+  /** What is loaded has what it needs of the kernel, but for what Services need besides. */
+  async #probe(goal: DatapathGoal, mode: number | undefined): Promise<readonly BpfProbe[]> {
+    const beginsServices = goal.services !== undefined && this.#told?.services === undefined && ((mode ?? 0) & modeBit.service) === 0
+    return mode === undefined || beginsServices ? this.#ctx.programs.probe() : []
+  }
+
   async #stayRegular(wanted: Wanted, missing: string): Promise<void> {
-    const goal: DatapathGoal = { ...wanted.goal, kind: 'veth', by: 'probe', why: `${wanted.goal.why}, but ${missing}`, off: false }
+    const { services: _, ...asked } = wanted.goal
+    const goal: DatapathGoal = { ...asked, kind: 'veth', by: 'probe', why: `${asked.why}, but ${missing}`, off: false }
     try {
       await this.#reach(goal)
     } catch (err) {
@@ -180,7 +191,7 @@ export class NodeDatapathKeeper {
     const { programs, datapath } = this.#ctx
     const step = await this.#step(goal)
     if (step.do === 'nothing') return
-    if (step.do === 'turn-off') return programs.turnOff()
+    if (step.do === 'turn-off') return programs.turnOff(false)
     this.#record.begun(goal)
     await this.#repair.quietly(() => datapath.setNode(step.node, this.#held()))
     this.#told = goal

@@ -11,8 +11,8 @@ export interface Programs {
   probe(): Promise<readonly BpfProbe[]>
   /** The word that every program reads first, 0 = off; undefined while none is loaded. */
   mode(): Promise<number | undefined>
-  /** Leaves every packet to the host stack; devices, programs and entries stay as they are. */
-  turnOff(): Promise<void>
+  /** Leaves every packet to the host stack; devices, programs and entries stay as they are. Those of Services are translated on only if `services` says so. */
+  turnOff(services: boolean): Promise<void>
   /** Addresses of pods that they leave to the host stack. */
   leftToHostStack(): Promise<readonly Ip[]>
 }
@@ -21,7 +21,7 @@ export function programsOf(kernel: Pick<Kernel, 'probePrograms' | 'mapEntries' |
   return {
     probe: () => kernel.probePrograms(),
     mode: () => modeOf(kernel),
-    turnOff: () => turnOff(kernel),
+    turnOff: services => turnOff(kernel, services ? undefined : 0),
     leftToHostStack: async () =>
       (await kernel.mapEntries('addresses')).flatMap(({ key, value }) => {
         const { ip } = addressKey.decode(key)

@@ -56,7 +56,7 @@ export type KernelEvent =
 
 /** Whether this kernel has what the programs need. `explanation` says what was tried and what the kernel answered. */
 export interface BpfProbe {
-  readonly feature: 'bpf-file-system' | 'maps' | 'programs' | 'clsact-blocks'
+  readonly feature: 'bpf-file-system' | 'maps' | 'programs' | 'clsact-blocks' | 'socket-programs' | 'netns-cookie'
   readonly ok: boolean
   readonly explanation: string
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Attachment, EniDevice, IfName, NetnsPath } from '#datapath/attachment.ts'
 import type { Datapath, Inventory, NodeDatapath, SetupResult } from '#datapath/port.ts'
+import { mode } from '#kernel/bpf/words.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Clock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
 import type { Ip } from '#net/ip.ts'
 import { type Mac, parseMac } from '#net/mac.ts'
 
-/** Some mode that is not 0. */
-const forwarding = 7
+const forwarding = mode.guard | mode.forward | mode.policy
 
 interface Link {
   /** Its alias: the container that it was made for. */
@@ -35,8 +35,8 @@ export class DatapathModel implements Datapath {
   /** What a daemon asks beside the datapath. */
   readonly programs = {
     mode: async () => this.mode,
-    turnOff: async () => {
-      if (this.mode !== undefined) this.mode = 0
+    turnOff: async (services: boolean) => {
+      if (this.mode !== undefined) this.mode &= services ? mode.service : 0
     },
   }
   /** Asked before each call; may throw. */
@@ -58,7 +58,7 @@ export class DatapathModel implements Datapath {
   async setNode(node: NodeDatapath): Promise<void> {
     await this.#call('setNode', node.kind)
     this.node = node
-    this.mode = node.kind === 'v2' ? forwarding : undefined
+    this.mode = node.kind === 'veth' ? undefined : (node.kind === 'v2' ? forwarding : 0) | (node.services === undefined ? 0 : mode.service)
   }
 
   async setup(a: Attachment): Promise<SetupResult> {

@@ -8,6 +8,7 @@ import { importedFlows } from '#datapath/v2/import.ts'
 import { mapSizes } from '#datapath/v2/map-sizes.ts'
 import { repairedMode, servesNow, wantedMode } from '#datapath/v2/node-mode.ts'
 import { nodeConfigEntry, nodeDevices, nodeSideOps, nodeSideQuery, takenUplink } from '#datapath/v2/node-side.ts'
+import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { staleEntries } from '#datapath/v2/stale.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { block, mode, serviceWord } from '#kernel/bpf/words.ts'
@@ -15,7 +16,7 @@ import { applyAll, observeHost } from '#kernel/host.ts'
 import { modeEntry, modeIn, modeOf, modeOp } from '#kernel/mode.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
-import type { NsState } from '#kernel/state.ts'
+import type { LinkState, NsState } from '#kernel/state.ts'
 import type { Clock } from '#lib/clock.ts'
 import { isAppError } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
@@ -45,8 +46,8 @@ export class ProgrammedNode {
   #cancelLearning: () => void = () => {}
   #cancelWaiting: () => void = () => {}
   #stopped = false
-  /** What was logged last of the node's device. */
-  #problem = ''
+  /** What was logged of what cannot be done: each is met every few seconds. */
+  readonly #told = new Set<string>()
 
   private constructor(deps: NodeDeps, wanted: Programs, generation: string) {
     this.#deps = deps
@@ -61,6 +62,7 @@ export class ProgrammedNode {
     deps.log.info({ generation, created, mode: await modeOf(deps.kernel) }, 'programs loaded')
     await node.removeStale()
     await node.repair()
+    if (!node.services) await detachSockets(deps.kernel)
     return node
   }
 
@@ -94,10 +96,20 @@ export class ProgrammedNode {
     const [wanted, seen] = [this.#mode, modeIn(host) ?? 0]
     const right = wanted === undefined ? seen : repairedMode(wanted, seen)
     if (right !== seen) ops.push(modeOp(right))
-    this.#tellTaken(host)
-    if (ops.length === 0) return
+    this.#tell(takenWords(this.services ? takenUplink(host) : undefined))
     await applyAll(kernel, ops)
-    log.info({ operations: ops.map(formatOp) }, 'the programs were told of a change of the node')
+    if (ops.length > 0) log.info({ operations: ops.map(formatOp) }, 'the programs were told of a change of the node')
+    if (this.services) await this.#attachSockets()
+  }
+
+  /** Pods are served also where the kernel refuses this; the daemon tells what it lacks. */
+  async #attachSockets(): Promise<void> {
+    try {
+      await attachSockets(this.#deps.kernel, this.generation)
+    } catch (err) {
+      if (!isAppError(err) || err.code !== 'kernel-refused') throw err
+      this.#tell(`processes on the node's own network do not reach Services: ${err.message}`)
+    }
   }
 
   get #mode(): number | undefined {
@@ -153,14 +165,10 @@ export class ProgrammedNode {
     return { ...host, hooks: side.hooks, filters: side.filters }
   }
 
-  #tellTaken(host: NsState): void {
-    const taken = this.services ? takenUplink(host) : undefined
-    const problem =
-      taken === undefined
-        ? ''
-        : `${taken.name} has an ingress or clsact qdisc of somebody else: nobody from outside reaches Services by this node`
-    if (problem !== '' && problem !== this.#problem) this.#deps.log.warn({ device: taken?.name }, problem)
-    this.#problem = problem
+  #tell(problem: string): void {
+    if (problem === '' || this.#told.has(problem)) return
+    this.#told.add(problem)
+    this.#deps.log.warn({}, problem)
   }
 
   /** Flows that the host stack is translating stay with it. A kernel that cannot tell them leaves it to the learning. */
@@ -184,6 +192,11 @@ export class ProgrammedNode {
     const host = await observeHost(kernel, { links: 'all', families: [] })
     await applyAll(kernel, staleEntries(endpoints, addresses, new Set(host.links.map(l => l.index).filter(n => !doomed.includes(n)))))
   }
+}
+
+function takenWords(device: LinkState | undefined): string {
+  if (device === undefined) return ''
+  return `${device.name} has an ingress or clsact qdisc of somebody else: nobody reaches Services by this node's addresses (tc qdisc show)`
 }
 
 /** Back to the host stack: at once by the mode, then for good. Does nothing where no programs are. Throws KernelError. */
