@@ -158,7 +158,7 @@ test('kubeProxyReplacement adds the container that watches Services, what it may
   assert.ok(policy?.command.includes('/usr/lib/terway/terway-policy.mjs'))
   const env = Object.fromEntries(policy?.env?.map(e => [e.name, e.value]) ?? [])
   assert.equal(env.KUBERNETES_SERVICE_HOST, '10.0.0.1')
-  assert.equal(env.TERWAY_PROBE_LISTEN, '127.0.0.1:9130')
+  assert.equal(env.TERWAY_POLICY_LISTEN, '127.0.0.1:9130')
   assert.deepEqual(policy?.readinessProbe?.httpGet, { host: '127.0.0.1', port: 9130, path: '/readyz' })
   assert.equal(policy?.securityContext.privileged, undefined)
   assert.equal(policy?.securityContext.readOnlyRootFilesystem, true)
