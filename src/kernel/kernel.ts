@@ -133,7 +133,23 @@ class RealKernel implements Kernel {
   }
 
   async mapEntries(map: MapName) {
-    return unpackEntries(await (await this.#lane(this.#slow)).call('entries', map))
+    const entries: ReturnType<typeof unpackEntries>[] = []
+    for (let after: Uint8Array | undefined; ; ) {
+      const { next, ...slice } = await (await this.#lane(this.#slow)).call('slice', { map, after })
+      entries.push(unpackEntries(slice))
+      if (next === undefined) return entries.flat()
+      after = next
+    }
+  }
+
+  async countEntries(map: MapName) {
+    let all = 0
+    for (let after: Uint8Array | undefined; ; ) {
+      const { next, count } = await (await this.#lane(this.#slow)).call('count', { map, after })
+      all += count
+      if (next === undefined) return all
+      after = next
+    }
   }
 
   async mapPage(map: MapName, after: string | undefined, count: number) {

@@ -106,8 +106,10 @@ export interface Kernel {
   loadPrograms(sizes?: Partial<Record<MapName, number>>): Promise<LoadedPrograms>
   /** Takes every pin of ours away: the maps end with the last program that runs. */
   unloadPrograms(): Promise<void>
-  /** All entries of a pinned map; those that come or go meanwhile may be missing. Values of per-CPU maps are one after the other. */
+  /** All entries of a pinned map; those that come or go meanwhile may be missing. Values of per-CPU maps are one after the other. Large maps are read in slices, between which other slow work goes on. */
   mapEntries(map: MapName): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
+  /** How many entries `mapEntries` would find. */
+  countEntries(map: MapName): Promise<number>
   /**
    * Entries of a pinned map after the one with this key, `undefined` = from the first on; fewer than `count` are the last ones. For tables that are too
    * large for one answer. When the entry of `after` is gone meanwhile the kernel begins again.

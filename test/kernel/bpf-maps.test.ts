@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import { valueSizeOf } from '#kernel/bpf/entries.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
-import { addressKey, endpoint, endpointKey, hostSet, prefixKey } from '#kernel/bpf/structs.ts'
+import { addressKey, endpoint, endpointKey, hostSet, prefixKey, slot, slotKey } from '#kernel/bpf/structs.ts'
 import type { MapDel, MapPut } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { parseIp } from '#net/ip.ts'
@@ -73,6 +73,30 @@ test('longest prefixes and the values of each CPU are dumped too', async () => {
   const drops = await kernel.mapEntries('drops')
   assert.deepEqual([drops.length, drops[0]?.value.length], [64, valueSizeOf('drops')])
   assert.equal(valueSizeOf('drops') % 16, 0)
+})
+
+test('a map of several slices is read and counted whole, one without batches too', async () => {
+  await kernel.unloadPrograms()
+  await kernel.loadPrograms({ ...sizes, backend_slots: 65_536 })
+  const slotNumber = (n: number) => slotKey.encode({ set: 1, slot: n })
+  await applied(
+    kernel,
+    Array.from({ length: 40_000 }, (_, n) => put('backend_slots', slotNumber(n), slot.encode({ backend: n }))),
+  )
+  const found = await kernel.mapEntries('backend_slots')
+  assert.ok(found.every(e => slotKey.decode(e.key).slot === slot.decode(e.value).backend))
+  assert.equal(new Set(found.map(e => slotKey.decode(e.key).slot)).size, 40_000)
+  assert.deepEqual([found.length, await kernel.countEntries('backend_slots')], [40_000, 40_000])
+  const prefix = (n: number) => prefixKey.encode({ prefixLength: 128, ip: parseIp(`10.0.${n >> 8}.${n & 255}`) })
+  await applied(
+    kernel,
+    Array.from({ length: 300 }, (_, n) => put('host_set', prefix(n), hostSet.encode({ why: n }))),
+  )
+  const prefixes = await kernel.mapEntries('host_set')
+  assert.deepEqual([prefixes.length, await kernel.countEntries('host_set')], [300, 300])
+  assert.ok(prefixes.every(e => prefix(hostSet.decode(e.value).why).equals(e.key)))
+  await kernel.unloadPrograms()
+  assert.deepEqual([await kernel.mapEntries('host_set'), await kernel.countEntries('host_set')], [[], 0])
 })
 
 test('a map is read page by page', async () => {

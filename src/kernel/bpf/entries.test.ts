@@ -14,7 +14,7 @@ test('CPUs are counted as the kernel lists them', () => {
 })
 
 test('packed entries come apart', () => {
-  const entries = unpackEntries({ keySize: 1, valueSize: 2, bytes: Buffer.from('01aabb02ccdd', 'hex') })
+  const entries = unpackEntries({ keySize: 1, valueSize: 2, keys: Uint8Array.of(1, 2), values: Uint8Array.of(0xaa, 0xbb, 0xcc, 0xdd) })
   assert.deepEqual(
     entries.map(e => [Buffer.from(e.key).toString('hex'), Buffer.from(e.value).toString('hex')]),
     [

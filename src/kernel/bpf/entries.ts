@@ -2,13 +2,27 @@
 import { readFileSync } from 'node:fs'
 import { type MapName, type MapSpec, maps, mapType } from '#kernel/bpf/maps.ts'
 import { infoOfMap, lookupEntry, nextKey } from '#kernel/ffi-bpf.ts'
+import { lookupBatch } from '#kernel/ffi-bpf-batch.ts'
 
-/** Entries of a map, one behind the other: key, value, key, value, … */
+/** Entries of a map: their keys, and their values, one behind the other. */
 export interface PackedEntries {
   readonly keySize: number
   readonly valueSize: number
-  readonly bytes: Uint8Array
+  readonly keys: Uint8Array<ArrayBuffer>
+  readonly values: Uint8Array<ArrayBuffer>
 }
+/** A part of a map. */
+export interface Slice extends PackedEntries {
+  /** Where the next one begins; undefined after the last. */
+  readonly next: Uint8Array | undefined
+}
+
+/** So many entries take a few milliseconds. */
+const sliceEntries = 16_384
+/** An update may hold both values of an entry for a moment. */
+const spareEntries = 64
+/** After a key that is gone a batch of a longest prefix map would begin again, and nobody would know. */
+const walked: readonly number[] = [mapType.lpmTrie]
 
 let cpus: number | undefined
 
@@ -32,54 +46,89 @@ export function countCpus(list: string): number {
     .reduce((sum, range) => sum + count(range), 0)
 }
 
-/** Every entry of a map. Those that come or go meanwhile may be missing: after a key that is gone the walk begins again, and what was seen is left out. */
+/** Every entry of a map. Those that come or go meanwhile may be missing. */
 export function readEntries(map: MapName, fd: number): PackedEntries {
+  const slices = [readSlice(map, fd, undefined)]
+  for (let next = slices[0]?.next; next !== undefined; next = slices.at(-1)?.next) slices.push(readSlice(map, fd, next))
   const [keySize, valueSize] = [maps[map].key.size, valueSizeOf(map)]
+  return { keySize, valueSize, keys: joined(slices.map(s => s.keys)), values: joined(slices.map(s => s.values)) }
+}
+
+/** The entries from `after` on, where an earlier slice ended. What it cannot read in parts it reads whole. */
+export function readSlice(map: MapName, fd: number, after: Uint8Array | undefined): Slice {
+  const space = makeSpace(map, Math.min(infoOfMap(fd).entries + spareEntries, sliceEntries))
+  const next = Buffer.alloc(Math.max(space.keySize, 4))
+  const batch = walked.includes(maps[map].type) ? undefined : lookupBatch(fd, after, next, space)
+  return batch === undefined ? walk(map, fd) : { ...used(space, batch.count), next: batch.isLast ? undefined : next }
+}
+
+interface Space extends PackedEntries {
+  readonly room: number
+}
+
+function makeSpace(map: MapName, room: number): Space {
+  const [keySize, valueSize] = [maps[map].key.size, valueSizeOf(map)]
+  return { keySize, valueSize, keys: Buffer.allocUnsafeSlow(keySize * room), values: Buffer.allocUnsafeSlow(valueSize * room), room }
+}
+
+function used({ keySize, valueSize, keys, values }: Space, count: number): PackedEntries {
+  return { keySize, valueSize, keys: keys.subarray(0, count * keySize), values: values.subarray(0, count * valueSize) }
+}
+
+/** Key by key: after one that is gone the kernel begins again, and what was seen is left out. */
+function walk(map: MapName, fd: number): Slice {
+  let space = makeSpace(map, spareEntries)
+  const { keySize, valueSize } = space
   const seen = new Set<string>()
-  const key = Buffer.alloc(keySize)
-  const value = Buffer.alloc(valueSize)
-  const entrySize = keySize + valueSize
-  let bytes = Buffer.allocUnsafeSlow(entrySize * 64)
-  let used = 0
+  const [key, value] = [Buffer.alloc(keySize), Buffer.alloc(valueSize)]
   // Twice all of them is enough for any walk of a map that is not emptied and filled all the time.
   let steps = 2 * infoOfMap(fd).entries
   for (let more = nextKey(fd, undefined, key); more && steps-- > 0; more = nextKey(fd, key, key)) {
     const name = key.toString('latin1')
     if (seen.has(name) || !lookupEntry(fd, key, value)) continue
+    if (seen.size === space.room) space = larger(map, space)
+    space.keys.set(key, seen.size * keySize)
+    space.values.set(value, seen.size * valueSize)
     seen.add(name)
-    if (used + entrySize > bytes.length) bytes = grown(bytes)
-    bytes.set(key, used)
-    bytes.set(value, used + keySize)
-    used += entrySize
   }
-  return { keySize, valueSize, bytes: bytes.subarray(0, used) }
+  return { ...used(space, seen.size), next: undefined }
+}
+
+function larger(map: MapName, space: Space): Space {
+  const more = makeSpace(map, 2 * space.room)
+  more.keys.set(space.keys)
+  more.values.set(space.values)
+  return more
 }
 
 /** Up to `count` entries after a key; an entry that goes meanwhile is left out, and makes a page no shorter. */
 export function readPage(map: MapName, fd: number, after: Uint8Array | undefined, count: number): PackedEntries {
-  const [keySize, valueSize] = [maps[map].key.size, valueSizeOf(map)]
-  const bytes = Buffer.allocUnsafeSlow((keySize + valueSize) * count)
+  const space = makeSpace(map, count)
+  const { keySize, valueSize, keys, values } = space
   const key = Buffer.alloc(keySize)
-  let used = 0
-  for (let more = nextKey(fd, after, key); more && used < bytes.length; more = used < bytes.length && nextKey(fd, key, key)) {
-    if (!lookupEntry(fd, key, bytes.subarray(used + keySize, used + keySize + valueSize))) continue
-    bytes.set(key, used)
-    used += keySize + valueSize
+  let read = 0
+  for (let more = nextKey(fd, after, key); more && read < count; more = read < count && nextKey(fd, key, key)) {
+    if (!lookupEntry(fd, key, values.subarray(read * valueSize, (read + 1) * valueSize))) continue
+    keys.set(key, read * keySize)
+    read++
   }
-  return { keySize, valueSize, bytes: bytes.subarray(0, used) }
+  return used(space, read)
 }
 
-function grown(bytes: Buffer): Buffer<ArrayBuffer> {
-  const more = Buffer.allocUnsafeSlow(2 * bytes.length)
-  more.set(bytes)
-  return more
+function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const [only, ...others] = parts
+  return only !== undefined && others.length === 0 ? only : Buffer.concat(parts)
 }
 
 /** The entries apart, as views. */
-export function unpackEntries({ keySize, valueSize, bytes }: PackedEntries): { readonly key: Uint8Array; readonly value: Uint8Array }[] {
-  const size = keySize + valueSize
-  return Array.from({ length: bytes.length / size }, (_, i) => ({
-    key: bytes.subarray(i * size, i * size + keySize),
-    value: bytes.subarray(i * size + keySize, (i + 1) * size),
+export function unpackEntries({
+  keySize,
+  valueSize,
+  keys,
+  values,
+}: PackedEntries): { readonly key: Uint8Array; readonly value: Uint8Array }[] {
+  return Array.from({ length: keys.length / keySize }, (_, i) => ({
+    key: keys.subarray(i * keySize, (i + 1) * keySize),
+    value: values.subarray(i * valueSize, (i + 1) * valueSize),
   }))
 }

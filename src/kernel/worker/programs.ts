@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs'
-import { type PackedEntries, readEntries, readPage, valueSizeOf } from '#kernel/bpf/entries.ts'
+import { type PackedEntries, readPage, readSlice, type Slice, valueSizeOf } from '#kernel/bpf/entries.ts'
 import type { MapSizes } from '#kernel/bpf/load.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
@@ -23,19 +23,27 @@ export function load(home: Home, file: string, sizes: MapSizes): LoadedPrograms 
 }
 
 /** None when the map is not pinned. */
-export function entries(map: MapName, pinned: Pinned): PackedEntries {
+export function slice({ map, after }: Calls['slice']['args'], pinned: Pinned): Slice {
   pinned.recheck()
   const fd = pinned.map(map)
-  if (fd === undefined) return { keySize: maps[map].key.size, valueSize: valueSizeOf(map), bytes: new Uint8Array() }
-  return readEntries(map, fd)
+  return fd === undefined ? { ...noEntries(map), next: undefined } : readSlice(map, fd, after)
 }
 
 /** None when the map is not pinned. */
 export function page({ map, after, count }: Calls['page']['args'], pinned: Pinned): PackedEntries {
   pinned.recheck()
   const fd = pinned.map(map)
-  if (fd === undefined) return { keySize: maps[map].key.size, valueSize: valueSizeOf(map), bytes: new Uint8Array() }
-  return readPage(map, fd, after === undefined ? undefined : Buffer.from(after, 'hex'), count)
+  return fd === undefined ? noEntries(map) : readPage(map, fd, after === undefined ? undefined : Buffer.from(after, 'hex'), count)
+}
+
+/** How many a slice has. */
+export function count(args: Calls['count']['args'], pinned: Pinned): Calls['count']['result'] {
+  const { keys, keySize, next } = slice(args, pinned)
+  return { count: keys.length / keySize, next }
+}
+
+function noEntries(map: MapName): PackedEntries {
+  return { keySize: maps[map].key.size, valueSize: valueSizeOf(map), keys: new Uint8Array(), values: new Uint8Array() }
 }
 
 function readObject(file: string): BpfObject {

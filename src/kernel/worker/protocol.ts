@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { PackedEntries } from '#kernel/bpf/entries.ts'
+import type { PackedEntries, Slice } from '#kernel/bpf/entries.ts'
 import type { MapSizes } from '#kernel/bpf/load.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import type { IfName } from '#kernel/names.ts'
@@ -36,6 +36,12 @@ export interface PostedError {
   readonly op: KernelOp | undefined
 }
 
+/** Which slice of a map: after another one, or the first. */
+export interface From {
+  readonly map: MapName
+  readonly after: Uint8Array | undefined
+}
+
 /** The calls a worker answers: arguments and result of each. */
 export interface Calls {
   observe: { args: readonly NsQuery[]; result: readonly Observed[] }
@@ -49,7 +55,8 @@ export interface Calls {
   unload: { args: undefined; result: undefined }
   /** Lets go of maps that were unpinned. */
   release: { args: undefined; result: undefined }
-  entries: { args: MapName; result: PackedEntries }
+  slice: { args: From; result: Slice }
+  count: { args: From; result: { readonly count: number; readonly next: Uint8Array | undefined } }
   page: { args: { readonly map: MapName; readonly after: string | undefined; readonly count: number }; result: PackedEntries }
   translated: { args: undefined; result: readonly TranslatedFlow[] }
 }

@@ -13,7 +13,7 @@ import { type Home, Namespaces } from '#kernel/worker/namespaces.ts'
 import { perform } from '#kernel/worker/perform.ts'
 import { Pinned } from '#kernel/worker/pinned.ts'
 import { probe } from '#kernel/worker/probe.ts'
-import { entries, load, page } from '#kernel/worker/programs.ts'
+import { count, load, page, slice } from '#kernel/worker/programs.ts'
 import { type Calls, post, type Reply, type Request, type WorkerSetup } from '#kernel/worker/protocol.ts'
 import { reap } from '#kernel/worker/reap.ts'
 import { refusal } from '#kernel/worker/refusal.ts'
@@ -30,7 +30,7 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
   const pinned = new Pinned(setup.pins)
   const sockets = new Sockets(pinned, setup.cgroup)
   const home: Home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: setup.procRoot, kept: new KeptFiles(), pinned, sockets }
-  const say = (reply: Reply) => port.postMessage(reply)
+  const say = (reply: Reply) => port.postMessage(reply, buffersOf(reply))
   let watch: Watch | undefined
   const answer = (request: Request): Calls[keyof Calls]['result'] => {
     switch (request.call) {
@@ -60,8 +60,10 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
       case 'release':
         pinned.release()
         return undefined
-      case 'entries':
-        return entries(request.args, pinned)
+      case 'slice':
+        return slice(request.args, pinned)
+      case 'count':
+        return count(request.args, pinned)
       case 'page':
         return page(request.args, pinned)
       case 'translated':
@@ -78,6 +80,12 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
     }
   })
   say({ kind: 'ready', portId: home.conn.portId })
+}
+
+/** Entries of a map are handed over, not copied. */
+function buffersOf(reply: Reply): ArrayBuffer[] {
+  if (reply.kind !== 'result' || reply.result === undefined || !('keySize' in reply.result)) return []
+  return [reply.result.keys.buffer, reply.result.values.buffer]
 }
 
 function withNamespaces<T>(home: Home, fn: (namespaces: Namespaces) => T): T {
