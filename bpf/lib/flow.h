@@ -45,23 +45,35 @@ struct decision {
   __u32 frontend;
 };
 
+/* How the sender of a packet sees its flow. */
+INLINE void sender_key(const struct packet *p, __u8 kind, struct flow_key *key) {
+  copy_ip(key->local, p->source);
+  copy_ip(key->remote, p->destination);
+  key->local_port = p->source_port;
+  key->remote_port = p->destination_port;
+  key->protocol = p->protocol;
+  key->kind = kind;
+}
+
+/* And how its receiver does. */
+INLINE void receiver_key(const struct packet *p, __u8 kind, struct flow_key *key) {
+  copy_ip(key->local, p->destination);
+  copy_ip(key->remote, p->source);
+  key->local_port = p->destination_port;
+  key->remote_port = p->source_port;
+  key->protocol = p->protocol;
+  key->kind = kind;
+}
+
 /* The sender's view. */
 INLINE void local_end(const struct packet *p, struct end *e) {
-  copy_ip(e->key.local, p->source);
-  copy_ip(e->key.remote, p->destination);
-  e->key.local_port = p->source_port;
-  e->key.remote_port = p->destination_port;
-  e->key.protocol = p->protocol;
+  sender_key(p, FLOW_KIND_POD, &e->key);
   e->remote_sends = 0;
 }
 
 /* The receiver's view. */
 INLINE void remote_end(const struct packet *p, struct end *e) {
-  copy_ip(e->key.local, p->destination);
-  copy_ip(e->key.remote, p->source);
-  e->key.local_port = p->destination_port;
-  e->key.remote_port = p->source_port;
-  e->key.protocol = p->protocol;
+  receiver_key(p, FLOW_KIND_POD, &e->key);
   e->remote_sends = 1;
 }
 

@@ -51,11 +51,14 @@ INLINE int keeps_port(const struct packet *p) {
   return p->protocol == IPPROTO_SCTP;
 }
 
-/* In the packet, and in what is known of it. 0, or the reason to drop it: it is of no use any more. The port of ICMP is not asked. */
+/*
+ * In the packet, and in what is known of it. 0, or the reason to drop it: it is of no use any more. Nothing becomes a packet of the other family, and the
+ * port of ICMP is not asked.
+ */
 INLINE __u32 translate(struct packet *p, enum side side, const __be32 *ip, __be16 port) {
   __be32 *own_ip = side == SIDE_SOURCE ? p->source : p->destination;
   __be16 *own_port = side == SIDE_SOURCE ? &p->source_port : &p->destination_port;
-  if (keeps_port(p) && port != *own_port) return DROP_SERVICE_TRANSLATION_FAILED;
+  if ((p->version == 4) != is_mapped(ip) || (keeps_port(p) && port != *own_port)) return DROP_SERVICE_TRANSLATION_FAILED;
   __u32 checksum = forget(p, checksum_at(p));
   if (p->version == 4 ? replace_ipv4(p, side, own_ip[3], ip[3], checksum) : replace_ipv6(p, side, own_ip, ip, checksum))
     return DROP_SERVICE_TRANSLATION_FAILED;
