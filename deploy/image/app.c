@@ -5,7 +5,7 @@
 //   PORT             where to listen, default 8080; both families where there is IPv6
 //   reply            "client=<address>\npod=<hostname>\n" to every request, and to every datagram
 //   app ask TARGET…  asks all targets at once, each "tcp|udp ADDRESS PORT" in one argument; prints a line "TARGET|<reply in one line>"
-//                    for each, with nothing after the bar when no answer has come in 3 s
+//                    for each; "refused" when the answer is that nobody listens; nothing after the bar when no answer has come in 3 s
 //
 // A child per connection: a client that stalls holds up nobody, and it costs less than 100 KB that last milliseconds.
 #define _GNU_SOURCE
@@ -169,7 +169,7 @@ static void serve_until(int server, int datagrams, const struct timespec *quiet,
 	} while (!(ending && !quiet) && ppoll(incoming, 2, quiet, mask) != 0);
 }
 
-// What one exchange brought, "" when it brought nothing. A lost datagram is not sent again: one question, one answer.
+// What one exchange brought: "" when it brought nothing, "refused" when it was told so. A lost datagram is not sent again: one question, one answer.
 static void exchange(const char *protocol, const struct addrinfo *to, char *reply, size_t size)
 {
 	int datagram = strcmp(protocol, "udp") == 0, fd = socket(to->ai_family, datagram ? SOCK_DGRAM : SOCK_STREAM, 0);
@@ -178,6 +178,7 @@ static void exchange(const char *protocol, const struct addrinfo *to, char *repl
 	size_t used = 0;
 	ssize_t got;
 
+	errno = 0;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) == 0 && write(fd, question, strlen(question)) > 0)
@@ -187,6 +188,8 @@ static void exchange(const char *protocol, const struct addrinfo *to, char *repl
 				break;
 		}
 	reply[used] = 0;
+	if (used == 0 && errno == ECONNREFUSED)
+		snprintf(reply, size, "refused");
 	close(fd);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -74,6 +75,31 @@ test('the application tells a client of either family its address, also while an
   }
   const [code] = await once(app, 'exit')
   assert.equal(code, 0)
+})
+
+test('a client of the application tells an answer, a refusal and silence apart, of TCP and of UDP', async () => {
+  const [port, closed] = [await freePort(), await freePort()]
+  const app = spawn(join(directory, 'app'), { env: { PORT: String(port) }, stdio: 'ignore' })
+  const silent = createSocket('udp4').bind(0, '127.0.0.1')
+  try {
+    await once(silent, 'listening')
+    await fetchText(`http://127.0.0.1:${port}/`)
+    const targets = [
+      `tcp 127.0.0.1 ${port}`,
+      `tcp 127.0.0.1 ${closed}`,
+      `udp 127.0.0.1 ${closed}`,
+      `udp 127.0.0.1 ${silent.address().port}`,
+    ]
+    const lines = execFileSync(join(directory, 'app'), ['ask', ...targets], { encoding: 'utf8' })
+    const told = new Map(lines.split('\n').map(line => [line.split('|')[0], line.split('|')[1]]))
+    assert.deepEqual(
+      targets.map(target => told.get(target)?.trim()),
+      [`client=127.0.0.1 pod=${hostname()}`, 'refused', 'refused', ''],
+    )
+  } finally {
+    silent.close()
+    app.kill('SIGKILL')
+  }
 })
 
 test('an application that is told to stop answers first whom it has let in', async () => {
