@@ -125,7 +125,7 @@ test('the application answers datagrams as well, and asks several targets of bot
     const targets = [`tcp 127.0.0.1 ${port}`, `udp 127.0.0.1 ${port}`, `tcp ::1 ${port}`, `udp ::1 ${port}`, `tcp 127.0.0.1 ${closed}`]
     const lines = execFileSync(join(directory, 'app'), ['ask', ...targets], { encoding: 'utf8' }).split('\n')
     const reply = (client: string) => `client=${client} pod=${hostname()} `
-    const wanted = targets.map(t => `${t}|${t.endsWith(` ${closed}`) ? '' : reply(t.split(' ')[1] ?? '')}`)
+    const wanted = targets.map(t => `${t}|${t.endsWith(` ${closed}`) ? 'refused' : reply(t.split(' ')[1] ?? '')}`)
     assert.deepEqual(lines.toSorted(), ['', ...wanted].toSorted())
   } finally {
     app.kill('SIGTERM')
