@@ -18,8 +18,10 @@ export class Draft {
     return this.#world[map]?.get(id)?.value as RowValue<N> | undefined
   }
 
-  put<N extends MapName>(map: N, key: KeyOf<N>, value: Partial<RowValue<N>>): void {
-    this.#changes.set(`${map} ${idOf(map, key)}`, { map, key, value: full(map, value) } as unknown as Change)
+  put<N extends MapName>(map: N, key: KeyOf<N>, value: Partial<RowValue<N>>): RowValue<N> {
+    const whole = full(map, value)
+    this.#changes.set(`${map} ${idOf(map, key)}`, { map, key, value: whole } as unknown as Change)
+    return whole
   }
 
   delete<N extends MapName>(map: N, key: KeyOf<N>): void {

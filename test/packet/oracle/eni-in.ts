@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { addressState, flowWay, mode } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
-import { account, begin, type Flow, flowKeyOf, goOn, isSyn, make, type Side, store } from './flow.ts'
+import { account, begin, current, type Flow, flowKeyOf, goOn, isSyn, make, type Side, store } from './flow.ts'
 import { hasNote, icmpError } from './icmp.ts'
 import { isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
+import { showAsked } from './translate.ts'
 
 interface Owner {
   readonly ifIndex: number
@@ -48,6 +49,8 @@ function forward(step: Step, packet: Read, { ifIndex, endpoint }: Owner): Outcom
     sends: 'remote',
     exempt: (way, when) => when === 'again' && isExempt(draft, way, remote),
   }
+  // What arrives goes on with no choice.
+  if (current(moment, side)?.way === flowWay.service) return step.pass('remoteViaHost')
   const found = goOn(moment, side)
   if (found.is === 'drop') return step.dropFor(found.reason)
   if (found.is === 'flow') return onward(step, packet, side, found.flow)
@@ -66,5 +69,6 @@ function onward(step: Step, packet: Read, side: Side, flow: Flow): Outcome {
   }
   account(step.moment(packet), side, flow)
   if (step.size(packet) > side.endpoint.mtu) return step.pass('tooLong')
+  if (!showAsked(step, packet, flow)) return step.drop('service-translation-failed')
   return step.deliver(side.ifIndex, side.endpoint, 'remoteToPod')
 }

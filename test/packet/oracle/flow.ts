@@ -3,7 +3,7 @@ import { dropReasons, flowFlag, flowState, flowTimeout, type flowWay, mode } fro
 import type { Ip } from '#net/ip.ts'
 import { full, type RowValue } from '../world.ts'
 import type { Draft } from './draft.ts'
-import { allows, type Direction, type FlowKey, identityOf, modeOf, policyOf } from './policy.ts'
+import { allows, asksPolicy, type Direction, type FlowKey, identityOf, modeOf, policyOf } from './policy.ts'
 import type { Read } from './read.ts'
 
 export type Flow = RowValue<'flows'>
@@ -37,10 +37,10 @@ export function isSyn({ protocol, tcpFlags }: Read): boolean {
   return protocol === tcp && (tcpFlags & (bit.syn | bit.ack)) === bit.syn
 }
 
-const remoteBegan = (flow: Flow) => (flow.flags & flowFlag.remoteFirst) !== 0
+export const remoteBegan = (flow: Flow) => (flow.flags & flowFlag.remoteFirst) !== 0
 const initiator = (flow: Flow): Side['sends'] => (remoteBegan(flow) ? 'remote' : 'local')
 
-export function flowKeyOf(packet: Read, sends: Side['sends']): FlowKey {
+export function flowKeyOf(packet: Pick<Read, 'source' | 'destination' | 'protocol' | 'ports'>, sends: Side['sends']): FlowKey {
   const { source, destination, protocol, ports } = packet
   const common = { protocol, kind: 0, spare: 0 }
   return sends === 'local'
@@ -72,14 +72,24 @@ function isValid(draft: Draft, now: number, key: FlowKey, endpoint: RowValue<'en
 
 export type Found = { readonly is: 'flow'; readonly flow: Flow } | { readonly is: 'new' } | { readonly is: 'drop'; readonly reason: number }
 
-/** The flow that a packet goes on with, asked of policy again when that changed; `new` when it has to be decided. */
+/** The flow that a packet goes on with, whatever policy says of it. */
+export function current(moment: Moment, side: Side): Flow | undefined {
+  const flow = findFlow(moment, side.key, side.endpoint)
+  const beginsAnew = flow !== undefined && isSyn(moment.packet) && flow.state !== flowState.denied && !isRepeated(flow, side)
+  return beginsAnew ? undefined : flow
+}
+
+/** That flow, asked of policy again when that changed; `new` when it has to be decided. */
 export function goOn(moment: Moment, side: Side): Found {
-  const { draft, now, packet } = moment
-  let flow = findFlow(moment, side.key, side.endpoint)
-  if (flow === undefined) return { is: 'new' }
-  if (isSyn(packet) && flow.state !== flowState.denied && !isRepeated(flow, side)) return { is: 'new' }
+  return judge(moment, side, current(moment, side))
+}
+
+export function judge({ draft, now }: Moment, side: Side, found: Flow | undefined): Found {
+  if (found === undefined) return { is: 'new' }
+  if ((modeOf(draft) & mode.forward) === 0) return { is: 'flow', flow: found }
+  let flow = found
   const { revision } = policyOf(draft, side.ifIndex)
-  if ((modeOf(draft) & mode.policy) !== 0 && flow.policyRevision !== revision) {
+  if (asksPolicy(draft) && flow.policyRevision !== revision) {
     const way = remoteBegan(flow) ? 'in' : 'out'
     flow = { ...flow, policyRevision: revision, identity: identityOf(draft, side.remote) }
     if (!side.exempt(way, 'again') && !allows(draft, side.ifIndex, way, side.key, side.remote)) {
@@ -108,15 +118,21 @@ export function begin(moment: Moment, side: Side): { readonly by: Side['sends'];
   return by === undefined ? { by: side.sends, denied: reasonOf[wayOf(side.sends)] } : { by }
 }
 
+export interface Made {
+  readonly peer?: { readonly ifIndex: number; readonly incarnation: number }
+  readonly frontend?: number
+}
+
 /** A flow's first entry, or its first as a denied one. */
 export function make(
   { draft, now }: Moment,
   side: Side,
   way: Way,
   { by, denied }: ReturnType<typeof begin>,
-  peer?: { readonly ifIndex: number; readonly incarnation: number },
+  { peer, frontend = 0 }: Made = {},
 ): Flow {
   const flow = full('flows', {
+    frontend: by === 'local' ? frontend : 0,
     seen: now,
     state: denied === undefined ? flowState.new : flowState.denied,
     way,
@@ -134,7 +150,7 @@ export function make(
 }
 
 /** The entry after this packet: its state, its counters and its map. */
-export function account({ draft, now, length, packet }: Moment, side: Side, flow: Flow): void {
+export function account({ draft, now, length, packet }: Moment, side: Side, flow: Flow): Flow {
   const answers = side.sends !== initiator(flow)
   let { flags, state } = flow
   if (answers) {
@@ -150,7 +166,9 @@ export function account({ draft, now, length, packet }: Moment, side: Side, flow
     side.sends === 'local'
       ? { txPackets: flow.txPackets + 1, txBytes: flow.txBytes + BigInt(length) }
       : { rxPackets: flow.rxPackets + 1, rxBytes: flow.rxBytes + BigInt(length) }
-  store(draft, side.key, { ...flow, ...counters, seen: now, flags, state }, answers)
+  const after = { ...flow, ...counters, seen: now, flags, state }
+  store(draft, side.key, after, answers)
+  return after
 }
 
 /** Writes an entry where it is, or moves it to the answered ones. */

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { addressState, flowFlag, flowWay, mode } from '#kernel/bpf/words.ts'
+import { addressState, flowWay, mode } from '#kernel/bpf/words.ts'
 import { macFromBytes } from '#net/mac.ts'
-import { account, begin, type Flow, flowKeyOf, goOn, isSyn, make, type Side, store } from './flow.ts'
+import { account, begin, current, type Flow, findFlow, flowKeyOf, goOn, isSyn, judge, make, remoteBegan, type Side, store } from './flow.ts'
 import { icmpError } from './icmp.ts'
 import { isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
+import { type Choice, isOfServices, keepChoice, serve } from './service.ts'
 import { type Endpoint, isLinkLocal, isMulticast, type Outcome, type Step, unspecified6 } from './step.ts'
+import { showAsked } from './translate.ts'
 
 /** What a pod sends. */
 export function podIn(step: Step): Outcome {
@@ -20,12 +22,13 @@ export function podIn(step: Step): Outcome {
   if (packet.is === 'malformed') return step.drop('malformed')
   const stopped = step.has(mode.guard) ? guard(step, packet, endpoint) : isOwn(packet, endpoint) ? undefined : step.pass('none')
   if (stopped !== undefined) return stopped
-  if (!step.has(mode.forward)) return step.pass('none')
+  if (!step.has(mode.forward) && !step.has(mode.service)) return step.pass('none')
   if (packet.kind === 'neighbour')
     return draft.get('addresses', { ip: packet.destination }) ? step.drop('neighbour-discovery') : step.pass('none')
   if (packet.kind === 'error') return icmpError(step, packet, ifIndex, endpoint, 'out')
   const ports = step.portsOf(packet)
-  if (ports === undefined) return step.drop('fragment-without-first')
+  // A node that does not forward has the host stack put fragments in order.
+  if (ports === undefined) return step.has(mode.forward) ? step.drop('fragment-without-first') : step.pass('none')
   return forward(step, { ...packet, ports }, endpoint)
 }
 
@@ -43,44 +46,72 @@ function guard(step: Step, packet: Read, endpoint: Endpoint): Outcome | undefine
 }
 
 function forward(step: Step, packet: Read, endpoint: Endpoint): Outcome {
-  const { draft } = step
-  const { ifIndex } = step.arrival
-  const moment = step.moment(packet)
-  const remote = packet.destination
-  const side: Side = {
-    ifIndex,
-    endpoint,
-    key: flowKeyOf(packet, 'local'),
-    remote,
-    sends: 'local',
-    exempt: way => isExempt(draft, way, remote),
+  const own = senderOf(step, packet, endpoint)
+  const flow = current(step.moment(packet), own)
+  const served = step.has(mode.service) ? serve(step, packet, own, flow) : undefined
+  if (served !== undefined && 'outcome' in served) return served.outcome
+  if (served !== undefined) {
+    const translated = senderOf(step, served.packet, endpoint)
+    return send(step, served.packet, translated, current(step.moment(served.packet), translated), served.choice)
   }
-  const found = goOn(moment, side)
-  if (found.is === 'drop') return step.dropFor(found.reason)
-  if (found.is === 'new') {
-    const { way, path, peer } = wayOf(step, packet)
-    const beginning = begin(moment, side)
-    const flow = make(moment, side, flowWay[way], beginning, peer)
-    if (beginning.denied !== undefined) return step.dropFor(beginning.denied)
-    return onward(step, packet, side, flow, path)
-  }
-  const answers = (found.flow.flags & flowFlag.remoteFirst) !== 0
-  return onward(step, packet, side, found.flow, 'podViaHost', answers)
+  return send(step, packet, own, flow && isOfServices(flow) ? undefined : flow)
 }
 
-interface Choice {
+function senderOf({ draft, arrival: { ifIndex } }: Step, packet: Read, endpoint: Endpoint): Side {
+  const remote = packet.destination
+  return { ifIndex, endpoint, key: flowKeyOf(packet, 'local'), remote, sends: 'local', exempt: way => isExempt(draft, way, remote) }
+}
+
+/** By the flow that is known, or by a new one; `choice`: the packet has been translated. */
+function send(step: Step, packet: Read, side: Side, known: Flow | undefined, choice?: Choice): Outcome {
+  if (!step.has(mode.forward)) return sendByHost(step, packet, side, known, choice)
+  const moment = step.moment(packet)
+  const found = judge(moment, side, known)
+  if (found.is === 'drop') return step.dropFor(found.reason)
+  if (found.is === 'flow') {
+    const answers = remoteBegan(found.flow)
+    return onward(step, packet, { side, choice, path: 'podViaHost', answers }, asked(found.flow, choice))
+  }
+  const { way, path, peer } = wayOf(step, packet)
+  const beginning = begin(moment, side)
+  const flow = make(moment, side, flowWay[way], beginning, { ...(peer && { peer }), frontend: choice?.entry.frontend ?? 0 })
+  if (beginning.denied !== undefined) return step.dropFor(beginning.denied)
+  return onward(step, packet, { side, choice, path, answers: false }, flow)
+}
+
+/** Whom the pod asked last by this flow: a frontend, or the other side itself. */
+function asked(flow: Flow, choice: Choice | undefined): Flow {
+  return remoteBegan(flow) ? flow : { ...flow, frontend: choice?.entry.frontend ?? 0 }
+}
+
+/** On a node that does not forward only what is translated is remembered. */
+function sendByHost(step: Step, packet: Read, side: Side, known: Flow | undefined, choice?: Choice): Outcome {
+  const moment = step.moment(packet)
+  if (choice !== undefined) {
+    const flow = known ?? make(moment, side, flowWay.host, { by: 'local' }, { frontend: choice.entry.frontend })
+    track(step, packet, { side, choice }, asked(flow, choice))
+    return step.pass('podViaHost')
+  }
+  // Its answers are no Service's any more.
+  const old = findFlow(moment, side.key, side.endpoint)
+  if (old !== undefined && !isOfServices(old) && asked(old, undefined).frontend !== old.frontend)
+    store(step.draft, side.key, asked(old, undefined))
+  return step.pass('none')
+}
+
+interface WayOut {
   readonly way: 'direct' | 'host'
   /** Of the first packet, when the host stack carries it. */
   readonly path: 'podToHost' | 'podViaHost'
   readonly peer?: { readonly ifIndex: number; readonly incarnation: number }
 }
 
-function wayOf(step: Step, packet: Read): Choice {
+function wayOf(step: Step, packet: Read): WayOut {
   const { draft } = step
   const ip = packet.destination
   if (draft.longest('host_set', { ip }) !== undefined) return { way: 'host', path: 'podToHost' }
   const address = draft.get('addresses', { ip })
-  const viaHost: Choice = { way: 'host', path: 'podViaHost' }
+  const viaHost: WayOut = { way: 'host', path: 'podViaHost' }
   if (address?.state === addressState.stack) return viaHost
   if (step.has(mode.learn) && !isSyn(packet)) return viaHost
   const ifIndex = address?.endpoint ?? 0
@@ -89,17 +120,33 @@ function wayOf(step: Step, packet: Read): Choice {
   return { way: 'direct', path: 'podViaHost', ...(here && { peer: { ifIndex, incarnation: address.incarnation } }) }
 }
 
+/** A packet that leaves a pod. */
+interface Leaving {
+  readonly side: Side
+  readonly choice: Choice | undefined
+}
+interface Onward extends Leaving {
+  readonly path: WayOut['path']
+  readonly answers: boolean
+}
+
+/** The sender's entry, and the choice that led to it. */
+function track(step: Step, packet: Read, { side, choice }: Leaving, flow: Flow): void {
+  const after = account(step.moment(packet), side, flow)
+  if (choice !== undefined) keepChoice(step, choice, after)
+}
+
 /** A flow that is allowed, on its way. */
-function onward(step: Step, packet: Read, side: Side, flow: Flow, path: Choice['path'], answers = false): Outcome {
-  const moment = step.moment(packet)
+function onward(step: Step, packet: Read, leaving: Onward, flow: Flow): Outcome {
+  const { side, answers, path } = leaving
   if (flow.way === flowWay.host) {
-    account(moment, side, flow)
+    track(step, packet, leaving, flow)
     // What the other side began is answered by nobody else.
-    if (!answers) note(step, packet, side)
+    if (!answers) note(step, packet, side, flow)
     return step.pass(path)
   }
-  if (flow.peer !== 0) return toPod(step, packet, side, flow)
-  account(moment, side, flow)
+  if (flow.peer !== 0) return toPod(step, packet, leaving, flow)
+  track(step, packet, leaving, flow)
   const { outMtu, outIfIndex, gateway4, gateway6 } = side.endpoint
   if (step.size(packet) > outMtu) return step.pass('tooLong')
   if ((packet.family === 4 ? gateway4 : gateway6) === undefined) return step.pass('none')
@@ -107,8 +154,8 @@ function onward(step: Step, packet: Read, side: Side, flow: Flow, path: Choice['
 }
 
 /** Answers may come from another address than this one, when the host stack translates: they are known by the port. */
-function note({ draft, now }: Step, packet: Read, { key, endpoint }: Side): void {
-  if (isLinkLocal(packet.destination) || isMulticast(packet.destination)) return
+function note({ draft, now }: Step, packet: Read, { key, endpoint }: Side, { frontend }: Flow): void {
+  if (frontend !== 0 || isLinkLocal(packet.destination) || isMulticast(packet.destination)) return
   const { local, localPort, protocol } = key
   const isEcho =
     packet.kind === 'echo' || (packet.fragment?.later === true && protocol === (packet.family === 4 ? 1 : 58) && localPort !== 0)
@@ -117,7 +164,7 @@ function note({ draft, now }: Step, packet: Read, { key, endpoint }: Side): void
 }
 
 /** To a pod of this node, whose own entry and policy count as well. */
-function toPod(step: Step, packet: Read, sender: Side, flow: Flow): Outcome {
+function toPod(step: Step, packet: Read, leaving: Leaving, flow: Flow): Outcome {
   const { draft } = step
   const moment = step.moment(packet)
   const endpoint = draft.get('endpoints', { ifIndex: flow.peer })
@@ -131,23 +178,27 @@ function toPod(step: Step, packet: Read, sender: Side, flow: Flow): Outcome {
     sends: 'remote',
     exempt: (way, when) => when === 'again' && isExempt(draft, way, remote),
   }
+  const sender = leaving.side
   const found = goOn(moment, receiver)
   if (found.is === 'flow' && found.flow.way === flowWay.host && !isSyn(packet)) {
     // The host stack carries it: pod_out counts it for the receiver.
     store(draft, receiver.key, found.flow)
-    account(moment, sender, { ...flow, way: flowWay.host })
-    note(step, packet, sender)
+    track(step, packet, leaving, { ...flow, way: flowWay.host })
+    note(step, packet, sender, flow)
     return step.pass('podViaHost')
   }
-  account(moment, sender, flow)
+  track(step, packet, leaving, flow)
   if (found.is === 'drop') return step.dropFor(found.reason)
+  let received: Flow
   // A SYN that came by the host stack before begins again on the direct way.
   if (found.is === 'new' || found.flow.way === flowWay.host) {
     const beginning = begin(moment, receiver)
-    const made = make(moment, receiver, flowWay.direct, beginning, { ifIndex: sender.ifIndex, incarnation: sender.endpoint.incarnation })
+    const peer = { ifIndex: sender.ifIndex, incarnation: sender.endpoint.incarnation }
+    received = make(moment, receiver, flowWay.direct, beginning, { peer })
     if (beginning.denied !== undefined) return step.dropFor(beginning.denied)
-    account(moment, receiver, made)
-  } else account(moment, receiver, found.flow)
+  } else received = found.flow
+  account(moment, receiver, received)
   if (step.size(packet) > endpoint.mtu) return step.pass('tooLong')
+  if (!showAsked(step, packet, received)) return step.drop('service-translation-failed')
   return step.deliver(flow.peer, endpoint, 'podToPod')
 }

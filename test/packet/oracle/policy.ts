@@ -11,10 +11,16 @@ export function modeOf(draft: Draft): number {
   return Number(draft.get('control', { index: 0 })?.value ?? 0n)
 }
 
+/** Only a node that forwards asks policy. */
+export function asksPolicy(draft: Draft): boolean {
+  const both = mode.forward | mode.policy
+  return (modeOf(draft) & both) === both
+}
+
 /** The policy of an endpoint as the mode lets it count. */
 export function policyOf(draft: Draft, ifIndex: number): Pick<RowValue<'endpoint_policies'>, 'policy' | 'revision' | 'enforce'> {
   const none = { policy: 0, revision: 0, enforce: 0 }
-  return (modeOf(draft) & mode.policy) === 0 ? none : (draft.get('endpoint_policies', { ifIndex }) ?? none)
+  return asksPolicy(draft) ? (draft.get('endpoint_policies', { ifIndex }) ?? none) : none
 }
 
 export function enforces(draft: Draft, ifIndex: number, way: Direction): boolean {
@@ -41,5 +47,6 @@ export function allows(draft: Draft, ifIndex: number, way: Direction, key: FlowK
 export function isExempt(draft: Draft, way: Direction, remote: Ip): boolean {
   const why = draft.longest('host_set', { ip: remote })?.why
   if (way === 'in') return why === hostReason.node
-  return why === hostReason.node || why === hostReason.linkLocal || why === hostReason.serviceCidr
+  const translatesIt = why === hostReason.serviceCidr && (modeOf(draft) & mode.service) === 0
+  return why === hostReason.node || why === hostReason.linkLocal || translatesIt
 }

@@ -15,6 +15,9 @@ export interface Read {
   readonly carried?: Carried
   /** `later`: not the one with the ports. */
   readonly fragment?: { readonly id: number; readonly later: boolean }
+  /** Where the transport begins in the packet, which begins with its IP header, and where the packet ends. */
+  readonly at: number
+  readonly end: number
   /** Bytes of the headers of IP and of what is above it, as repeated in each segment of a GSO packet. */
   readonly headers: number
 }
@@ -22,7 +25,10 @@ export interface Ports {
   readonly source: number
   readonly destination: number
 }
-export interface Carried extends Pick<Read, 'source' | 'destination' | 'protocol' | 'ports'> {}
+export interface Carried extends Pick<Read, 'source' | 'destination' | 'protocol' | 'ports'> {
+  /** Where its ports are in it, when they are. */
+  readonly portsAt?: number
+}
 
 /** `other`: no IP; `tagged` may have some behind tags of a VLAN, which are taken off after a program has run. `malformed` names the destination when the fixed header is there. */
 export type Reading =
@@ -30,8 +36,14 @@ export type Reading =
   | { readonly is: 'malformed'; readonly destination?: Ip }
   | ({ readonly is: 'packet' } & Read)
 
-const ethernet = 14
-const protocols: Readonly<Record<'icmp' | 'tcp' | 'udp' | 'icmp6' | 'sctp', number>> = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, sctp: 132 }
+export const ethernet = 14
+export const protocols: Readonly<Record<'icmp' | 'tcp' | 'udp' | 'icmp6' | 'sctp', number>> = {
+  icmp: 1,
+  tcp: 6,
+  udp: 17,
+  icmp6: 58,
+  sctp: 132,
+}
 const echoTypes: Readonly<Record<Family, readonly number[]>> = { 4: [8, 0], 6: [128, 129] }
 const errorTypes: Readonly<Record<Family, readonly number[]>> = { 4: [3, 4, 5, 11, 12], 6: [1, 2, 3, 4] }
 const extensions = [0, 43, 60, 44]
@@ -111,7 +123,8 @@ function readIpv6(packet: Buffer, gso: boolean): Network | undefined {
 }
 
 function readTransport(packet: Buffer, network: Network): Read | undefined {
-  const { at, end, opaque, ...rest } = network
+  const { opaque, ...rest } = network
+  const { at, end } = rest
   const plain: Read = { ...rest, ports: noPorts, tcpFlags: 0, kind: 'flow', headers: at }
   if (opaque || rest.fragment?.later === true) return plain
   const bytes = packet.subarray(at, end)
@@ -157,15 +170,22 @@ function readCarried(packet: Buffer, family: Family): Carried | undefined {
   else whole.writeUInt16BE(packet.length - 40, 4)
   const network = family === 4 ? readIpv4(whole, false) : readIpv6(whole, false)
   if (network === undefined) return undefined
-  const { source, destination } = network
-  return { source, destination, protocol: network.protocol, ports: carriedPorts(whole.subarray(network.at), network) }
+  const { source, destination, protocol, at } = network
+  const bytes = whole.subarray(at)
+  const hasPorts = !network.opaque && network.fragment?.later !== true && isPorted(protocol) && bytes.length >= 4
+  return { source, destination, protocol, ports: carriedPorts(bytes, network), ...(hasPorts && { portsAt: at }) }
+}
+
+/** Protocols that Services may be of. */
+export function isPorted(protocol: number): boolean {
+  return [protocols.tcp, protocols.udp, protocols.sctp].includes(protocol)
 }
 
 /** Of TCP only the first eight bytes are sure to be there. */
 function carriedPorts(bytes: Buffer, { family, protocol, opaque, fragment }: Network): Ports {
   if (opaque || fragment?.later === true) return noPorts
-  const { tcp, udp, sctp, icmp, icmp6 } = protocols
-  if ([tcp, udp, sctp].includes(protocol)) return bytes.length < 4 ? noPorts : portsOf(bytes)
+  const { icmp, icmp6 } = protocols
+  if (isPorted(protocol)) return bytes.length < 4 ? noPorts : portsOf(bytes)
   if (protocol !== (family === 4 ? icmp : icmp6) || !echoTypes[family].includes(bytes[0] ?? -1) || bytes.length < 6) return noPorts
   return { source: bytes.readUInt16BE(4), destination: bytes.readUInt16BE(4) }
 }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+import { flowFlag, flowState, flowWay } from '#kernel/bpf/words.ts'
+import { account, current, type Flow, flowKeyOf, type Side } from './flow.ts'
+import type { Read } from './read.ts'
+import { type Choice, keepChoice } from './service.ts'
+import type { Outcome, Step } from './step.ts'
+import { rewrite, showFrontend } from './translate.ts'
+
+/** A pod that is its own backend: what it gets comes from the frontend's address, so that its answer has to be translated, too. */
+export function toItself(step: Step, packet: Read, choice: Choice): Outcome {
+  const { side, entry, backend } = choice
+  const { frontend } = entry
+  const ip = step.draft.get('frontends', { frontend })?.ip
+  const from = ip && rewrite(step, packet, { which: 'source', ip, port: packet.ports.source })
+  const translated = from && rewrite(step, from, { which: 'destination', ip: backend.ip, port: backend.port })
+  if (translated === undefined) return step.drop('service-translation-failed')
+  const moment = step.moment(translated)
+  const receiver: Side = { ...side, key: flowKeyOf(translated, 'remote'), remote: translated.source, sends: 'remote' }
+  const found = current(moment, receiver)
+  const goesOn = found !== undefined && (found.flags & flowFlag.hairpin) !== 0
+  const flow = goesOn ? { ...found, frontend } : begun(step, receiver, frontend)
+  keepChoice(step, choice, account(moment, receiver, flow))
+  return step.deliver(side.ifIndex, side.endpoint, 'hairpin')
+}
+
+/** No policy is asked: a pod reaches itself. */
+function begun({ draft, now }: Step, { key, endpoint }: Side, frontend: number): Flow {
+  const flags = flowFlag.remoteFirst | flowFlag.hairpin
+  const made = { seen: now, state: flowState.new, way: flowWay.direct, flags, frontend, localIncarnation: endpoint.incarnation }
+  draft.delete('flows', key)
+  return draft.put('new_flows', key, made)
+}
+
+export function answerItself(step: Step, packet: Read, side: Side, flow: Flow): Outcome {
+  account(step.moment(packet), side, flow)
+  const back = rewrite(step, packet, { which: 'destination', ip: packet.source, port: packet.ports.destination })
+  if (back === undefined || !showFrontend(step, back, flow.frontend)) return step.drop('service-translation-failed')
+  return step.deliver(side.ifIndex, side.endpoint, 'hairpin')
+}
