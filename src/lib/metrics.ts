@@ -129,6 +129,56 @@ export function controllerMetrics(): ControllerMetrics {
   }
 }
 
+export interface PolicyMetrics {
+  readonly registry: Registry
+  /** Seconds from the event of a watch until the maps have what it changed. */
+  readonly sync: Histogram
+  readonly written: Counter
+  /** By map: entries that are wanted. */
+  readonly entries: Gauge<'map'>
+  readonly pending: Gauge
+  /** 1 when every Service is in the maps. */
+  readonly synced: Gauge
+  readonly mapErrors: Counter<'map' | 'errno'>
+  /** Entries that somebody else changed, took away or put there. */
+  readonly repairs: Counter<'map' | 'damage'>
+  /** How often terwayd has made other maps. */
+  readonly renewals: Counter
+}
+
+/** terway-policy's metrics, in a registry of their own. */
+export function policyMetrics(): PolicyMetrics {
+  const registry = new Registry()
+  processMetrics(registry)
+  const registers = [registry]
+  return {
+    registry,
+    sync: new Histogram({
+      name: 'terway_policy_sync_seconds',
+      help: 'from the event of a watch until the maps have it, s',
+      buckets: phaseBuckets,
+      registers,
+    }),
+    written: new Counter({ name: 'terway_policy_written_entries_total', help: 'entries of maps put or taken away', registers }),
+    entries: new Gauge({ name: 'terway_policy_entries', help: 'entries of Services, by map', labelNames: ['map'], registers }),
+    pending: new Gauge({ name: 'terway_policy_pending_entries', help: 'entries that are not in the maps yet', registers }),
+    synced: new Gauge({ name: 'terway_policy_synced', help: '1 when every Service is in the maps', registers }),
+    mapErrors: new Counter({
+      name: 'terway_policy_map_errors_total',
+      help: 'writes that the kernel refused; they are tried again',
+      labelNames: ['map', 'errno'],
+      registers,
+    }),
+    repairs: new Counter({
+      name: 'terway_policy_repairs_total',
+      help: 'entries found changed, missing or foreign, and put right',
+      labelNames: ['map', 'damage'],
+      registers,
+    }),
+    renewals: new Counter({ name: 'terway_policy_map_renewals_total', help: 'times that the maps were made anew', registers }),
+  }
+}
+
 /** Runs `fn` and records its time in ms with `error` = whether it threw; the result or the error passes through. */
 export async function timed<L extends string, T>(
   histogram: Histogram<L | 'error'>,

@@ -6,7 +6,12 @@ import type { ValueOf } from '../shape.ts'
 import { slimMeta } from './pod.ts'
 
 const text = Type.String()
-const spec = Type.Object({ providerID: Type.Optional(text), podCIDR: Type.Optional(text), unschedulable: Type.Optional(Type.Boolean()) })
+const spec = Type.Object({
+  providerID: Type.Optional(text),
+  podCIDR: Type.Optional(text),
+  unschedulable: Type.Optional(Type.Boolean()),
+  taints: Type.Optional(Type.Array(Type.Object({ key: text }))),
+})
 const status = Type.Object({
   addresses: Type.Optional(Type.Array(Type.Object({ type: text, address: text }))),
   conditions: Type.Optional(

@@ -9,6 +9,7 @@ import type { Logger } from '#lib/log.ts'
 export interface Answer {
   readonly status: number
   readonly type?: string
+  readonly headers?: Readonly<Record<string, string>>
   readonly body: unknown
 }
 export type Route = (query: URLSearchParams) => Answer | Promise<Answer>
@@ -17,10 +18,10 @@ export type Routes = Readonly<Record<string, Route>>
 /** `unix:///path` or `host:port`; an empty host means every address. */
 export type ListenAddress = string
 
-/** Serves GET on the given paths. A unix socket is made 0600 before it appears. Throws AppError `http-listen`. */
+/** Serves GET on the given paths, or one answer on every path. A unix socket is made 0600 before it appears. Throws AppError `http-listen`. */
 export async function serveHttp(
   address: ListenAddress,
-  routes: Routes,
+  routes: Routes | Route,
   log: Logger,
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
   const server = createServer(answer(routes, log))
@@ -73,10 +74,10 @@ function listen(server: Server, options: { path: string } | { host?: string; por
   })
 }
 
-function answer(routes: Routes, log: Logger): RequestListener {
+function answer(routes: Routes | Route, log: Logger): RequestListener {
   return async (request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost')
-    const route = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined
+    const route = typeof routes === 'function' ? routes : Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined
     if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, { status: 405, body: 'only GET is served\n' })
     if (route === undefined) return send(response, { status: 404, body: `known paths: ${Object.keys(routes).join(' ')}\n` })
     try {
@@ -91,5 +92,5 @@ function answer(routes: Routes, log: Logger): RequestListener {
 function send(response: ServerResponse, a: Answer): void {
   const text = typeof a.body === 'string' ? a.body : `${JSON.stringify(a.body, null, 2)}\n`
   const type = a.type ?? (typeof a.body === 'string' ? 'text/plain; charset=utf-8' : 'application/json')
-  response.writeHead(a.status, { 'content-type': type, 'content-length': Buffer.byteLength(text) }).end(text)
+  response.writeHead(a.status, { ...a.headers, 'content-type': type, 'content-length': Buffer.byteLength(text) }).end(text)
 }
