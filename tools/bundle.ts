@@ -9,6 +9,7 @@ import { root } from './components.ts'
 export const entryPoints: Readonly<Record<string, string>> = {
   terwayd: 'src/daemon/main.ts',
   'terwayd-netlink': 'src/kernel/worker-main.ts',
+  'terway-policy': 'src/policyd/main.ts',
   'terway-controlplane': 'src/controller/main.ts',
   'terway-cli': 'src/cli/main.ts',
 }

@@ -71,18 +71,24 @@ export class Sync {
 
   /** Waits for maps and returns what they hold, which is wanted until `begin`. Rejects when stopped meanwhile. */
   async restore(): Promise<(map: ServiceMap) => Iterable<readonly [key: string, value: string]>> {
-    const { kernel, clock } = this.#deps
-    for (;;) {
-      const synced = await this.#readSynced()
-      if (synced !== undefined) {
-        this.#synced = synced
-        for (const map of serviceMaps)
-          for await (const page of pagesOf(kernel, map)) for (const { key, value } of page) this.#wanted.adopt(map, key, value)
-        this.#pinned = true
-        return map => this.#wanted.entries(map)
-      }
-      await clock.sleep(this.#options.lookInterval, this.#stopper.signal)
+    const { clock } = this.#deps
+    while (!(await this.#adopt())) await clock.sleep(this.#options.lookInterval, this.#stopper.signal)
+    return map => this.#wanted.entries(map)
+  }
+
+  async #adopt(): Promise<boolean> {
+    const synced = await this.#readSynced()
+    if (synced === undefined) return false
+    try {
+      for (const map of serviceMaps)
+        for await (const page of pagesOf(this.#deps.kernel, map)) for (const { key, value } of page) this.#wanted.adopt(map, key, value)
+    } catch (e) {
+      this.#lastError = messageOf(e)
+      return false
     }
+    this.#synced = synced
+    this.#pinned = true
+    return true
   }
 
   /** The whole truth: what else the maps hold is taken away. From now on they are kept as they are wanted. */

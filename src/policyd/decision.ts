@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parseCapabilities } from '#config/capabilities.ts'
+import type { Clock } from '#lib/clock.ts'
+import { messageOf } from '#lib/errors.ts'
+
+/** Whose Services are: ours, or somebody else's, and why. */
+export interface Decision {
+  readonly ours: boolean
+  readonly reason: string
+}
+
+const key = 'kube_proxy_replacement'
+
+/** What terwayd wrote into its capability file, undefined = there is none. */
+export function decisionOf(text: string | undefined): Decision {
+  if (text === undefined) return { ours: false, reason: 'terwayd has not decided yet' }
+  try {
+    const value = parseCapabilities(text).get(key)
+    return value === 'true'
+      ? { ours: true, reason: `${key} is true on this node` }
+      : { ours: false, reason: `${key} is ${value ?? 'not set'} on this node: kube-proxy translates Services` }
+  } catch (e) {
+    return { ours: false, reason: `the capabilities of this node cannot be read: ${messageOf(e)}` }
+  }
+}
+
+/** Milliseconds between two looks at the file. */
+const interval = 2_000
+
+/** Hears the present decision and each other one; the next look comes when `heard` is done. Runs until the signal says so. */
+export async function followDecision(
+  read: () => string | undefined,
+  clock: Clock,
+  signal: AbortSignal,
+  heard: (d: Decision) => Promise<void>,
+): Promise<void> {
+  let last: Decision | undefined
+  while (!signal.aborted) {
+    const now = decisionOf(read())
+    if (now.ours !== last?.ours || now.reason !== last.reason) await heard(now)
+    last = now
+    await clock.sleep(interval, signal).catch(() => undefined)
+  }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+import { capabilitiesPath } from '#config/capabilities.ts'
+import type { Kernel } from '#kernel/port.ts'
+import type { Kube } from '#kube/port.ts'
+import type { Clock } from '#lib/clock.ts'
+import type { Logger } from '#lib/log.ts'
+import type { PolicyMetrics } from '#lib/metrics.ts'
+import { defaultSyncOptions, type SyncOptions } from '#sync/sync.ts'
+
+/** Everything that terway-policy reaches outside itself through; built once in main.ts, or by a test. */
+export interface Deps {
+  readonly kube: Kube
+  readonly kernel: Pick<Kernel, 'apply' | 'observe' | 'mapPage'>
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: PolicyMetrics
+}
+
+export interface Options {
+  readonly nodeName: string
+  /** Where kube-proxy would serve /healthz and /livez. */
+  readonly proxyHealth: string
+  readonly sync: SyncOptions
+  /** Milliseconds: what changes sooner after the last change than this is gathered for so long. */
+  readonly gather: number
+  /** Milliseconds between two tries to listen on a port that was taken. */
+  readonly listenRetry: number
+}
+
+export const defaultOptions = {
+  proxyHealth: ':10256',
+  sync: defaultSyncOptions,
+  gather: 10,
+  listenRetry: 5_000,
+} as const satisfies Omit<Options, 'nodeName'>
+
+/** Where terwayd says what it has decided for this node. */
+export const decisionPath = capabilitiesPath

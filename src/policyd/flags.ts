@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parseGoFlags } from '#lib/flags.ts'
+
+export interface Flags {
+  readonly logLevel: string
+  readonly kubeconfig: string
+}
+
+/** `config` stands in manifests beside terwayd's; what it says of Services reaches this process by terwayd's decision. */
+const defaults = { config: '/etc/eni/eni_conf', 'log-level': 'info', kubeconfig: '' }
+
+/** Throws `bad-flag` for a flag that does not exist or lacks its value. */
+export function parseFlags(argv: readonly string[]): Flags {
+  const values = parseGoFlags(argv, defaults)
+  return { logLevel: values['log-level'], kubeconfig: values.kubeconfig }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type RawEntry, restoreIds } from '#compile/service/restore.ts'
+import { ServiceState } from '#compile/service/state.ts'
+import type { ServiceView } from '#compile/service/view.ts'
+import type { Watch } from '#kube/port.ts'
+import type { Node } from '#kube/reflect/node.ts'
+import { messageOf } from '#lib/errors.ts'
+import { watchCluster } from '#policyd/cluster.ts'
+import type { Deps, Options } from '#policyd/deps.ts'
+import { HealthChecks } from '#policyd/health-checks.ts'
+import { healthz, isEligible, isHealthy, livez, type ProxyState } from '#policyd/proxy-health.ts'
+import { syncReport } from '#policyd/report.ts'
+import { serveHttp } from '#rpc/http/serve.ts'
+import { nodeFacts } from '#state/node-facts.ts'
+import { Sync, type SyncStatus } from '#sync/sync.ts'
+
+interface About {
+  readonly namespace: string
+  readonly name: string
+  readonly uid?: string
+}
+
+function* rawEntries(entries: Iterable<readonly [key: string, value: string]>): Iterable<RawEntry> {
+  for (const [key, value] of entries) yield { key: Buffer.from(key, 'hex'), value: Buffer.from(value, 'hex') }
+}
+
+/**
+ * Watches → tables → entries → maps, from `start` to `stop`: nothing is taken out of the maps before every watch has listed, and a stop leaves them
+ * as they are.
+ */
+export class Policyd {
+  readonly #deps: Deps
+  readonly #options: Options
+  readonly #sync: Sync
+  readonly #checks: HealthChecks
+  readonly #stopper = new AbortController()
+  #watches: readonly Watch[] = []
+  #state: ServiceState | undefined
+  #node: Node | undefined
+  #begun = false
+  /** When the first change came that is not compiled yet. */
+  #heard: number | undefined
+  #lastRound = Number.NEGATIVE_INFINITY
+  #cancelRound: (() => void) | undefined
+  #cancelExpiry: (() => void) | undefined
+  #lastWrite: number | undefined
+  #health: { close(): Promise<void> } | undefined
+
+  constructor(deps: Deps, options: Options) {
+    const { clock, log, metrics, kernel } = deps
+    this.#deps = deps
+    this.#options = options
+    const report = syncReport(clock, log, metrics, wall => {
+      this.#lastWrite = wall
+    })
+    this.#sync = new Sync({ kernel, clock, report }, options.sync)
+    const failed = (check: About & { readonly port: number }, e: unknown) => {
+      const message = `node ${options.nodeName} cannot answer health checks on port ${check.port}: ${messageOf(e)}`
+      this.#tell(check, 'FailedToStartServiceHealthcheck', message, 'Listen')
+    }
+    this.#checks = new HealthChecks({ clock, log, failed, healthy: () => isHealthy(this.#proxyState()) }, options.listenRetry)
+  }
+
+  /** Resolves when all that is known of Services is on its way to the maps. Rejects when it is stopped while there are no maps. */
+  async start(): Promise<void> {
+    const { kube, clock, log } = this.#deps
+    void this.#serveHealth()
+    const live = await this.#sync.restore()
+    const state = new ServiceState(
+      restoreIds(map => rawEntries(live(map))),
+      clock.now(),
+    )
+    this.#state = state
+    const { tables } = state
+    const ears = { tables, log, node: (n: Node | undefined) => this.#hearOfNode(n, state), changed: () => this.#changed() }
+    this.#watches = watchCluster(kube, this.#options.nodeName, ears)
+    await Promise.all(this.#watches.map(w => w.synced))
+    if (this.#stopped) return
+    this.#begun = true
+    this.#sync.begin(state.take(clock.now()))
+    this.#tellResults(state)
+  }
+
+  status(): SyncStatus {
+    return this.#sync.status()
+  }
+
+  views(): readonly ServiceView[] {
+    return this.#state?.view() ?? []
+  }
+
+  async stop(): Promise<void> {
+    this.#stopper.abort(new Error('stopped'))
+    for (const watch of this.#watches) watch.stop()
+    this.#cancelRound?.()
+    this.#cancelExpiry?.()
+    await Promise.all([this.#sync.stop(), this.#checks.close(), this.#health?.close()])
+  }
+
+  get #stopped(): boolean {
+    return this.#stopper.signal.aborted
+  }
+
+  /** A node that is gone keeps its addresses for as long as this process runs on it. */
+  #hearOfNode(node: Node | undefined, state: ServiceState): void {
+    const last = this.#node
+    this.#node = node ?? (last && { ...last, metadata: { ...last.metadata, deletionTimestamp: 'gone' } })
+    if (node !== undefined) state.tables.setNode(nodeFacts(node))
+  }
+
+  /** A single change is compiled at once; others that follow soon, together. */
+  #changed(): void {
+    const { clock } = this.#deps
+    this.#heard ??= clock.now()
+    if (!this.#begun || this.#stopped || this.#cancelRound !== undefined) return
+    const rest = this.#lastRound + this.#options.gather - clock.now()
+    this.#cancelRound = clock.after(Math.max(0, rest), () => this.#round())
+  }
+
+  #round(): void {
+    const now = this.#deps.clock.now()
+    const heard = this.#heard ?? now
+    this.#cancelRound = undefined
+    this.#heard = undefined
+    this.#lastRound = now
+    if (this.#state === undefined) return
+    this.#sync.want(this.#state.take(now), heard)
+    this.#tellResults(this.#state)
+  }
+
+  #tellResults(state: ServiceState): void {
+    const { clock } = this.#deps
+    for (const { about, reason, message } of state.facts()) this.#tell(about, reason, message, 'SyncService')
+    this.#checks.set(state.healthChecks(), state.tables.node?.addresses ?? [])
+    this.#cancelExpiry?.()
+    const next = state.nextExpiry()
+    this.#cancelExpiry = next === undefined ? undefined : clock.after(Math.max(1, next - clock.now()), () => this.#changed())
+  }
+
+  #tell({ namespace, name, uid }: About, reason: string, message: string, action: string): void {
+    const { kube, log } = this.#deps
+    log.warn({ service: `${namespace}/${name}`, reason }, message)
+    const about = { apiVersion: 'v1', kind: 'Service', namespace, name, ...(uid === undefined ? {} : { uid }) }
+    kube.event({ about, type: 'Warning', reason, message, action })
+  }
+
+  #proxyState(): ProxyState {
+    const { pendingSince } = this.#sync.status()
+    return {
+      waiting: pendingSince === undefined ? undefined : this.#deps.clock.now() - pendingSince,
+      eligible: this.#node === undefined || isEligible(this.#node),
+      lastWrite: this.#lastWrite,
+    }
+  }
+
+  /** kube-proxy may hold the port for a while. */
+  async #serveHealth(): Promise<void> {
+    const { clock, log } = this.#deps
+    const routes = {
+      '/healthz': () => healthz(this.#proxyState(), clock.wall()),
+      '/livez': () => livez(this.#proxyState(), clock.wall()),
+    }
+    while (!this.#stopped) {
+      try {
+        const server = await serveHttp(this.#options.proxyHealth, routes, log)
+        if (this.#stopped) await server.close()
+        else this.#health = server
+        return
+      } catch (e) {
+        log.warn({ err: messageOf(e) }, "kube-proxy's port of health checks is taken")
+        await clock.sleep(this.#options.listenRetry, this.#stopper.signal).catch(() => undefined)
+      }
+    }
+  }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Logger } from '#lib/log.ts'
+import type { Decision } from '#policyd/decision.ts'
+import type { PolicyView } from '#policyd/expose.ts'
+import type { Policyd } from '#policyd/policyd.ts'
+
+/** The work, and what has to be closed after it. */
+export interface Working {
+  readonly policyd: Policyd
+  close(): Promise<void>
+}
+
+/** Works while Services are ours. Otherwise there is no watch, no thread and no port: the process waits for another decision. */
+export class Shift {
+  readonly #begin: () => Promise<Working>
+  readonly #log: Logger
+  #decision: Decision = { ours: false, reason: 'terwayd has not decided yet' }
+  #working: Working | undefined
+
+  constructor(begin: () => Promise<Working>, log: Logger) {
+    this.#begin = begin
+    this.#log = log
+  }
+
+  /** Rejects when the work cannot begin: whoever restarts the process tries again. */
+  async hear(decision: Decision): Promise<void> {
+    this.#decision = decision
+    this.#log.info({ reason: decision.reason }, decision.ours ? 'writing Services' : 'waiting: Services are not ours')
+    if (!decision.ours) return this.end()
+    if (this.#working !== undefined) return
+    this.#working = await this.#begin()
+    // Ends when the work is stopped before there are maps.
+    void this.#working.policyd.start().catch(err => this.#log.debug({ err }, 'the work ended before it began'))
+  }
+
+  view(nodeName: string): PolicyView {
+    const policyd = this.#working?.policyd
+    return { nodeName, decision: this.#decision, maps: policyd?.status(), services: () => policyd?.views() ?? [] }
+  }
+
+  /** Leaves the maps as they are. */
+  async end(): Promise<void> {
+    const working = this.#working
+    this.#working = undefined
+    await working?.close()
+  }
+}
