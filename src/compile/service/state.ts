@@ -71,16 +71,15 @@ export class ServiceState {
     const dirty = this.tables.takeDirty()
     const frontends = new Map<string, FrontendPlan>()
     for (const key of dirty) for (const [id, f] of this.#compile(key)) frontends.set(id, f)
-    const changedSets = new Set([...dirty, ...this.#hashing.settle()])
-    for (const key of changedSets) for (const [id, f] of this.#compiled.get(key)?.frontends ?? []) frontends.set(id, f)
+    for (const key of this.#hashing.settle()) for (const [id, f] of this.#compiled.get(key)?.frontends ?? []) frontends.set(id, f)
+    const affected = new Set([...dirty, ...[...frontends.keys()].flatMap(id => [...this.#claims.claimants(id)])])
     const changes = [
-      ...[...changedSets].flatMap(key => this.#updateSets(key, now)),
+      ...[...affected].flatMap(key => this.#updateSets(key, now)),
       ...[...frontends].flatMap(([id, f]) => this.#publish(id, f)),
       ...this.#backends.changes(now),
       ...this.#frontends.changes(),
     ]
-    const claimants = [...frontends.keys()].flatMap(f => [...this.#claims.claimants(f)])
-    for (const key of new Set([...changedSets, ...claimants])) this.#telling.update(key, this.#factsOf(key))
+    for (const key of affected) this.#telling.update(key, this.#factsOf(key))
     return inOrder(changes)
   }
 
@@ -130,14 +129,15 @@ export class ServiceState {
 
   #updateSets(key: string, now: number): readonly Change[] {
     const plan = this.#compiled.get(key)?.plan
-    const claim = (set: SetPlan) => (plan === undefined ? undefined : this.#claimSet(key, plan, set))
-    return this.#sets.update(key, { plans: plan?.sets ?? [], hashed: this.#hashing.isGranted(key), claim }, now)
+    const served = plan?.frontends.filter(f => this.#claims.winner(targetKey(f)) === key) ?? []
+    const used = new Set(served.flatMap(f => [f.inside.set, f.outside?.set]))
+    const plans = plan?.sets.filter(s => used.has(s.name)) ?? []
+    return this.#sets.update(key, { plans, hashed: this.#hashing.isGranted(key), claim: set => this.#claimSet(served, set) }, now)
   }
 
   /** The set that an earlier process had for one of its frontends. */
-  #claimSet(key: string, plan: ServicePlan, set: SetPlan): RestoredSet | undefined {
-    for (const f of plan.frontends) {
-      if (this.#claims.winner(targetKey(f)) !== key) continue
+  #claimSet(served: readonly FrontendPlan[], set: SetPlan): RestoredSet | undefined {
+    for (const f of served) {
       for (const scope of ['inside', 'outside'] as const) {
         const id = f[scope]?.set === set.name ? this.#restored.setOf.get(serviceKey(f, scope)) : undefined
         if (id === undefined || this.#claimedSets.has(id)) continue
