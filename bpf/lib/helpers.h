@@ -27,3 +27,6 @@ static long (*bpf_skb_change_tail)(struct __sk_buff *skb, __u32 length, __u64 fl
 static __s64 (*bpf_csum_update)(struct __sk_buff *skb, __u32 sum) = (void *)40;
 static long (*bpf_redirect_neigh)(__u32 if_index, struct bpf_redir_neigh *next_hop, int length, __u64 flags) = (void *)152;
 static long (*bpf_redirect_peer)(__u32 if_index, __u64 flags) = (void *)155;
+/* Of programs at sockets. */
+static __u64 (*bpf_get_socket_cookie)(void *socket) = (void *)46;
+static __u64 (*bpf_get_netns_cookie)(void *socket) = (void *)122;

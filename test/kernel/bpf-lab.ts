@@ -107,7 +107,9 @@ export class BpfLab {
   }
 
   pinned(): string[] {
-    return readdirSync(join(this.directory, 'fs'), { recursive: true, encoding: 'utf8' }).filter(p => /terway.*(maps|programs)\/./.test(p))
+    return readdirSync(join(this.directory, 'fs'), { recursive: true, encoding: 'utf8' }).filter(p =>
+      /terway.*(maps|programs|links)\/./.test(p),
+    )
   }
 }
 
