@@ -20,15 +20,22 @@ export interface TcpOptions {
   readonly data?: Uint8Array
   /** Bytes of options, a multiple of four. */
   readonly options?: Uint8Array
+  readonly acknowledges?: number
 }
 const tcpFlags: Readonly<Record<string, number>> = { F: 0x01, S: 0x02, R: 0x04, P: 0x08, A: 0x10 }
 
 /** Flags as letters: 'S', 'SA', 'A', 'FA', 'R'. */
-export function tcp(source: number, destination: number, flags: string, { data = noBytes, options = noBytes }: TcpOptions = {}): Segment {
+export function tcp(
+  source: number,
+  destination: number,
+  flags: string,
+  { data = noBytes, options = noBytes, acknowledges = 0 }: TcpOptions = {},
+): Segment {
   const header = Buffer.alloc(20)
   header.writeUInt16BE(source, 0)
   header.writeUInt16BE(destination, 2)
   header.writeUInt32BE(0x01020304, 4)
+  header.writeUInt32BE(acknowledges, 8)
   header[12] = ((20 + options.length) / 4) << 4
   header[13] = [...flags].reduce((sum, letter) => sum | (tcpFlags[letter] ?? 0), 0)
   header.writeUInt16BE(65535, 14)

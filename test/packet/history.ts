@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { dropReasons, flowState, flowWay, mode } from '#kernel/bpf/words.ts'
 import { generator } from '../support/generator.ts'
-import { assertSame, differences, fateOf, settled } from './node.ts'
+import { assertSame, assertSums, differences, fateOf, settled } from './node.ts'
 import { type Flow, findFlow, flowKeyOf, isSyn } from './oracle/flow.ts'
 import { expected } from './oracle/oracle.ts'
 import { modeOf, policyOf } from './oracle/policy.ts'
@@ -57,6 +57,7 @@ function meet(
   const outcome = expected(program, world, arrival, before, observed(machine, ran))
   const fate = fateOf(ran)
   assertSame(ran, outcome, `: ${fate}, but the oracle says ${outcome.verdict} ${outcome.reason || outcome.path}`)
+  assertSums(arrival, ran, '')
   const touched = [...outcome.changes, ...flowsOf(arrival)]
   const real = settled(
     changed(

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { dropReasons, path } from '#kernel/bpf/words.ts'
 import { expected } from './oracle/oracle.ts'
-import type { Outcome } from './oracle/step.ts'
+import type { Arrival, Outcome } from './oracle/step.ts'
 import { type Counters, type Machine, now, type Ran } from './run.ts'
+import { sumsAreRight } from './sums.ts'
 import type { Packet } from './topology.ts'
 import { type Change, changed, lines, type Row, rowOf, type World } from './world.ts'
 
@@ -43,6 +44,7 @@ export class Node {
     assert.equal(fateOf(ran), fate === 'uncounted' ? 'none' : fate, `what came out${show}`)
     assert.equal(fateOfOutcome(outcome), fate, `what the oracle says${show}`)
     assertSame(ran, outcome, show)
+    assertSums(arrival, ran, show)
     this.#world = changed(this.#world, outcome.changes)
     // What was written a moment later than the oracle wrote it.
     if (after !== before) this.#machine.apply(outcome.changes)
@@ -119,6 +121,11 @@ export function assertSame(ran: Ran, outcome: Outcome, show: string): void {
     ...(outcome.verdict !== 'drop' && { mark: ran.mark, time: ran.time, packet: ran.packet.toString('hex') }),
   }
   assert.deepEqual(real, wanted, `packet and verdict${show}`)
+}
+
+/** A packet whose checksums are right comes out with right ones. */
+export function assertSums({ packet, gsoSize }: Arrival, ran: Ran, show: string): void {
+  assert.ok(!sumsAreRight(packet, gsoSize) || sumsAreRight(ran.packet, gsoSize), `checksums${show}`)
 }
 
 /** What was written while the program ran counts as written when it began. */

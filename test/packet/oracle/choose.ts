@@ -38,13 +38,13 @@ export function isUsable(backend: Backend | undefined, protocol: number): backen
 }
 
 /** Whoever may be chosen; undefined among them: nobody. */
-interface Candidates {
+export interface Candidates {
   /** The backend that the client stays with. */
   readonly kept?: Backend
   readonly any: readonly (Backend | undefined)[]
 }
 
-function candidates(draft: Draft, now: number, service: Service, client: Ip): Candidates {
+export function candidates(draft: Draft, now: number, service: Service, client: Ip): Candidates {
   const { set, affinitySeconds } = service
   const { count } = draft.get('backend_sets', { set }) ?? { count: 0 }
   if (count === 0) return { any: [undefined] }
@@ -65,7 +65,7 @@ function from(draft: Draft, set: number, count: number, start: number): Backend 
   return undefined
 }
 
-function keepAffinity(draft: Draft, now: number, { set, affinitySeconds }: Service, client: Ip, backend: Backend): void {
+export function keepAffinity(draft: Draft, now: number, { set, affinitySeconds }: Service, client: Ip, backend: Backend): void {
   if (affinitySeconds > 0) draft.put('affinities', { client, set }, { backend: backend.id, seen: now })
 }
 

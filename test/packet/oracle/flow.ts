@@ -29,7 +29,7 @@ export interface Moment {
 }
 
 const tcp = 6
-const bit = { fin: 1, syn: 2, rst: 4, ack: 16 } as const
+export const bit = { fin: 1, syn: 2, rst: 4, ack: 16 } as const
 const unitsPerSecond = 1e9 / 2 ** 20
 const reasonOf = { in: dropReasons['policy-ingress'], out: dropReasons['policy-egress'] } as const
 
@@ -120,6 +120,7 @@ export function begin(moment: Moment, side: Side): { readonly by: Side['sends'];
 
 export interface Made {
   readonly peer?: { readonly ifIndex: number; readonly incarnation: number }
+  /** By which the sender came, or 0: nothing is said of it when the other side may be the one who began. */
   readonly frontend?: number
 }
 
@@ -132,7 +133,7 @@ export function make(
   { peer, frontend = 0 }: Made = {},
 ): Flow {
   const flow = full('flows', {
-    frontend: by === 'local' ? frontend : 0,
+    frontend: by === side.sends ? frontend : 0,
     seen: now,
     state: denied === undefined ? flowState.new : flowState.denied,
     way,

@@ -10,8 +10,7 @@ import { rewrite, showFrontend } from './translate.ts'
 export function toItself(step: Step, packet: Read, choice: Choice): Outcome {
   const { side, entry, backend } = choice
   const { frontend } = entry
-  const ip = step.draft.get('frontends', { frontend })?.ip
-  const from = ip && rewrite(step, packet, { which: 'source', ip, port: packet.ports.source })
+  const from = rewrite(step, packet, { which: 'source', ip: packet.destination, port: packet.ports.source })
   const translated = from && rewrite(step, from, { which: 'destination', ip: backend.ip, port: backend.port })
   if (translated === undefined) return step.drop('service-translation-failed')
   const moment = step.moment(translated)

@@ -52,7 +52,8 @@ function forward(step: Step, packet: Read, endpoint: Endpoint): Outcome {
   if (served !== undefined && 'outcome' in served) return served.outcome
   if (served !== undefined) {
     const translated = senderOf(step, served.packet, endpoint)
-    return send(step, served.packet, translated, current(step.moment(served.packet), translated), served.choice)
+    const known = current(step.moment(served.packet), translated)
+    return send(step, served.packet, translated, known?.way === flowWay.service ? undefined : known, served.choice)
   }
   return send(step, packet, own, flow && isOfServices(flow) ? undefined : flow)
 }

@@ -63,12 +63,9 @@ function isTaken(step: Step, packet: Read, { key, endpoint }: Side, { frontend }
   const flow = findFlow(moment, { ...key, remote: backend.ip, remotePort: backend.port }, endpoint)
   const goesOn = flow?.state !== flowState.denied && flow?.state !== flowState.closing
   if (goesOn && inUse(flow) && (packet.protocol !== protocols.tcp || isSyn(packet))) return true
-  const ip = backend.ip === packet.source ? draftedIp(step, frontend) : undefined
-  const back = { ...key, remote: ip, localPort: backend.port, remotePort: packet.ports.source }
-  return ip !== undefined && inUse(findFlow(moment, back, endpoint))
+  const back = { ...key, localPort: backend.port, remotePort: packet.ports.source }
+  return backend.ip === packet.source && inUse(findFlow(moment, back, endpoint))
 }
-
-const draftedIp = ({ draft }: Step, frontend: number) => draft.get('frontends', { frontend })?.ip
 
 function refuse(step: Step, packet: Read, { flags }: Service): Outcome {
   const { ifIndex, gsoSize = 0 } = step.arrival
