@@ -6,7 +6,7 @@ import { until } from '../../lab/process.ts'
 import { familyOf } from '../../sim/fabric/address.ts'
 import { startPod } from './terway-pods.ts'
 
-const port = '7000'
+export const beatPort = 7000
 
 export type Protocol = 'tcp' | 'udp'
 interface Second {
@@ -19,7 +19,7 @@ interface Second {
 
 /** A pod that answers beats (deploy/image/heartbeat.c). */
 export function beatServer(lab: Lab, node: string, name = 'beat-server'): Promise<Pod> {
-  return startPod(lab, name, { node, command: ['/bin/heartbeat', 'serve', port], restartPolicy: 'Never' })
+  return startPod(lab, name, { node, command: ['/bin/heartbeat', 'serve', String(beatPort)], restartPolicy: 'Never' })
 }
 
 /** A pod on one node that answers beats, and from another node a connection to each of its addresses. */
@@ -34,6 +34,10 @@ export interface BeatWish {
   readonly server: string
   readonly name?: string
   readonly protocol?: Protocol
+  /** `beatPort` when absent. */
+  readonly port?: number
+  /** From the node's own network. */
+  readonly hostNetwork?: boolean
 }
 
 /** One TCP connection or UDP flow from a pod, with a beat every millisecond, that is never made anew. */
@@ -46,10 +50,12 @@ export class Heartbeat {
     this.client = client
   }
 
-  static async start(lab: Lab, { node, server, name = 'beat-client', protocol = 'tcp' }: BeatWish): Promise<Heartbeat> {
+  static async start(lab: Lab, wish: BeatWish): Promise<Heartbeat> {
+    const { node, server, name = 'beat-client', protocol = 'tcp', port = beatPort, hostNetwork = false } = wish
     const client = `${name}-${familyOf(server)}${protocol === 'tcp' ? '' : '-udp'}`
     const verb = protocol === 'tcp' ? 'ask' : 'ask-udp'
-    await startPod(lab, client, { node, command: ['/bin/heartbeat', verb, server, port], restartPolicy: 'Never' })
+    const command = ['/bin/heartbeat', verb, server, String(port)]
+    await startPod(lab, client, { node, command, hostNetwork, restartPolicy: 'Never' })
     const beat = new Heartbeat(lab, client)
     await beat.goesOn()
     return beat

@@ -5,7 +5,7 @@ import type { Pod } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
 import { readyPods } from '../../lab/terway.ts'
 import { seed } from '../../lab/vpc.ts'
-import { appPort, hostPortOfPods, type Parties, serviceOf } from './matrix-run.ts'
+import { appPort, hostPortOfPods, type Parties, type Service, serviceOf } from './matrix-run.ts'
 import { lines } from './terway-kernel.ts'
 import { startPod } from './terway-pods.ts'
 
@@ -37,42 +37,74 @@ export async function chainPortmap(lab: Lab): Promise<void> {
   await readyPods(lab, 'app=terway-eniip', lab.state.nodes.length)
 }
 
-/** A Service before one pod, with a port on every node, TCP and UDP. */
-function service(name: string): object {
-  const port = { port: 80, targetPort: appPort, nodePort: nodePortOf(name) }
+/** What a Service before one pod has beside the two protocols: its kind, its policies. */
+type Kind = (name: string) => object
+/** With a port on every node. */
+const nodePortService: Kind = () => ({ type: 'NodePort' })
+/** With every door that there is; its external addresses are those of all nodes, told apart by the port. */
+export const balancedService =
+  (lab: Lab): Kind =>
+  name => ({
+    type: 'LoadBalancer',
+    externalIPs: lab.nodes().flatMap(({ identity }) => addressesOf(identity)),
+    ...(name.startsWith('local') && { externalTrafficPolicy: 'Local', internalTrafficPolicy: 'Local' }),
+  })
+
+function service(name: string, kind: Kind): object {
+  const number = numberOf(name)
+  const port = { port: 8000 + number, targetPort: appPort, nodePort: 30_000 + number }
   const ports = ['TCP', 'UDP'].map(protocol => ({ name: protocol.toLowerCase(), protocol, ...port }))
-  const spec = { type: 'NodePort', ipFamilyPolicy: 'RequireDualStack', selector: { test: name }, ports }
-  return { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec }
+  const selector = { test: name.replace(/^local/, 'answers') }
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name },
+    spec: { ipFamilyPolicy: 'RequireDualStack', selector, ports, ...kind(name) },
+  }
 }
 
 /** One number for both protocols, which the API server would not give by itself. */
-const nodePortOf = (name: string) => 30_000 + Number(/\d+$/.exec(name)?.[0] ?? 0) + (name.startsWith('asks') ? 100 : 0)
+const numberOf = (name: string) => Number(/\d+$/.exec(name)?.[0] ?? 0) + ['answers', 'asks', 'local'].indexOf(name.replace(/-.*/, '')) * 100
 
-export async function startParties(lab: Lab): Promise<Parties> {
+/** Pods that ask, pods that answer, and Services before each: with kube-proxy a port of every node, else what `balanced` makes, and once more with policy Local. */
+export async function startParties(lab: Lab, balanced?: Kind): Promise<Parties> {
   const nodes = lab.nodes().map(n => n.name)
-  const names = nodes.flatMap(node => [`answers-${node}`, `asks-${node}`])
-  await lab.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: names.map(service) }))
+  const names = nodes.flatMap(node => [`answers-${node}`, `asks-${node}`, ...(balanced === undefined ? [] : [`local-${node}`])])
+  const items = names.map(name => service(name, balanced ?? nodePortService))
+  await lab.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
   const start = (node: string, name: string, port?: number) => startPod(lab, name, { node, ...(port !== undefined && { hostPort: port }) })
   const [answering, asking] = await Promise.all([
     Promise.all(nodes.map(node => start(node, `answers-${node}`, hostPortOfPods))),
     Promise.all(nodes.map(node => start(node, `asks-${node}`))),
   ])
   const byNode = (pods: readonly Pod[]) => new Map(pods.map(pod => [pod.spec.nodeName ?? '', pod]))
+  const ready = (service: Service) => balanced === undefined || service.status.loadBalancer.ingress !== undefined
   const services = async (kind: string) =>
-    new Map(await Promise.all(nodes.map(async node => [node, await serviceOf(lab, `${kind}-${node}`)] as const)))
-  await proxied(lab, names)
+    new Map(
+      await Promise.all(
+        nodes.map(async node => {
+          const name = `${kind}-${node}`
+          const get = async () => [await serviceOf(lab, name)].find(ready)
+          return [node, await until(`Service ${name} has its addresses`, 60_000, get, 250)] as const
+        }),
+      ),
+    )
+  await proxied(
+    lab,
+    names.filter(name => !name.startsWith('local')),
+  )
   return {
-    ...{ lab, answering: byNode(answering), asking: byNode(asking) },
-    ...{ services: await services('answers'), ownServices: await services('asks') },
+    ...{ lab, answering: byNode(answering), asking: byNode(asking), ownServices: await services('asks') },
+    services: { Cluster: await services('answers'), ...(balanced !== undefined && { Local: await services('local') }) },
     elastic: new Map(elastic.map(e => [e.private4, e.public4])),
   }
 }
 
-/** kube-proxy of every node has learned of every Service: its NodePort is open, in both families. */
+/** Who translates on each node has learned of every Service: its NodePort is open there, in both families. */
 async function proxied(lab: Lab, names: readonly string[]): Promise<void> {
   for (const node of lab.nodes())
-    await until(`kube-proxy of ${node.name} knows all Services`, 60_000, async () => {
-      const targets = names.flatMap(name => addressesOf(node.identity).map(ip => `tcp ${ip} ${nodePortOf(name)}`))
-      return !/\|$/m.test((await lines(node, `${import.meta.dirname}/../../build/app`, 'ask', ...targets)).join('\n'))
+    await until(`${node.name} knows all Services`, 60_000, async () => {
+      const targets = names.flatMap(name => addressesOf(node.identity).map(ip => `tcp ${ip} ${30_000 + numberOf(name)}`))
+      return (await lines(node, `${import.meta.dirname}/../../build/app`, 'ask', ...targets)).every(line => line.includes('client='))
     })
 }

@@ -23,17 +23,22 @@ const exchanges: readonly Exchange[] = ([4, 6] as const).flatMap(family =>
   (['tcp', 'udp'] as const).map(protocol => ({ family, protocol })),
 )
 
-interface Service {
-  readonly spec: { readonly clusterIPs: readonly string[]; readonly ports: readonly { readonly nodePort: number }[] }
+export interface Service {
+  readonly spec: {
+    readonly clusterIPs: readonly string[]
+    readonly ports: readonly { readonly port: number; readonly nodePort: number }[]
+  }
+  readonly status: { readonly loadBalancer: { readonly ingress?: readonly { readonly ip: string }[] } }
 }
+export type ByNode = ReadonlyMap<string, Service>
 /** The matrix's cluster: pods that ask, and pods that answer with their Services, by node. */
 export interface Parties {
   readonly lab: Lab
   readonly asking: ReadonlyMap<string, Pod>
   readonly answering: ReadonlyMap<string, Pod>
-  readonly services: ReadonlyMap<string, Service>
+  readonly services: { readonly Cluster: ByNode; readonly Local?: ByNode }
   /** Of the pods that ask themselves. */
-  readonly ownServices: ReadonlyMap<string, Service>
+  readonly ownServices: ByNode
   /** Public IPv4 addresses of nodes, by private address. */
   readonly elastic: ReadonlyMap<string, string>
 }
@@ -53,33 +58,60 @@ function nodeAddress(lab: Lab, node: string, family: Family): string {
   return need(family === 4 ? address : address6, `IPv${family} address of ${node}`)
 }
 
+function serviceOfRow(p: Parties, row: Row): Service {
+  return need(row.backend === 'itself' ? p.ownServices.get(row.door) : p.services[row.policy]?.get(row.backend), 'Service')
+}
+
 function addressOf(p: Parties, row: Row, family: Family): string {
-  const asking = need(p.asking.get(sources[row.from] ?? 'node1'), 'pod that asks')
-  const service = row.backend === 'itself' ? p.ownServices.get(row.door) : p.services.get(row.backend)
-  if (row.to === 'pod') return ipOf(row.backend === 'itself' ? asking : need(p.answering.get(row.backend), 'pod'), family)
-  if (row.to === 'ClusterIP')
-    return need(
-      service?.spec.clusterIPs.find(ip => familyOf(ip) === family),
-      'ClusterIP',
+  if (row.to === 'pod') return ipOf(need(p.answering.get(row.backend), 'pod'), family)
+  if (row.to === 'ClusterIP') return ofFamily(serviceOfRow(p, row).spec.clusterIPs, family, 'ClusterIP')
+  if (row.to === 'LoadBalancer')
+    return ofFamily(
+      (serviceOfRow(p, row).status.loadBalancer.ingress ?? []).map(i => i.ip),
+      family,
+      'balancer',
     )
   const own = nodeAddress(p.lab, row.door, family)
   return row.from === 'outside' && family === 4 ? need(p.elastic.get(own), `public address of ${row.door}`) : own
 }
 
-function portOf(p: Parties, row: Row): number {
-  if (row.to === 'pod') return appPort
-  if (row.to === 'ClusterIP') return 80
-  if (row.to === 'hostPort') return hostPortOfPods
-  return need(p.services.get(row.backend)?.spec.ports[0], 'NodePort').nodePort
+function ofFamily(addresses: readonly string[], family: Family, what: string): string {
+  return need(
+    addresses.find(ip => familyOf(ip) === family),
+    `${what} of IPv${family}`,
+  )
 }
 
-function expected(p: Parties, row: Row, family: Family): string {
-  const source = sourceOf(p, row, family)
-  if (row.seen === 'source') return source
-  if (row.seen !== 'portmap') return nodeAddress(p.lab, row.seen, family)
-  const pod = ipOf(need(p.answering.get(row.backend), 'pod'), family)
-  return sameVSwitch(source, pod) ? nodeAddress(p.lab, row.door, family) : source
+function portOf(p: Parties, row: Row): number {
+  if (row.to === 'pod') return appPort
+  if (row.to === 'hostPort') return hostPortOfPods
+  const { port, nodePort } = need(serviceOfRow(p, row).spec.ports[0], 'port')
+  return row.to === 'NodePort' ? nodePort : port
 }
+
+/** Addresses that the pod may see; none: it may see nobody. */
+function expected(p: Parties, row: Row, family: Family): readonly string[] {
+  const source = sourceOf(p, row, family)
+  switch (row.seen) {
+    case 'nobody':
+      return []
+    case 'source':
+      return [source]
+    case 'asked':
+      return [addressOf(p, row, family)]
+    case 'any node':
+      return [source, ...otherNodes(p, row, family)]
+    case 'portmap': {
+      const pod = ipOf(need(p.answering.get(row.backend), 'pod'), family)
+      return [sameVSwitch(source, pod) ? nodeAddress(p.lab, row.door, family) : source]
+    }
+    default:
+      return [nodeAddress(p.lab, row.seen, family)]
+  }
+}
+
+const otherNodes = (p: Parties, row: Row, family: Family) =>
+  p.lab.nodes().flatMap(({ name }) => (name === row.backend ? [] : [nodeAddress(p.lab, name, family)]))
 
 function sourceOf({ lab, asking }: Parties, row: Row, family: Family): string {
   if (row.from === 'outside') return family === 4 ? INTERNET.host4 : INTERNET.host6
@@ -114,13 +146,19 @@ function targetOf(p: Parties, row: Row, { family, protocol }: Exchange): string 
 function judged(p: Parties, row: Row, { target, ...cell }: Exchange & { readonly target: string }, told: readonly Answer[]): Cell {
   const answer = told.find(a => a.target === target)
   const name = row.backend === 'itself' ? p.asking.get(row.door)?.metadata.name : p.answering.get(row.backend)?.metadata.name
-  const client = expected(p, row, cell.family)
-  if (answer?.client === client && answer.server === name) return cell
-  const wrong = answer?.client === undefined ? 'no answer' : `${answer.server} saw ${answer.client}, expected ${name} and ${client}`
-  return { ...cell, wrong: `${target}: ${wrong}` }
+  const clients = expected(p, row, cell.family)
+  const { client, server } = answer ?? {}
+  if (client === undefined ? clients.length === 0 : clients.includes(client) && server === name) return cell
+  const wanted = clients.length === 0 ? 'no answer' : `${name} and ${clients.join(' or ')}`
+  return { ...cell, wrong: `${target}: ${client === undefined ? 'no answer' : `${server} saw ${client}`}, expected ${wanted}` }
 }
 
-async function asked({ lab, asking }: Parties, from: Row['from'], targets: readonly string[]): Promise<readonly Answer[]> {
+/** Asks all targets at once from a source of the matrix. */
+export async function asked(
+  { lab, asking }: Pick<Parties, 'lab' | 'asking'>,
+  from: Row['from'],
+  targets: readonly string[],
+): Promise<readonly Answer[]> {
   const node = sources[from]
   if (node === undefined) return answers((await lab.onInternet([app, 'ask', ...targets])).stdout)
   if (from.endsWith('host')) return answers((await lab.node(node).exec([app, 'ask', ...targets])).stdout)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { path } from '../../src/kernel/bpf/words.ts'
+import type { dropReasons, path } from '../../src/kernel/bpf/words.ts'
 
 /**
  * Who asks whom, which way it goes, and with which address it arrives. node1 and node2 forward by DataPath V2, node3 as a regular node; each has
- * a pod that answers, with a Service of its own and a port of its node.
+ * a pod that answers, with Services of its own and a port of its node. Here are the rows of a cluster with kube-proxy; matrix-services.ts has those
+ * of one without.
  */
 export type Node = 'node1' | 'node2' | 'node3'
-export type PathName = keyof typeof path
+/** Where packets are counted: on a way, or dropped. */
+export type Counted = keyof typeof path | keyof typeof dropReasons
 
 export const sources = {
   'V2 pod': 'node1',
@@ -16,30 +18,36 @@ export const sources = {
   outside: undefined,
 } as const satisfies Readonly<Record<string, Node | undefined>>
 export type Source = keyof typeof sources
-export type Door = 'pod' | 'ClusterIP' | 'NodePort' | 'hostPort'
+export const doors = ['pod', 'ClusterIP', 'NodePort', 'LoadBalancer', 'externalIP', 'hostPort'] as const
+export type Door = (typeof doors)[number]
 
 export interface Row {
   readonly from: Source
   readonly to: Door
-  /** Whose address is asked: the node's of a NodePort or hostPort. */
+  /** Whose address is asked: the node's of a NodePort, an externalIP or a hostPort. */
   readonly door: Node
+  /** The traffic policy of the Service that is asked, internal or external: of backends everywhere, or of the own node. */
+  readonly policy: 'Cluster' | 'Local'
   /** Where the pod is that answers. */
   readonly backend: Node | 'itself'
-  /** Whose address the pod that answers sees; `portmap`: the door's for a client in the pod's own subnet, else the source's. */
-  readonly seen: 'source' | 'portmap' | Node
-  /** The paths that packets take through the programs of nodes with V2: these, all of them, and no others. */
-  readonly paths: { readonly [N in 'node1' | 'node2']?: readonly PathName[] }
+  /**
+   * Whose address the pod that answers sees; `portmap`: the door's for a client in the pod's own subnet, else the source's; `asked`: the one that was
+   * asked; `any node`: the source's when the balancer chose the backend's node, else that of the node that it chose; `nobody`: there is no answer.
+   */
+  readonly seen: 'source' | 'portmap' | 'asked' | 'any node' | 'nobody' | Node
+  /** The paths that packets take through the programs of the nodes: these, all of them, and no others; undefined where chance decides. */
+  readonly paths: { readonly [N in Node]?: readonly Counted[] } | undefined
   /** Families that are not asked, and why. */
   readonly without?: { readonly family: 4 | 6; readonly why: string }
 }
 
-const direct: readonly PathName[] = ['podToRemote', 'remoteToPod']
+export const direct: readonly Counted[] = ['podToRemote', 'remoteToPod']
 /** The host stack delivers to a pod, and carries its answers. */
-const served: readonly PathName[] = ['hostToPod', 'podViaHost']
+export const served: readonly Counted[] = ['hostToPod', 'podViaHost']
 /** A pod asks by way of the host stack. */
-const byHost: readonly PathName[] = ['podToHost', 'podViaHost', 'hostToPod']
-const row = (from: Source, to: Door, door: Node, backend: Row['backend'], seen: Row['seen'], paths: Row['paths'] = {}): Row => ({
-  ...{ from, to, door, backend, seen, paths },
+const byHost: readonly Counted[] = ['podToHost', 'podViaHost', 'hostToPod']
+export const row = (from: Source, to: Door, door: Node, backend: Row['backend'], seen: Row['seen'], paths: Row['paths'] = {}): Row => ({
+  ...{ from, to, door, policy: 'Cluster', backend, seen, paths },
 })
 
 export const rows: readonly Row[] = [
@@ -106,8 +114,18 @@ export const rows: readonly Row[] = [
 ]
 
 /** Combinations of who and what that have no row, and why; a test holds that there are no others. */
-export const without: readonly { readonly from: Source; readonly to: Door; readonly why: string }[] = [
-  { from: 'outside', to: 'ClusterIP', why: 'a ClusterIP is an address inside the cluster' },
+export interface Without {
+  /** Absent: no source. */
+  readonly from?: Source
+  readonly to: Door
+  /** Absent: with either policy. */
+  readonly policy?: Row['policy']
+  readonly why: string
+}
+export const notOutside: Without = { from: 'outside', to: 'ClusterIP', why: 'a ClusterIP is an address inside the cluster' }
+export const without: readonly Without[] = [
+  notOutside,
+  ...(['LoadBalancer', 'externalIP'] as const).map(to => ({ to, why: 'kube-proxy translates it as it does a NodePort' })),
 ]
 
 /** `same node`, `other node` and `itself` of a row. */

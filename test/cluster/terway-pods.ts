@@ -24,6 +24,8 @@ export interface PodWish {
   /** The kubelet asks it: it is ready when it has answered, and killed when it answers no more. */
   readonly probed?: boolean
   readonly restartPolicy?: 'Always' | 'Never'
+  /** How long it may take to end, 1 s when absent; a program that hears no SIGTERM takes all of it. */
+  readonly graceSeconds?: number
 }
 
 /** Creates a pod on a node, without the scheduler; the lab's HTTP server when no command is given. */
@@ -39,7 +41,7 @@ export async function startPod(lab: Lab, name: string, wish: PodWish): Promise<P
 
 function manifest(
   name: string,
-  { node, command, hostPort, hostNetwork = false, port = appPort, probed = false, restartPolicy }: PodWish,
+  { node, command, hostPort, hostNetwork = false, port = appPort, probed = false, restartPolicy, graceSeconds = 1 }: PodWish,
 ): object {
   const probe = { httpGet: { path: '/', port }, periodSeconds: 1, timeoutSeconds: 5 }
   const container = {
@@ -58,7 +60,7 @@ function manifest(
     spec: {
       nodeName: node,
       hostNetwork,
-      terminationGracePeriodSeconds: 1,
+      terminationGracePeriodSeconds: graceSeconds,
       // A token is one more thing that a kubelet would want of the API server.
       automountServiceAccountToken: false,
       ...(restartPolicy !== undefined && { restartPolicy }),

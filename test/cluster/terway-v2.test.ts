@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 import { Lab } from '../../lab/lab.ts'
-import { get, ipsOf, type Pod, podsOf } from '../../lab/pods.ts'
+import { get, ipsOf, type Pod } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
 import { installTerway, readyPods } from '../../lab/terway.ts'
 import { nodeVSwitches } from '../../lab/vpc.ts'
 import { beatServer, Heartbeat, type Protocol } from './heartbeat.ts'
-import { batches, type Door, type Node, type Row, relationOf, rows, type Source, sources, without } from './matrix.ts'
+import { type Node, rows, without } from './matrix.ts'
+import { datapath, Matrix, requireComplete } from './matrix-judge.ts'
 import { chainPortmap, openSeed, startParties } from './matrix-lab.ts'
-import { ask, type Cell, type Parties } from './matrix-run.ts'
+import type { Parties } from './matrix-run.ts'
 import { endLabAfterTests } from './terway-lab.ts'
 import { readyPod, startPod } from './terway-pods.ts'
 
@@ -38,98 +39,12 @@ endLabAfterTests(name)
 
 const labelled = (node: string, value: 'veth' | 'datapathv2') => lab.kubectl(['label', 'node', node, '--overwrite', `${label}=${value}`])
 
-/** `terway-cli datapath` in the daemon of a node. */
-async function datapath(node: Node, ...args: readonly string[]): Promise<string> {
-  const daemon = (await podsOf(lab, 'app=terway-eniip')).find(p => p.spec.nodeName === node) ?? assert.fail(`no daemon on ${node}`)
-  return lab.kubectl(['exec', '-n', 'kube-system', daemon.metadata.name, '-c', 'terway', '--', 'terway-cli', 'datapath', ...args])
-}
-
-type Counts = Readonly<Record<string, number>>
-/** How many packets took each path on a node, or were dropped, as it tells everybody. */
-async function counted(node: Node): Promise<Counts> {
-  const told = (await datapath(node, 'status')).matchAll(/ ([\w-]+): (\d+) packets/g)
-  return Object.fromEntries([...told].map(m => [m[1] ?? '', Number(m[2])]))
-}
-/** Packets on each path since then; what is none of ours is on no path. */
-const taken = (before: Counts, after: Counts): ReadonlyMap<string, number> =>
-  new Map(
-    Object.entries(after)
-      .map(([path, packets]) => [path, packets - (before[path] ?? 0)] as const)
-      .filter(([path, packets]) => path !== 'none' && packets > 0),
-  )
-
 const nodes = ['node1', 'node2'] as const
-const countedOnAll = () => Promise.all(nodes.map(counted))
 
-interface Judged {
-  /** Of each row. */
-  readonly cells: readonly (readonly Cell[])[]
-  /** In words; empty when all packets took the paths that the table says. */
-  readonly ways: readonly string[]
-  readonly after: readonly Counts[]
-}
-/** Rows of one batch: they have the same paths, and each exchange has a packet on each of them. */
-async function judge(batch: readonly Row[], before: readonly Counts[]): Promise<Judged> {
-  const cells = await ask(parties, batch)
-  const after = await countedOnAll()
-  const ways = nodes.flatMap((node, i) => {
-    const is = taken(before[i] ?? {}, after[i] ?? {})
-    const wanted = [...(batch[0]?.paths[node] ?? [])].sort()
-    const right = [...is.keys()].sort().join() === wanted.join() && [...is.values()].every(packets => packets >= cells.flat().length)
-    const told = [...is].map(([path, packets]) => `${path} (${packets})`).join(', ')
-    return right ? [] : [`${node}: ${cells.flat().length} exchanges took ${told || 'no path'} instead of ${wanted.join(', ') || 'none'}`]
-  })
-  return { cells, ways, after }
-}
-
-const titleOf = (row: Row) =>
-  `${row.from} → ${row.to}${row.to === 'NodePort' || row.to === 'hostPort' ? ` of ${row.door}` : ''}, pod on ${row.backend}`
-
-const cellsOf = (cells: readonly Cell[], row: Row) =>
-  [4, 6].flatMap(family =>
-    ['tcp', 'udp'].map(protocol => {
-      if (row.without?.family === family) return 'n/a'
-      return cells.find(c => c.family === family && c.protocol === protocol)?.wrong === undefined ? 'ok' : 'WRONG'
-    }),
-  )
-
-test('the table has every source before every door', () => {
-  const doors: readonly Door[] = ['pod', 'ClusterIP', 'NodePort', 'hostPort']
-  for (const from of Object.keys(sources) as Source[])
-    for (const to of doors) {
-      const here = rows.filter(row => row.from === from && row.to === to)
-      if (without.some(w => w.from === from && w.to === to)) assert.deepEqual(here, [])
-      else if (from === 'outside') assert.ok(here.length > 0, `${from} → ${to}`)
-      else
-        for (const relation of ['same node', 'other node'])
-          assert.ok(
-            here.some(row => relationOf(row) === relation),
-            `${from} → ${to}, ${relation}`,
-          )
-    }
-})
+test('the table has every source before every door', () => requireComplete(rows, without, ['Cluster']))
 
 test('every source reaches every door, seen with the address that it should have, on the way that it should take', async t => {
-  const wrong: string[] = []
-  const cellsByRow = new Map<Row, readonly Cell[]>()
-  let before: readonly Counts[] = await countedOnAll()
-  const settle = async (batch: readonly Row[]): Promise<void> => {
-    const { cells, ways, after } = await judge(batch, before)
-    before = after
-    for (const [i, row] of batch.entries()) cellsByRow.set(row, cells[i] ?? [])
-    wrong.push(...ways.map(text => `${batch.map(titleOf).join('; ')}: ${text}`))
-    // Once more, to tell which it is.
-    if (ways.length > 0 && batch.length > 1) for (const row of batch) await settle([row])
-  }
-  for (const batch of batches(rows)) await settle(batch)
-  for (const row of rows) {
-    const cells = cellsByRow.get(row) ?? []
-    t.diagnostic(`${titleOf(row).padEnd(50)} ${cellsOf(cells, row).join(' ')} ${Object.values(row.paths).flat().join(' ')}`)
-    wrong.push(...cells.flatMap(c => c.wrong ?? []).map(text => `${titleOf(row)}: ${text}`))
-  }
-  for (const { from, to, why } of without) t.diagnostic(`${`${from} → ${to}`.padEnd(50)} n/a: ${why}`)
-  t.diagnostic(`${cellsByRow.size} rows, ${[...cellsByRow.values()].flat().length} exchanges, ${wrong.length} wrong`)
-  assert.deepEqual(wrong, [])
+  assert.deepEqual(await new Matrix(parties, nodes).run(t, rows, without), [])
 })
 
 /** Flows that never stop: direct ones to a pod of the other node with V2, and translated ones to its Service; the node that is switched has the other end. */
@@ -150,7 +65,7 @@ const forwardsBy = (node: Node, mode: RegExp) =>
   until(
     `${node} has mode ${mode}`,
     60_000,
-    async () => mode.test(/^mode: (.*)$/m.exec(await datapath(node, 'status').catch(() => ''))?.[1] ?? ''),
+    async () => mode.test(/^mode: (.*)$/m.exec(await datapath(lab, node, 'status').catch(() => ''))?.[1] ?? ''),
     250,
   )
 
@@ -181,10 +96,10 @@ test('no flow ends, and none loses a packet but for the moment of joining, while
     ['terwayd is upgraded', () => restarted(upgrade)],
     [
       'terway-cli datapath off',
-      async () => [await datapath('node1', 'off'), await forwardsBy('node1', /^(off|no programs)/)],
+      async () => [await datapath(lab, 'node1', 'off'), await forwardsBy('node1', /^(off|no programs)/)],
       lostByJoining,
     ],
-    ['terway-cli datapath on', async () => [await datapath('node1', 'on'), await forwardsBy('node1', /forward/)], lostByJoining],
+    ['terway-cli datapath on', async () => [await datapath(lab, 'node1', 'on'), await forwardsBy('node1', /forward/)], lostByJoining],
     ['label veth', async () => [await labelled('node1', 'veth'), await forwardsBy('node1', /^(off|no programs)/)], lostByJoining],
     ['label datapathv2', async () => [await labelled('node1', 'datapathv2'), await forwardsBy('node1', /forward/)], lostByJoining],
   ]
