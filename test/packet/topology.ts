@@ -44,6 +44,7 @@ export const localDns = both('169.254.20.10', 'fe80::20:10')
 export const group = both('224.0.0.251', 'ff02::fb')
 export const hostCidr = both('100.64.0.7', 'fd00:64::7')
 const fabricMac = parseMac('ee:ff:ff:ff:ff:ff')
+const nodeMac = parseMac('02:00:00:00:00:31')
 
 export const everything = mode.guard | mode.forward | mode.policy
 
@@ -139,4 +140,14 @@ export function arrived(from: Ip, at: Pod, segment: Segment, more: More = {}): P
 /** What the host stack hands to a pod: it arrived on an ENI, unless `ingressIfIndex` says otherwise. */
 export function handed(from: Ip, to: Pod, segment: Segment, more: More = {}): Packet {
   return arriving('pod_out', [to.hostMac, to.mac], [from, to.ip[familyOf(from)]], to.ifIndex, segment, { ingressIfIndex: to.eni, ...more })
+}
+
+/** What arrives at the node's own device, for whomever. */
+export function reached(from: Ip, to: Ip, segment: Segment, more: More = {}): Packet {
+  return arriving('node_in', [fabricMac, nodeMac], [from, to], nodeDevice, segment, { ingressIfIndex: nodeDevice, ...more })
+}
+
+/** What the node itself sends by it. */
+export function told(to: Ip, segment: Segment, more: More = {}): Packet {
+  return arriving('node_out', [nodeMac, fabricMac], [node[familyOf(to)], to], nodeDevice, segment, more)
 }

@@ -29,7 +29,7 @@ export function eniIn(step: Step): Outcome {
 }
 
 /** Whose address it is, when it is a pod's whose ENI this is and whose packets do not belong to the host stack. */
-function ownerOf({ draft, arrival }: Step, ip: Ip): Owner | undefined {
+export function ownerOf({ draft, arrival }: Step, ip: Ip): Owner | undefined {
   const address = draft.get('addresses', { ip })
   if (address === undefined || address.state === addressState.stack) return undefined
   const endpoint = draft.get('endpoints', { ifIndex: address.endpoint })

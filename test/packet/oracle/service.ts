@@ -46,7 +46,7 @@ function serveAnew(step: Step, packet: Read, side: Side): Served {
   if (!mayCome(draft, service, packet.source)) return { outcome: step.drop('service-source-range') }
   const backend = choose(step, packet.source, side.key, service, b => isTaken(step, packet, side, service, b))
   if (backend === 'service-collision') return { outcome: step.drop(backend) }
-  if (backend === 'service-without-backend') return { outcome: refuse(step, packet, service) }
+  if (backend === 'service-without-backend') return { outcome: refuse(step, packet, service, ownMark) }
   return towards(step, packet, { side, backend, entry: makeChoice(step, side, service, backend) })
 }
 
@@ -67,11 +67,12 @@ function isTaken(step: Step, packet: Read, { key, endpoint }: Side, { frontend }
   return backend.ip === packet.source && inUse(findFlow(moment, back, endpoint))
 }
 
-function refuse(step: Step, packet: Read, { flags }: Service): Outcome {
+/** Nobody is there: another node may have somebody, else the sender is told, by the device that its packet is at. */
+export function refuse(step: Step, packet: Read, { flags }: Service, mark: number): Outcome {
   const { ifIndex, gsoSize = 0 } = step.arrival
   const answer = (flags & serviceFlag.local) === 0 ? refusal(step.frame, packet, gsoSize) : undefined
   if (answer === undefined) return step.drop('service-without-backend')
-  return step.answer('service-without-backend', answer, ifIndex, ownMark)
+  return step.answer('service-without-backend', answer, ifIndex, mark)
 }
 
 function towards(step: Step, packet: Read, choice: Choice): Served {

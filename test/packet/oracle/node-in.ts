@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import { flowKind, mode } from '#kernel/bpf/words.ts'
+import { eniIn, ownerOf } from './eni-in.ts'
+import { ask } from './node-client.ts'
+import { answered, findNodeFlow, nodeKeyOf } from './node-flow.ts'
+import { nodeAddress, sendByNode } from './node-pass.ts'
+import { isPorted, protocols, type Read, read } from './read.ts'
+import type { Outcome, Step } from './step.ts'
+import { rewrite, translatedInside } from './translate.ts'
+
+/** What arrives at the node's own device. */
+export function nodeIn(step: Step): Outcome {
+  if (!step.has(mode.service)) return eniIn(step)
+  const packet = read(step.arrival.packet, step.arrival.gsoSize ?? 0)
+  if (packet.is !== 'packet') return step.ignore()
+  const outcome = packet.kind === 'error' ? about(step, packet) : withPorts(step, packet)
+  if (outcome !== undefined) return outcome
+  return step.has(mode.forward) && ownerOf(step, packet.destination) !== undefined ? eniIn(step) : step.ignore()
+}
+
+/** A fragment is asked for its ports, but leaves a word for those that follow only when it is a client's or an answer to one. */
+function withPorts(step: Step, packet: Read): Outcome | undefined {
+  if (!isPorted(packet.protocol)) return undefined
+  const ports = packet.fragment?.later === true ? step.portsOf(packet) : packet.ports
+  if (ports === undefined) return undefined
+  const whole = { ...packet, ports }
+  return isAnswer(step, whole) ? answer(step, whole) : ask(step, whole)
+}
+
+function isAnswer({ draft }: Step, { destination, protocol, ports }: Read): boolean {
+  const { natPortFirst, natPortLast } = draft.get('node_configs', { index: 0 }) ?? { natPortFirst: 0, natPortLast: 0 }
+  const isOurs = destination === nodeAddress(draft, destination)
+  return protocol !== protocols.sctp && isOurs && ports.destination >= natPortFirst && ports.destination <= natPortLast
+}
+
+/** Of a backend elsewhere. */
+function answer(step: Step, packet: Read): Outcome | undefined {
+  const key = nodeKeyOf(packet, 'remote', 'backend')
+  const flow = findNodeFlow(step, key)
+  if (flow === undefined || flow.natPort === 0) return undefined
+  step.portsOf(packet)
+  const seen = answered(step, packet, key, flow)
+  if (seen?.ip === undefined || flow.client === undefined) return step.drop('service-translation-failed')
+  const from = rewrite(step, packet, { which: 'source', ip: seen.ip, port: seen.port })
+  const both = from && rewrite(step, from, { which: 'destination', ip: flow.client, port: flow.clientPort })
+  return both === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'remoteAnswersClient')
+}
+
+/** An ICMP error about what a backend elsewhere got, or should have got, from a client by the node. */
+function about(step: Step, packet: Read): Outcome | undefined {
+  const { carried } = packet
+  if (packet.fragment !== undefined || carried?.portsAt === undefined) return undefined
+  const { source: local, destination: remote, protocol, ports } = carried
+  const key = { local, remote, localPort: ports.source, remotePort: ports.destination, protocol, kind: flowKind.backend, spare: 0 }
+  const flow = findNodeFlow(step, key)
+  if (flow?.client === undefined || flow.natPort === 0) return undefined
+  const seen = step.draft.get('frontends', { frontend: flow.frontend })
+  if (seen?.ip === undefined) return step.drop('service-translation-failed')
+  const source = translatedInside(step.frame, packet, carried, { which: 'source', ip: flow.client, port: flow.clientPort })
+  step.frame = translatedInside(source, packet, carried, { which: 'destination', ip: seen.ip, port: seen.port })
+  const sent = rewrite(step, packet, { which: 'destination', ip: flow.client, port: 0 })
+  return sent === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'remoteAnswersClient')
+}

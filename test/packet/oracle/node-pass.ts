@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+import { addressState, flowFlag, flowKind, flowState, flowWay, mode } from '#kernel/bpf/words.ts'
+import { type Ip, isIpv4 } from '#net/ip.ts'
+import { full } from '../world.ts'
+import type { Backend } from './choose.ts'
+import { account, begin, current, type Flow, flowKeyOf, judge, make, type Side, store } from './flow.ts'
+import { counted, findNodeFlow, followed, type NodeFlow, nodeKeyOf } from './node-flow.ts'
+import { type FlowKey, isExempt } from './policy.ts'
+import { protocols, type Read } from './read.ts'
+import type { Endpoint, Outcome, Step } from './step.ts'
+import { rewrite } from './translate.ts'
+
+/** What a client of the node wants, and from whom. */
+export interface Passage {
+  readonly key: FlowKey
+  /** The entry that the packet goes on with. */
+  readonly entry?: NodeFlow
+  readonly frontend: number
+  readonly backend: Backend
+  readonly keepsSource: boolean
+}
+
+type Place = { readonly is: 'pod'; readonly ifIndex: number; readonly endpoint: Endpoint } | { readonly is: 'stack' | 'node' | 'elsewhere' }
+
+export function towards(packet: Read, { ip, port }: Backend): Read {
+  return { ...packet, destination: ip, ports: { ...packet.ports, destination: port } }
+}
+
+export function placeOf({ draft }: Step, ip: Ip): Place {
+  const address = draft.get('addresses', { ip })
+  if (address?.state === addressState.stack) return { is: 'stack' }
+  const endpoint = address && draft.get('endpoints', { ifIndex: address.endpoint })
+  if (endpoint !== undefined && endpoint.incarnation === address?.incarnation) return { is: 'pod', ifIndex: address.endpoint, endpoint }
+  return { is: ip === nodeAddress(draft, ip) ? 'node' : 'elsewhere' }
+}
+
+/** The node's address of the family of another one. */
+export function nodeAddress(draft: Step['draft'], like: Ip): Ip | undefined {
+  const node = draft.get('node_configs', { index: 0 })
+  return isIpv4(like) ? node?.address4 : node?.address6
+}
+
+export function pass(step: Step, packet: Read, passage: Passage): Outcome {
+  const { backend } = passage
+  const place = placeOf(step, backend.ip)
+  step.portsOf(packet)
+  if (place.is === 'elsewhere') return toElsewhere(step, packet, passage)
+  const after = rewrite(step, packet, { which: 'destination', ip: backend.ip, port: backend.port })
+  if (after === undefined) return step.drop('service-translation-failed')
+  if (place.is === 'pod') return toPod(step, after, passage, place)
+  remember(step, passage, place.is === 'node' ? toNode(step, after, passage) : begun(step, packet, passage, 0))
+  return step.pass(place.is === 'node' ? 'nodeToHost' : 'nodeToPod')
+}
+
+/** The backend sees the node, at a port that tells its answers apart. */
+function toElsewhere(step: Step, packet: Read, passage: Passage): Outcome {
+  const { backend } = passage
+  if (passage.keepsSource) return step.drop('service-without-backend')
+  if (packet.protocol === protocols.sctp) return step.drop('service-translation-failed')
+  const ip = nodeAddress(step.draft, packet.source)
+  const taken = ip === undefined ? undefined : takePort(step, packet, passage, ip)
+  if (ip === undefined || taken === undefined) return step.drop('service-nat-ports')
+  remember(step, passage, taken)
+  const from = rewrite(step, packet, { which: 'source', ip, port: taken.natPort })
+  const both = from && rewrite(step, from, { which: 'destination', ip: backend.ip, port: backend.port })
+  return both === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'nodeToRemote')
+}
+
+/** Out where the node's address is. */
+export function sendByNode(step: Step, path: 'nodeToRemote' | 'remoteAnswersClient'): Outcome {
+  return step.sendOut(step.draft.get('node_configs', { index: 0 })?.ifIndex ?? 0, path)
+}
+
+/** An entry with this packet as its first. */
+function begun(step: Step, packet: Read, { key, entry, frontend, backend }: Passage, natPort: number): NodeFlow {
+  const { state = flowState.new, flags = flowFlag.remoteFirst } = entry ?? {}
+  const { remote: client, remotePort: clientPort } = key
+  return counted(step, packet, full('node_flows', { state, flags, client, clientPort, frontend, backend: backend.id, natPort }), 'client')
+}
+
+function remember(step: Step, { key, entry }: Passage, other: NodeFlow): void {
+  step.draft.put('node_flows', key, entry === undefined ? other : followed(step, entry, other))
+}
+
+/** The entry of the node's port towards the backend: the one that the flow has, or a free one; undefined: none is. */
+function takePort(step: Step, packet: Read, passage: Passage, local: Ip): NodeFlow | undefined {
+  const { draft } = step
+  const { key, entry, backend, frontend } = passage
+  const backendKey = (localPort: number): FlowKey => ({
+    ...{ local, localPort, remote: backend.ip, remotePort: backend.port },
+    ...{ protocol: packet.protocol, kind: flowKind.backend, spare: 0 },
+  })
+  const put = (port: number, flow: NodeFlow) => {
+    draft.put('node_flows', backendKey(port), flow)
+    return flow
+  }
+  if (entry !== undefined && entry.natPort !== 0) {
+    const own = findNodeFlow(step, backendKey(entry.natPort))
+    if (own === undefined) return put(entry.natPort, begun(step, packet, passage, entry.natPort))
+    if (own.client === key.remote && own.clientPort === key.remotePort && own.frontend === frontend)
+      return put(entry.natPort, counted(step, packet, own, 'client'))
+  }
+  const { natPortFirst, natPortLast } = draft.get('node_configs', { index: 0 }) ?? { natPortFirst: 0, natPortLast: 0 }
+  const all = natPortFirst === 0 ? [] : Array.from({ length: Math.max(0, natPortLast - natPortFirst + 1) }, (_, i) => natPortFirst + i)
+  const isFree = (port: number) => findNodeFlow(step, backendKey(port)) === undefined
+  const free = all.filter(isFree)
+  const mayMiss = all.length === 0 || all.some((_, start) => !isFreeWithin(all, start, isFree))
+  const [first, ...rest] = [...free, ...(mayMiss ? [undefined] : [])]
+  const port = step.pick([first, ...rest], (option, { row }) => row('node_flows', key)?.natPort === option)
+  return port === undefined ? undefined : put(port, begun(step, packet, passage, port))
+}
+
+/** How many ports are tried from where chance begins. */
+const tries = 16
+
+function isFreeWithin(all: readonly number[], start: number, isFree: (port: number) => boolean): boolean {
+  return Array.from({ length: tries }, (_, n) => all[(start + n) % all.length] ?? 0).some(isFree)
+}
+
+/** For a socket of the node: who answers is found by what the client is to it. */
+function toNode(step: Step, packet: Read, passage: Passage): NodeFlow {
+  const key = nodeKeyOf(packet, 'remote', 'backend')
+  const own = passage.entry && findNodeFlow(step, key)
+  const flow = own?.frontend === passage.frontend ? counted(step, packet, own, 'client') : begun(step, packet, passage, 0)
+  step.draft.put('node_flows', key, flow)
+  return flow
+}
+
+function toPod(step: Step, packet: Read, passage: Passage, { ifIndex, endpoint }: Place & { is: 'pod' }): Outcome {
+  const { draft } = step
+  const moment = step.moment(packet)
+  const remote = packet.source
+  const side: Side = {
+    ifIndex,
+    endpoint,
+    key: flowKeyOf(packet, 'remote'),
+    remote,
+    sends: 'remote',
+    exempt: (way, when) => when === 'again' && isExempt(draft, way, remote),
+  }
+  const direct = step.has(mode.forward)
+  const way = direct ? flowWay.direct : flowWay.host
+  const { frontend } = passage
+  const found = judge(moment, side, clientsOwn(current(moment, side), direct))
+  if (found.is === 'drop') return step.dropFor(found.reason)
+  let flow: Flow | undefined
+  if (found.is === 'flow') {
+    flow = { ...found.flow, frontend, way }
+    if (direct) flow = account(moment, side, flow)
+    else store(draft, side.key, flow)
+  } else {
+    const beginning = begin(moment, side)
+    const made = make(moment, side, way, beginning, { frontend })
+    if (beginning.denied !== undefined) return step.dropFor(beginning.denied)
+    account(moment, side, made)
+  }
+  const first = begun(step, packet, passage, 0)
+  remember(step, passage, flow === undefined ? first : { ...first, state: flow.state, flags: flow.flags })
+  if (!direct) return step.pass('nodeToPod')
+  return step.size(packet) > endpoint.mtu ? step.pass('tooLong') : step.deliver(ifIndex, endpoint, 'nodeToPod')
+}
+
+/** What the pod began, or asked itself, is no flow of a client; nor does a node that only translates know of denials. */
+function clientsOwn(flow: Flow | undefined, direct: boolean): Flow | undefined {
+  if (flow === undefined || (flow.flags & (flowFlag.remoteFirst | flowFlag.hairpin)) !== flowFlag.remoteFirst) return undefined
+  return !direct && flow.state === flowState.denied ? undefined : flow
+}
