@@ -145,9 +145,9 @@ class RealKernel implements Kernel {
   async countEntries(map: MapName) {
     let all = 0
     for (let after: Uint8Array | undefined; ; ) {
-      const { next, count } = await (await this.#lane(this.#slow)).call('count', { map, after })
-      all += count
-      if (next === undefined) return all
+      const { used, room, next } = await (await this.#lane(this.#slow)).call('count', { map, after })
+      all += used
+      if (next === undefined) return { used: all, room }
       after = next
     }
   }

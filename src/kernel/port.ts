@@ -108,8 +108,8 @@ export interface Kernel {
   unloadPrograms(): Promise<void>
   /** All entries of a pinned map; those that come or go meanwhile may be missing. Values of per-CPU maps are one after the other. Large maps are read in slices, between which other slow work goes on. */
   mapEntries(map: MapName): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
-  /** How many entries `mapEntries` would find. */
-  countEntries(map: MapName): Promise<number>
+  /** How many entries `mapEntries` would find, and how many the map may have; both 0 where it is not pinned. */
+  countEntries(map: MapName): Promise<{ readonly used: number; readonly room: number }>
   /**
    * Entries of a pinned map after the one with this key, `undefined` = from the first on; fewer than `count` are the last ones. For tables that are too
    * large for one answer. When the entry of `after` is gone meanwhile the kernel begins again.

@@ -4,8 +4,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { instruction, set } from '#kernel/bpf/instruction.ts'
-import type { BpfObject, ProgramName } from '#kernel/bpf/object.ts'
+import type { BpfObject, BpfProgram, ProgramName } from '#kernel/bpf/object.ts'
 import { bpfFileSystem } from '#kernel/bpf/pins.ts'
+import { packetProgramNames, socketProgramNames } from '#kernel/bpf/programs.ts'
 import { type KernelOptions, makeKernel } from '#kernel/kernel.ts'
 import { type IfName, parseIfName } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
@@ -17,16 +18,20 @@ export const [pass, drop] = [-1, 2]
 /** Maps small enough to be made often. */
 export const sizes = { flows: 1024, new_flows: 1024, host_notes: 1024, fragments: 1024 }
 
-/** An object whose programs all name the map `control` and return this. */
+/** An object whose programs all name the map `control`, and those of packets return this. */
 export function programsReturning(verdict: number, generation: string): BpfObject {
   return objectOf([...loadMap(1), set(0, verdict), instruction(0x95)], generation)
 }
 
-/** The first two instructions must take a map. */
+/** The first two instructions must take a map. Programs at sockets let every call go on. */
 export function objectOf(code: readonly Buffer[], generation: string): BpfObject {
-  const instructions = Buffer.concat(code).toString('base64')
-  const names: readonly ProgramName[] = ['pod_in', 'pod_out', 'eni_in']
-  const programs = names.map(name => ({ name, instructions, relocations: [{ at: 0, map: 'control' as const, offset: 0 }] }))
+  const program = (name: ProgramName, instructions: readonly Buffer[]): BpfProgram => ({
+    name,
+    instructions: Buffer.concat(instructions).toString('base64'),
+    relocations: [{ at: 0, map: 'control', offset: 0 }],
+  })
+  const goOn = [...loadMap(1), set(0, 1), instruction(0x95)]
+  const programs = [...packetProgramNames.map(name => program(name, code)), ...socketProgramNames.map(name => program(name, goOn))]
   return { programs, rodata: { bytes: '', variables: {} }, generation }
 }
 

@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises'
 import { instruction } from '#kernel/bpf/instruction.ts'
 import { loadObject, mapNames } from '#kernel/bpf/load.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
+import { programNames } from '#kernel/bpf/programs.ts'
 import { close } from '#kernel/ffi.ts'
 import { createMap, pinObject, runProgram } from '#kernel/ffi-bpf.ts'
 import { parseIfName } from '#kernel/names.ts'
@@ -111,7 +112,7 @@ test('what the verifier says of a program is in the error; the programs before i
   })
   lab.use(good)
   await kernel.loadPrograms()
-  assert.deepEqual(readdirSync(join(lab.pins, 'programs', first)).sort(), ['eni_in', 'pod_in', 'pod_out'])
+  assert.deepEqual(readdirSync(join(lab.pins, 'programs', first)).sort(), [...programNames].sort())
 })
 
 test('what lacks outside is said: a BPF file system, the file of the programs', async () => {
@@ -130,7 +131,7 @@ test('a process that is killed at any moment of its loads leaves what the next o
     writeFileSync(file, JSON.stringify(programsReturning(pass, generation)))
     return file
   })
-  const whole = mapNames.length + 3
+  const whole = mapNames.length + programNames.length
   for (let round = 0; round < 10; round++) {
     const script = join(import.meta.dirname, 'bpf-load-loop.ts')
     const child = spawn(process.execPath, [script, lab.pins, ...files], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -181,7 +182,7 @@ function missing(capabilities: readonly string[], pins: string): string[] {
   )
   assert.deepEqual(
     found.map(p => p.feature),
-    ['bpf-file-system', 'maps', 'programs', 'clsact-blocks'],
+    ['bpf-file-system', 'maps', 'programs', 'clsact-blocks', 'socket-programs', 'netns-cookie'],
   )
   for (const { ok, explanation } of found) assert.ok(ok || /EPERM|BPF file system/.test(explanation), explanation)
   return found.filter(p => !p.ok).map(p => p.feature)
@@ -192,7 +193,7 @@ test('each feature is probed by itself: without a file system or a capability, t
   assert.deepEqual(missing(all, pins), [])
   assert.deepEqual(missing(all, join(lab.directory, 'no')), ['bpf-file-system'])
   assert.deepEqual(missing(['bpf', 'net_admin'], pins), ['clsact-blocks'])
-  assert.deepEqual(missing(['bpf'], pins), ['programs', 'clsact-blocks'])
-  assert.deepEqual(missing([], pins).slice(-3), ['maps', 'programs', 'clsact-blocks'])
+  assert.deepEqual(missing(['bpf'], pins), ['programs', 'clsact-blocks', 'socket-programs'])
+  assert.deepEqual(missing([], pins).slice(-4), ['maps', 'programs', 'clsact-blocks', 'socket-programs'])
   assert.deepEqual(lab.pinned(), [])
 })

@@ -86,17 +86,17 @@ test('a map of several slices is read and counted whole, one without batches too
   const found = await kernel.mapEntries('backend_slots')
   assert.ok(found.every(e => slotKey.decode(e.key).slot === slot.decode(e.value).backend))
   assert.equal(new Set(found.map(e => slotKey.decode(e.key).slot)).size, 40_000)
-  assert.deepEqual([found.length, await kernel.countEntries('backend_slots')], [40_000, 40_000])
+  assert.deepEqual([found.length, await kernel.countEntries('backend_slots')], [40_000, { used: 40_000, room: 65_536 }])
   const prefix = (n: number) => prefixKey.encode({ prefixLength: 128, ip: parseIp(`10.0.${n >> 8}.${n & 255}`) })
   await applied(
     kernel,
     Array.from({ length: 300 }, (_, n) => put('host_set', prefix(n), hostSet.encode({ why: n }))),
   )
   const prefixes = await kernel.mapEntries('host_set')
-  assert.deepEqual([prefixes.length, await kernel.countEntries('host_set')], [300, 300])
+  assert.deepEqual([prefixes.length, await kernel.countEntries('host_set')], [300, { used: 300, room: 1024 }])
   assert.ok(prefixes.every(e => prefix(hostSet.decode(e.value).why).equals(e.key)))
   await kernel.unloadPrograms()
-  assert.deepEqual([await kernel.mapEntries('host_set'), await kernel.countEntries('host_set')], [[], 0])
+  assert.deepEqual([await kernel.mapEntries('host_set'), await kernel.countEntries('host_set')], [[], { used: 0, room: 0 }])
 })
 
 test('a map is read page by page', async () => {

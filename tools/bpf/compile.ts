@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { BpfObject } from '../../src/kernel/bpf/object.ts'
-import { requiredPrograms } from '../../src/kernel/bpf/programs.ts'
+import { programNames } from '../../src/kernel/bpf/programs.ts'
 import { cacheDir } from '../bin.ts'
 import { root } from '../components.ts'
 import { place } from '../debian.ts'
@@ -25,7 +25,7 @@ export function bpfObject(): BpfObject {
   place(directory, staging => {
     const objects = sources.map(source => compile(clang, join(root, source), join(staging, `${basename(source, '.c')}.o`)))
     const object = flatten(objects)
-    const missing = requiredPrograms.filter(name => !object.programs.some(program => program.name === name))
+    const missing = programNames.filter(name => !object.programs.some(program => program.name === name))
     if (missing.length > 0) throw new Error(`bpf/ has no ${missing.join(', ')}`)
     writeFileSync(join(staging, objectFile), `${JSON.stringify(object)}\n`)
   })

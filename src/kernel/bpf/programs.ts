@@ -36,5 +36,3 @@ export const packetProgramNames = Object.keys(packetPrograms) as PacketProgram[]
 export const socketProgramNames = Object.keys(socketPrograms) as SocketProgram[]
 /** In the order in which an object has them. */
 export const programNames: readonly ProgramName[] = [...packetProgramNames, ...socketProgramNames]
-/** Without these an object is none of ours. */
-export const requiredPrograms: readonly ProgramName[] = ['pod_in', 'pod_out', 'eni_in']

@@ -5,7 +5,8 @@ import { callingProgram } from '#kernel/bpf/instruction.ts'
 import { mapNames, shapeOf } from '#kernel/bpf/load.ts'
 import { memoryFacts, requireLockedMemory } from '#kernel/bpf/locked-memory.ts'
 import { requireBpfFileSystem, unlessReadOnly } from '#kernel/bpf/pins.ts'
-import { classifier } from '#kernel/bpf/programs.ts'
+import { classifier, programKinds, socketProgramNames } from '#kernel/bpf/programs.ts'
+import { findCgroupRoot } from '#kernel/cgroup.ts'
 import { close, enterNewNetns, setNetns } from '#kernel/ffi.ts'
 import { createMap, loadProgram, pinObject } from '#kernel/ffi-bpf.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
@@ -24,16 +25,22 @@ const helpers = {
   bpf_redirect_neigh: { id: 152, numbers: [1, 0, 0, 0] },
   bpf_redirect_peer: { id: 155, numbers: [1, 0] },
 } as const
+/** What programs at sockets call. */
+const socketHelpers = { bpf_get_socket_cookie: 46, bpf_get_netns_cookie: 122 } as const
+/** What a program at a socket returns to leave the call alone. */
+const goOn = 1
 /** Every network namespace has its loopback first. */
 const loopback = 1
 
 /** Tries what the programs need, each by itself and the smallest way; nothing of it stays. */
-export function probe({ fd, pinned }: Home): readonly BpfProbe[] {
+export function probe({ fd, conn, pinned }: Home): readonly BpfProbe[] {
   return [
     attempt('bpf-file-system', `pin a map below ${pinned.directory}`, () => pinMap(pinned.directory)),
     attempt('maps', 'make a map of each type', makeEachType),
     attempt('programs', `load programs that call ${Object.keys(helpers).join(', ')}`, callEachHelper),
     attempt('clsact-blocks', 'run a program in a shared block of a new network namespace', () => runInBlock(fd)),
+    attempt('socket-programs', 'load programs for sockets, and find the root of cgroup 2', loadForSockets),
+    attempt('netns-cookie', 'ask for the cookie of a network namespace', () => requireCookie(conn)),
   ]
 }
 
@@ -75,6 +82,19 @@ function callEachHelper(): void {
       throw new KernelError('kernel-refused', refusal(e, `load a program that calls ${name}`).message)
     }
   }
+}
+
+/** Attached they would be at sockets of everybody. */
+function loadForSockets(): void {
+  for (const name of socketProgramNames) {
+    for (const id of Object.values(socketHelpers))
+      close(loadProgram('probe', programKinds[name], callingProgram(goOn, { id, packet: true, numbers: [] })))
+  }
+  findCgroupRoot()
+}
+
+function requireCookie(conn: NetlinkConn): void {
+  if (conn.cookie() === undefined) throw new KernelError('kernel-refused', 'the kernel tells nobody, which it does from 5.14 on')
 }
 
 /** In a namespace of its own, so that no device of the host is touched. */

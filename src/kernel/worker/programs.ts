@@ -5,8 +5,9 @@ import type { MapSizes } from '#kernel/bpf/load.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
 import { loadPinned } from '#kernel/bpf/pins.ts'
-import { requiredPrograms } from '#kernel/bpf/programs.ts'
+import { programNames } from '#kernel/bpf/programs.ts'
 import { block } from '#kernel/bpf/words.ts'
+import { infoOfMap } from '#kernel/ffi-bpf.ts'
 import { listFilters } from '#kernel/netlink/filter.ts'
 import { KernelError, type LoadedPrograms } from '#kernel/port.ts'
 import type { Home } from '#kernel/worker/namespaces.ts'
@@ -36,10 +37,11 @@ export function page({ map, after, count }: Calls['page']['args'], pinned: Pinne
   return fd === undefined ? noEntries(map) : readPage(map, fd, after === undefined ? undefined : Buffer.from(after, 'hex'), count)
 }
 
-/** How many a slice has. */
+/** How many a slice has, and how many the map may have. */
 export function count(args: Calls['count']['args'], pinned: Pinned): Calls['count']['result'] {
   const { keys, keySize, next } = slice(args, pinned)
-  return { count: keys.length / keySize, next }
+  const fd = pinned.map(args.map)
+  return { used: keys.length / keySize, room: fd === undefined ? 0 : infoOfMap(fd).entries, next }
 }
 
 function noEntries(map: MapName): PackedEntries {
@@ -54,7 +56,7 @@ function readObject(file: string): BpfObject {
   } catch (e) {
     throw new KernelError('kernel-refused', what, { explanation: messageOf(e) })
   }
-  const missing = requiredPrograms.filter(name => !object.programs.some(p => p.name === name))
+  const missing = programNames.filter(name => !object.programs.some(p => p.name === name))
   if (missing.length > 0) throw new KernelError('kernel-refused', what, { explanation: `it has no ${missing.join(', ')}` })
   return object
 }

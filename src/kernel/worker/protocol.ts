@@ -56,7 +56,7 @@ export interface Calls {
   /** Lets go of maps that were unpinned. */
   release: { args: undefined; result: undefined }
   slice: { args: From; result: Slice }
-  count: { args: From; result: { readonly count: number; readonly next: Uint8Array | undefined } }
+  count: { args: From; result: { readonly used: number; readonly room: number; readonly next: Uint8Array | undefined } }
   page: { args: { readonly map: MapName; readonly after: string | undefined; readonly count: number }; result: PackedEntries }
   translated: { args: undefined; result: readonly TranslatedFlow[] }
 }
