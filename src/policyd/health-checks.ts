@@ -3,8 +3,7 @@ import type { HealthCheck } from '#compile/service/state.ts'
 import type { Clock } from '#lib/clock.ts'
 import type { Logger } from '#lib/log.ts'
 import { familyOf, type Ip } from '#net/ip.ts'
-import type { Answer } from '#rpc/http/serve.ts'
-import { serveHttp } from '#rpc/http/serve.ts'
+import { type Answer, serveHttp } from '#rpc/http/serve.ts'
 
 export interface HealthChecksDeps {
   readonly clock: Clock
@@ -13,11 +12,8 @@ export interface HealthChecksDeps {
   healthy(): boolean
   /** Nobody can be told by this port whether the node has endpoints of the Service. */
   failed(check: HealthCheck, reason: unknown): void
-}
-
-interface Server {
-  check: HealthCheck
-  readonly open: Promise<{ close(): Promise<void> } | undefined>
+  /** Milliseconds until a port that is taken is tried again. */
+  readonly retry: number
 }
 
 /** kube-proxy's answer on a healthCheckNodePort, which load balancers ask for Services of policy Local. */
@@ -29,16 +25,13 @@ export function healthAnswer({ namespace, name, localEndpoints }: HealthCheck, h
   }
 }
 
-/** The HTTP servers of healthCheckNodePorts, one for each Service and address of the node. A port that is taken is tried again. */
+/** The HTTP servers of healthCheckNodePorts, one for each Service and address of the node. */
 export class HealthChecks {
-  readonly #servers = new Map<string, Server>()
+  readonly #servers = new Map<string, HealthServer>()
   readonly #deps: HealthChecksDeps
-  readonly #retry: number
-  readonly #cancel = new Set<() => void>()
 
-  constructor(deps: HealthChecksDeps, retry: number) {
+  constructor(deps: HealthChecksDeps) {
     this.#deps = deps
-    this.#retry = retry
   }
 
   /** These and no others; one that goes on only learns its new number of endpoints. */
@@ -46,46 +39,53 @@ export class HealthChecks {
     const wanted = new Map(
       checks.flatMap(check => addresses.map(ip => [`${listenAt(ip, check.port)} ${check.namespace}/${check.name}`, { check, ip }])),
     )
-    for (const [key, server] of this.#servers) if (!wanted.has(key)) this.#end(key, server)
+    for (const [key, server] of this.#servers) {
+      if (wanted.has(key)) continue
+      this.#servers.delete(key)
+      void server.close()
+    }
     for (const [key, { check, ip }] of wanted) {
       const known = this.#servers.get(key)
-      if (known === undefined) this.#begin(key, check, ip)
+      if (known === undefined) this.#servers.set(key, new HealthServer(check, ip, this.#deps))
       else known.check = check
     }
   }
 
   async close(): Promise<void> {
-    for (const cancel of this.#cancel) cancel()
-    this.#cancel.clear()
-    await Promise.all([...this.#servers].map(([key, server]) => this.#end(key, server)))
+    await Promise.all([...this.#servers.values()].map(server => server.close()))
+    this.#servers.clear()
+  }
+}
+
+/** Listens until it is closed. A port that is taken is tried again. */
+class HealthServer {
+  check: HealthCheck
+  readonly #stopper = new AbortController()
+  readonly #done: Promise<void>
+
+  constructor(check: HealthCheck, ip: Ip, deps: HealthChecksDeps) {
+    this.check = check
+    this.#done = this.#serve(listenAt(ip, check.port), deps)
   }
 
-  #begin(key: string, check: HealthCheck, ip: Ip, tries = 0): void {
-    const server: Server = { check, open: this.#listen(() => server.check, ip, tries) }
-    this.#servers.set(key, server)
-    void server.open.then(open => {
-      if (open !== undefined || this.#servers.get(key) !== server) return
-      const cancel = this.#deps.clock.after(this.#retry, () => {
-        this.#cancel.delete(cancel)
-        if (this.#servers.get(key) === server) this.#begin(key, server.check, ip, tries + 1)
-      })
-      this.#cancel.add(cancel)
-    })
+  async close(): Promise<void> {
+    this.#stopper.abort(new Error('closed'))
+    await this.#done
   }
 
-  async #listen(present: () => HealthCheck, ip: Ip, tries: number): Promise<{ close(): Promise<void> } | undefined> {
-    const route = () => healthAnswer(present(), this.#deps.healthy())
-    try {
-      return await serveHttp(listenAt(ip, present().port), route, this.#deps.log)
-    } catch (e) {
-      if (tries === 0) this.#deps.failed(present(), e)
-      return undefined
+  async #serve(address: string, { clock, log, healthy, failed, retry }: HealthChecksDeps): Promise<void> {
+    const { signal } = this.#stopper
+    const closed = new Promise<void>(done => signal.addEventListener('abort', () => done(), { once: true }))
+    for (let tries = 0; !signal.aborted; tries++) {
+      try {
+        const server = await serveHttp(address, () => healthAnswer(this.check, healthy()), log)
+        await closed
+        return await server.close()
+      } catch (e) {
+        if (tries === 0) failed(this.check, e)
+        await clock.sleep(retry, signal).catch(() => undefined)
+      }
     }
-  }
-
-  async #end(key: string, server: Server): Promise<void> {
-    this.#servers.delete(key)
-    await (await server.open)?.close()
   }
 }
 

@@ -24,7 +24,7 @@ async function main(): Promise<void> {
   const nodeName = process.env.NODE_NAME ?? ''
   if (nodeName === '') throw new AppError('bad-flag', 'NODE_NAME is not set: the DaemonSet sets it from spec.nodeName')
   const metrics = policyMetrics()
-  const shift = new Shift(() => begin(nodeName, flags.kubeconfig, log, metrics), log)
+  const shift = new Shift(() => begin(nodeName, flags.kubeconfig, log, metrics), ended, log)
   const exposed = await serveHttp(
     process.env.TERWAY_POLICY_LISTEN || defaultListen,
     exposedRoutes(() => shift.view(nodeName), metrics),
@@ -55,7 +55,10 @@ async function begin(nodeName: string, kubeconfig: string, log: Logger, metrics:
   }
 }
 
-main().catch((err: unknown) => {
-  makeLogger('terway-policy').error({ err }, 'terway-policy cannot start')
+/** The maps keep what they have, and the next process goes on from there. */
+function ended(err: unknown): never {
+  makeLogger('terway-policy').error({ err }, 'terway-policy cannot go on')
   process.exit(1)
-})
+}
+
+main().catch(ended)

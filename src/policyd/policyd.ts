@@ -58,7 +58,7 @@ export class Policyd {
       const message = `node ${options.nodeName} cannot answer health checks on port ${check.port}: ${messageOf(e)}`
       this.#tell(check, 'FailedToStartServiceHealthcheck', message, 'Listen')
     }
-    this.#checks = new HealthChecks({ clock, log, failed, healthy: () => isHealthy(this.#proxyState()) }, options.listenRetry)
+    this.#checks = new HealthChecks({ clock, log, failed, healthy: () => isHealthy(this.#proxyState()), retry: options.listenRetry })
   }
 
   /** Resolves when all that is known of Services is on its way to the maps. Rejects when it is stopped while there are no maps. */

@@ -13,12 +13,15 @@ export interface Working {
 /** Works while Services are ours. Otherwise there is no watch, no thread and no port: the process waits for another decision. */
 export class Shift {
   readonly #begin: () => Promise<Working>
+  readonly #failed: (reason: unknown) => void
   readonly #log: Logger
   #decision: Decision = { ours: false, reason: 'terwayd has not decided yet' }
   #working: Working | undefined
 
-  constructor(begin: () => Promise<Working>, log: Logger) {
+  /** `failed` hears why work that was begun cannot go on. */
+  constructor(begin: () => Promise<Working>, failed: (reason: unknown) => void, log: Logger) {
     this.#begin = begin
+    this.#failed = failed
     this.#log = log
   }
 
@@ -28,9 +31,12 @@ export class Shift {
     this.#log.info({ reason: decision.reason }, decision.ours ? 'writing Services' : 'waiting: Services are not ours')
     if (!decision.ours) return this.end()
     if (this.#working !== undefined) return
-    this.#working = await this.#begin()
-    // Ends when the work is stopped before there are maps.
-    void this.#working.policyd.start().catch(err => this.#log.debug({ err }, 'the work ended before it began'))
+    const working = await this.#begin()
+    this.#working = working
+    working.policyd.start().catch(err => {
+      // A stop while there are no maps is none.
+      if (this.#working === working) this.#failed(err)
+    })
   }
 
   view(nodeName: string): PolicyView {
