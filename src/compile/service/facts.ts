@@ -31,7 +31,7 @@ export function factsOf({ metadata }: Service, s: Shortcomings): readonly Servic
   if (s.unsupported.length > 0) {
     const list = s.unsupported.map(nameOfTarget).join(', ')
     out.push(
-      fact('ServicePortUnsupported', `${list}: SCTP is served only where the port is the endpoints' own, since its checksum covers it`),
+      fact('ServicePortUnsupported', `${list}: SCTP is served only where endpoints have the same port, since its checksum covers it`),
     )
   }
   for (const { frontend, to } of s.lost)
