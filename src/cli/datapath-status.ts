@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Tree, treeLines } from '#cli/tree.ts'
-import { counter } from '#kernel/bpf/structs.ts'
-import { block, dropReasons, mode, path } from '#kernel/bpf/words.ts'
+import type { Count } from '#kernel/bpf/counters.ts'
+import { block, mode } from '#kernel/bpf/words.ts'
 import type { BpfProbe } from '#kernel/port.ts'
 import type { NsState } from '#kernel/state.ts'
 
@@ -16,9 +16,8 @@ export interface DatapathFound {
   readonly host: NsState
   /** The word that every program reads first; undefined while no programs are loaded. */
   readonly mode: number | undefined
-  /** Values of the maps of counters, by number. */
-  readonly paths: ReadonlyMap<number, Uint8Array>
-  readonly drops: ReadonlyMap<number, Uint8Array>
+  readonly paths: ReadonlyMap<string, Count>
+  readonly drops: ReadonlyMap<string, Count>
 }
 
 export function statusLines(found: DatapathFound): string[] {
@@ -34,7 +33,9 @@ export function statusLines(found: DatapathFound): string[] {
   ]
   if (found.mode !== undefined) {
     roots.push({ text: 'blocks', children: Object.entries(block).map(([name, number]) => blockTree(found.host, name, number)) })
-    roots.push({ text: 'paths', children: counters(found.paths, path) }, { text: 'drops', children: counters(found.drops, dropReasons) })
+    const sockets = found.host.sockets.map(s => s.name)
+    roots.push({ text: `sockets: ${sockets.length === 0 ? 'no program' : sockets.join(', ')}` })
+    roots.push({ text: 'paths', children: counters(found.paths) }, { text: 'drops', children: counters(found.drops) })
   }
   return treeLines(roots)
 }
@@ -55,19 +56,6 @@ function blockTree(host: NsState, name: string, number: number): Tree {
   }
 }
 
-/** By name, those that counted anything; numbers of a newer release have no name here. */
-function counters(values: ReadonlyMap<number, Uint8Array>, names: Readonly<Record<string, number>>): Tree[] {
-  const name = (number: number) => Object.entries(names).find(([, n]) => n === number)?.[0] ?? `number ${number}`
-  return [...values].flatMap(([number, value]) => {
-    const { packets, bytes } = total(value)
-    return packets === 0n ? [] : [{ text: `${name(number)}: ${packets} packets, ${bytes} bytes` }]
-  })
-}
-
-/** The sum over all CPUs. */
-function total(value: Uint8Array): { readonly packets: bigint; readonly bytes: bigint } {
-  const each = Array.from({ length: Math.floor(value.length / counter.size) }, (_, i) =>
-    counter.decode(value.subarray(i * counter.size, (i + 1) * counter.size)),
-  )
-  return { packets: each.reduce((sum, c) => sum + c.packets, 0n), bytes: each.reduce((sum, c) => sum + c.bytes, 0n) }
+function counters(counts: ReadonlyMap<string, Count>): Tree[] {
+  return [...counts].map(([name, { packets, bytes }]) => ({ text: `${name}: ${packets} packets, ${bytes} bytes` }))
 }

@@ -29,6 +29,7 @@ async function node(t: TestContext, o: { mode?: number; daemon?: (switched: stri
     hooks: [{ ifIndex: 7, ingress: block.podIn, egress: block.podOut, foreign: false }],
     links: [{ index: 7, name: 'cali0123456789a' }],
     filters: [{ block: block.podIn, name: 'pod_in.0123456789ab' }],
+    sockets: [{ program: 'connect4', name: 'connect4.0123456789ab' }],
   } as unknown as NsState
   const kernel = {
     observe: async () => [
@@ -66,6 +67,7 @@ async function node(t: TestContext, o: { mode?: number; daemon?: (switched: stri
     switchPath,
     metadata: () => ({ get: async () => undefined }),
     findPod: async () => undefined,
+    policy: async () => undefined,
   }
   return { deps, lines, mode: () => word0, file: () => readFile(switchPath, 'utf8') }
 }
@@ -85,8 +87,13 @@ test('status: what the daemon says, and what the kernel has and counts, by name'
     '│  └─ cali0123456789a',
     '├─ podOut: no program',
     '│  └─ cali0123456789a',
-    '└─ eniIn: no program',
+    '├─ eniIn: no program',
+    '│  └─ no device',
+    '├─ nodeIn: no program',
+    '│  └─ no device',
+    '└─ nodeOut: no program',
     '   └─ no device',
+    'sockets: connect4.0123456789ab',
     'paths',
     '└─ podToRemote: 7 packets, 700 bytes',
     'drops',
@@ -121,6 +128,13 @@ test('off works without a daemon: the mode is 0 at once, and the file keeps it s
   assert.match(dead.lines.join('\n'), /mode: off: every packet goes to the host stack\nwritten; terwayd does not answer/)
   await datapathOn(dead.deps, 's')
   assert.equal(await dead.file(), 'v2\n')
+})
+
+test('off leaves Services alone', async t => {
+  const n = await node(t, { mode: mode.guard | mode.forward | mode.service })
+  await datapathOff(n.deps, 's')
+  assert.equal(n.mode(), mode.service)
+  assert.match(n.lines.join('\n'), /mode: service$/m)
 })
 
 test('off and on with a daemon, on a node without programs too', async t => {

@@ -4,12 +4,10 @@ import { dirname } from 'node:path'
 import { modeWords, statusLines } from '#cli/datapath-status.ts'
 import { type CliDeps, withDaemon } from '#cli/deps.ts'
 import { type DatapathKind, type DatapathSwitch, formatSwitch, parseSwitch } from '#config/datapath-switch.ts'
-import type { MapName } from '#kernel/bpf/maps.ts'
-import { index } from '#kernel/bpf/structs.ts'
-import { block } from '#kernel/bpf/words.ts'
+import { countsByName } from '#kernel/bpf/counters.ts'
+import { block, dropReasons, path } from '#kernel/bpf/words.ts'
 import { observeHost } from '#kernel/host.ts'
-import { modeOf, turnOff } from '#kernel/mode.ts'
-import type { Kernel } from '#kernel/port.ts'
+import { forwards, modeOf, turnOff } from '#kernel/mode.ts'
 import { realClock } from '#lib/clock.ts'
 import { AppError, messageOf } from '#lib/errors.ts'
 
@@ -28,10 +26,11 @@ export async function datapathStatus(deps: CliDeps, socket: string): Promise<voi
   try {
     const [probes, host, mode] = [
       await kernel.probePrograms(),
-      await observeHost(kernel, { families: [], links: 'all', hooks: true, blocks: Object.values(block) }),
+      await observeHost(kernel, { families: [], links: 'all', hooks: true, blocks: Object.values(block), sockets: true }),
       await modeOf(kernel),
     ]
-    const [paths, drops] = mode === undefined ? [new Map(), new Map()] : [await valuesOf(kernel, 'paths'), await valuesOf(kernel, 'drops')]
+    const paths = countsByName(await kernel.mapEntries('paths'), path)
+    const drops = countsByName(await kernel.mapEntries('drops'), dropReasons)
     for (const line of statusLines({ daemon, switched, probes, host, mode, paths, drops })) deps.out(line)
   } finally {
     await kernel.close()
@@ -57,7 +56,7 @@ export async function datapathOff(deps: CliDeps, socket: string): Promise<void> 
     deps.out(`mode: ${modeWords(await modeOf(kernel))}`)
     await follow(deps, socket, said)
     // A daemon may have been about to turn it on.
-    if (((await modeOf(kernel)) ?? 0) !== 0) throw new AppError('datapath-not-switched', 'somebody has switched the programs on again')
+    if (forwards(await modeOf(kernel))) throw new AppError('datapath-not-switched', 'somebody has switched the programs on again')
   } finally {
     await kernel.close()
   }
@@ -108,8 +107,4 @@ async function tracedBy(deps: CliDeps, socket: string): Promise<ReadonlyMap<stri
     const trace = await daemon.trace({ Type: 'network_service', Name: 'default' })
     return new Map(trace.map(({ Key, Value }) => [Key, Value]))
   })
-}
-
-async function valuesOf(kernel: Kernel, map: MapName): Promise<ReadonlyMap<number, Uint8Array>> {
-  return new Map((await kernel.mapEntries(map)).map(({ key, value }) => [index.decode(key).index, value]))
 }

@@ -12,6 +12,8 @@ export interface CliDeps {
   readonly metadata: () => Metadata
   /** The kernel of this machine; the command closes it. */
   readonly kernel: () => Promise<Kernel>
+  /** What terway-policy of this node answers to a path, parsed. Throws `policy-unreachable`. */
+  readonly policy: (path: string) => Promise<unknown>
   /** Where a person's wish for the node's datapath is kept. */
   readonly switchPath: string
   /** Where the API server says that the pod is; undefined when it has no such pod. Throws when no API server can be asked. */

@@ -8,8 +8,11 @@ import { KubeClient } from '#kube/client.ts'
 import { loadConfig } from '#kube/config.ts'
 import { pods } from '#kube/reflect/pod.ts'
 import { realClock } from '#lib/clock.ts'
-import { messageOf } from '#lib/errors.ts'
+import { AppError, isAppError, messageOf } from '#lib/errors.ts'
 import { connect } from '#rpc/grpc/client.ts'
+
+/** Where terway-policy of this node answers, unless TERWAY_POLICY_LISTEN says otherwise. */
+const policyListen = '127.0.0.1:9130'
 
 async function findPod(namespace: string, name: string): Promise<PodPlace | undefined> {
   const config = await loadConfig({ env: process.env })
@@ -24,12 +27,28 @@ async function findPod(namespace: string, name: string): Promise<PodPlace | unde
   }
 }
 
+async function askPolicy(path: string): Promise<unknown> {
+  const url = `http://${process.env.TERWAY_POLICY_LISTEN || policyListen}${path}`
+  try {
+    const reply = await fetch(url, { signal: AbortSignal.timeout(30_000) })
+    if (!reply.ok) throw new AppError('policy-unreachable', `${url}: ${reply.status} ${await reply.text()}`)
+    return await reply.json()
+  } catch (e) {
+    if (isAppError(e)) throw e
+    throw new AppError(
+      'policy-unreachable',
+      `terway-policy does not answer at ${url} (it runs where Services are without kube-proxy): ${messageOf(e)}`,
+    )
+  }
+}
+
 const program = makeProgram({
   out: line => process.stdout.write(`${line}\n`),
   connect,
   metadata: () => makeMetadata(realClock, process.env.ALIBABA_CLOUD_IMDS_ENDPOINT || undefined),
   // Native code is loaded only for the commands that need it.
   kernel: async () => (await import('#kernel/kernel.ts')).makeKernel(),
+  policy: askPolicy,
   switchPath,
   findPod,
 })

@@ -51,6 +51,7 @@ async function cli(
     kernel: () => Promise.reject(new Error('not asked')),
     switchPath: join(dir, 'datapath'),
     metadata: () => ({ get: async path => meta[path] }),
+    policy: async () => undefined,
     findPod: async () => {
       if (options.place instanceof Error) throw options.place
       return options.place

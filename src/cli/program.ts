@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command } from 'commander'
 import { cni } from '#cli/cni.ts'
+import { ctList, ctStatus, ctTop, type FlowFilter } from '#cli/ct.ts'
 import { datapathOff, datapathOn, datapathStatus, datapathSwitch } from '#cli/datapath.ts'
 import type { CliDeps } from '#cli/deps.ts'
+import { endpointList } from '#cli/endpoint.ts'
 import { execute } from '#cli/execute.ts'
 import { install } from '#cli/install.ts'
 import { list } from '#cli/list.ts'
 import { mapping } from '#cli/mapping.ts'
 import { metadata } from '#cli/metadata.ts'
+import { parseOutput } from '#cli/output.ts'
+import { serviceList, serviceShow } from '#cli/service.ts'
 import { show } from '#cli/show.ts'
 import { why } from '#cli/why.ts'
+import { AppError } from '#lib/errors.ts'
 import { defaultSocket } from '#rpc/grpc/definition.ts'
 
 /** The commands of terway-cli. Each action only picks its arguments; the command's own file does the work. */
@@ -71,5 +76,60 @@ export function makeProgram(deps: CliDeps): Command {
     .command('on')
     .description('end off')
     .action(() => datapathOn(deps, socket()))
+  addServices(program, deps)
+  addFlows(program, deps, socket)
   return program
+}
+
+const outputOption = ['-o, --output <format>', 'text, or json for programs', 'text'] as const
+
+function addServices(program: Command, deps: CliDeps): void {
+  const service = program.command('service').description('Services that the programs of this node translate')
+  service
+    .command('list')
+    .description('each address of each Service')
+    .option(...outputOption)
+    .action((o: { output: string }) => serviceList(deps, parseOutput(o.output)))
+  service
+    .command('show <namespace/name>')
+    .description('one Service with its backends')
+    .option(...outputOption)
+    .action((name: string, o: { output: string }) => serviceShow(deps, name, parseOutput(o.output)))
+}
+
+function addFlows(program: Command, deps: CliDeps, socket: () => string): void {
+  const ct = program.command('ct').description('flows that the programs know of')
+  ct.command('list')
+    .description('flows, with what narrows them')
+    .option('--pod <namespace/name>')
+    .option('--ip <address>', 'of either side, or of the Service')
+    .option('--port <number>', 'of either side, or of the Service')
+    .option('--state <state>', 'new, open, closing, denied')
+    .option('--protocol <name>')
+    .option('--all', 'also those that have been idle for too long')
+    .option(...outputOption)
+    .action(({ output, port, ...o }: Omit<FlowFilter, 'port'> & { output: string; port?: string }) =>
+      ctList(deps, socket(), { ...o, ...(port !== undefined && { port: wholeNumber(port) }) }, parseOutput(output)),
+    )
+  ct.command('top')
+    .description('flows that carried most')
+    .option('--by <what>', 'bytes or packets', 'bytes')
+    .option('--limit <number>', 'how many', '20')
+    .option(...outputOption)
+    .action((o: { by: string; limit: string; output: string }) => ctTop(deps, socket(), o.by, wholeNumber(o.limit), parseOutput(o.output)))
+  ct.command('status')
+    .description('how full the tables are')
+    .option(...outputOption)
+    .action((o: { output: string }) => ctStatus(deps, parseOutput(o.output)))
+  program
+    .command('endpoint')
+    .description('pods as the programs know them')
+    .command('list')
+    .option(...outputOption)
+    .action((o: { output: string }) => endpointList(deps, socket(), parseOutput(o.output)))
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new AppError('bad-argument', `${text} is not a whole number`)
+  return Number(text)
 }

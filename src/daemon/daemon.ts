@@ -14,6 +14,7 @@ import { NodeDatapathKeeper } from '#daemon/node-datapath.ts'
 import { NodeSpecWriter } from '#daemon/node-spec.ts'
 import type { Verb } from '#daemon/observer.ts'
 import { Pods } from '#daemon/pods.ts'
+import { ProgramSampler } from '#daemon/program-sampler.ts'
 import { Reaper } from '#daemon/reaper.ts'
 import { Repair } from '#daemon/repair.ts'
 import { Report } from '#daemon/report.ts'
@@ -66,6 +67,7 @@ export async function startDaemon(deps: Deps, options: Options, serve: ServeCni 
     repair,
     datapath: new NodeDatapathKeeper(ctx, repair),
     foreignHooks: new ForeignHooks(ctx),
+    sampler: new ProgramSampler(ctx),
     podGc: new PodGc(ctx),
     cniConf: new CniConf(ctx),
   }
@@ -91,6 +93,7 @@ interface Parts {
   readonly repair: Repair
   readonly datapath: NodeDatapathKeeper
   readonly foreignHooks: ForeignHooks
+  readonly sampler: ProgramSampler
   readonly podGc: PodGc
   readonly cniConf: CniConf
 }
@@ -133,7 +136,7 @@ function isVerb(text: string): text is Verb {
 }
 
 /** The slow half of the start, in the order in which one thing needs the other; each step tries again until it succeeds. */
-async function bringUp(ctx: Context, { report, spec, repair, datapath, foreignHooks, podGc, cniConf }: Parts): Promise<void> {
+async function bringUp(ctx: Context, { report, spec, repair, datapath, foreignHooks, sampler, podGc, cniConf }: Parts): Promise<void> {
   const { cluster, pods, kube, options, facts } = ctx
   // Before anything is compared: the pods have what this node gave them.
   await datapath.restore()
@@ -155,6 +158,7 @@ async function bringUp(ctx: Context, { report, spec, repair, datapath, foreignHo
   report.poke()
   podGc.start()
   foreignHooks.start()
+  sampler.start()
   await cniConf.start()
   facts.notReady = ''
   ctx.log.info({ node: options.nodeName }, 'ready')

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DatapathKind } from '#config/datapath-switch.ts'
+import type { ProgramSample } from '#daemon/programs.ts'
 import type { Family } from '#net/ip.ts'
 
 export type Verb = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS'
@@ -21,6 +22,8 @@ export interface Observer {
   repair(result: 'clean' | 'repaired' | 'failed', kinds: readonly string[]): void
   /** The node forwards this way from now on. */
   datapath(kind: DatapathKind): void
+  /** What the programs have counted until now. */
+  programs(sample: ProgramSample): void
 }
 
 export const noObserver: Observer = {
@@ -31,4 +34,5 @@ export const noObserver: Observer = {
   disposed: () => {},
   repair: () => {},
   datapath: () => {},
+  programs: () => {},
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type Count, countsByName } from '#kernel/bpf/counters.ts'
+import type { MapName } from '#kernel/bpf/maps.ts'
 import { address, addressKey } from '#kernel/bpf/structs.ts'
-import { addressState } from '#kernel/bpf/words.ts'
+import { addressState, dropReasons, path } from '#kernel/bpf/words.ts'
 import { modeOf, turnOff } from '#kernel/mode.ts'
 import type { BpfProbe, Kernel } from '#kernel/port.ts'
 import type { Ip } from '#net/ip.ts'
@@ -13,15 +15,31 @@ export interface Programs {
   mode(): Promise<number | undefined>
   /** Leaves every packet to the host stack; devices, programs and entries stay as they are. Those of Services are translated on only if `services` says so. */
   turnOff(services: boolean): Promise<void>
+  /** How full the tables of connections are, and what the programs have counted since their maps were made. A table of any size is walked through: not to be asked often. */
+  sample(): Promise<ProgramSample>
   /** Addresses of pods that they leave to the host stack. */
   leftToHostStack(): Promise<readonly Ip[]>
 }
 
-export function programsOf(kernel: Pick<Kernel, 'probePrograms' | 'mapEntries' | 'observe' | 'apply'>): Programs {
+export interface ProgramSample {
+  readonly tables: readonly { readonly table: string; readonly used: number; readonly room: number }[]
+  readonly paths: ReadonlyMap<string, Count>
+  readonly drops: ReadonlyMap<string, Count>
+}
+
+const tables = ['flows', 'new_flows', 'node_flows', 'host_notes'] as const satisfies readonly MapName[]
+
+export function programsOf(kernel: Pick<Kernel, 'probePrograms' | 'mapEntries' | 'countEntries' | 'observe' | 'apply'>): Programs {
   return {
     probe: () => kernel.probePrograms(),
     mode: () => modeOf(kernel),
     turnOff: services => turnOff(kernel, services ? undefined : 0),
+    sample: async () => {
+      const used: ProgramSample['tables'][number][] = []
+      for (const table of tables) used.push({ table, ...(await kernel.countEntries(table)) })
+      const [paths, drops] = [await kernel.mapEntries('paths'), await kernel.mapEntries('drops')]
+      return { tables: used, paths: countsByName(paths, path), drops: countsByName(drops, dropReasons) }
+    },
     leftToHostStack: async () =>
       (await kernel.mapEntries('addresses')).flatMap(({ key, value }) => {
         const { ip } = addressKey.decode(key)

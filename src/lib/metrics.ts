@@ -33,6 +33,11 @@ export interface DaemonMetrics {
   readonly coolingWaived: Counter
   /** 1 for the way in which the node forwards. */
   readonly datapathInfo: Gauge<'type'>
+  /** Of the programs' tables of connections, sampled. */
+  readonly tableEntries: Gauge<'table'>
+  readonly tableRoom: Gauge<'table'>
+  readonly packets: Counter<'path'>
+  readonly drops: Counter<'reason'>
 }
 
 /** The daemon's metrics under Terway's names, in a registry of their own, plus what Terway does not measure. */
@@ -73,6 +78,10 @@ export function daemonMetrics(): DaemonMetrics {
     repairOps: counter('terway_repair_operations_total', 'kernel operations made by repair, by kind', ['kind']),
     coolingWaived: counter('terway_cooling_waived_total', 'addresses leased before their cooling was over', []),
     datapathInfo: gauge('terway_datapath_info', 'how the node forwards: veth or datapathv2', ['type']),
+    tableEntries: gauge('terway_datapath_table_entries', "entries of the programs' tables of connections, sampled each minute", ['table']),
+    tableRoom: gauge('terway_datapath_table_room', "most entries that each of the programs' tables of connections takes", ['table']),
+    packets: counter('terway_datapath_packets_total', 'packets that the programs looked at, by the way that they went', ['path']),
+    drops: counter('terway_datapath_drops_total', 'packets that the programs dropped, by reason', ['reason']),
   }
 }
 

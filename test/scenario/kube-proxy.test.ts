@@ -12,7 +12,7 @@ const ours = { ...kubeProxy, kube_proxy_replacement: true }
 const services = { natPortFirst: 61000, natPortLast: 65535 }
 
 /** A node with pods in regular mode. */
-async function world(conf: object): Promise<{ w: World; node: TestNode }> {
+async function world(conf: Parameters<World['configure']>[0]): Promise<{ w: World; node: TestNode }> {
   const w = await World.make()
   w.configure(conf)
   const node = await w.oneNode()

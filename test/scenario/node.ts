@@ -85,6 +85,7 @@ export class TestNode {
             return this.kernel.mode
           },
           turnOff: this.kernel.programs.turnOff,
+          sample: async () => ({ tables: [], paths: new Map(), drops: new Map() }),
           leftToHostStack: async () => this.leftToHostStack,
         },
         primaryVSwitch,

@@ -104,7 +104,12 @@ export class SimNode {
       log: silent,
       observer: noObserver,
       host,
-      programs: { ...this.kernel.programs, probe: () => Promise.resolve([]), leftToHostStack: () => Promise.resolve([]) },
+      programs: {
+        ...this.kernel.programs,
+        probe: () => Promise.resolve([]),
+        sample: () => Promise.resolve({ tables: [], paths: new Map(), drops: new Map() }),
+        leftToHostStack: () => Promise.resolve([]),
+      },
       primaryVSwitch: () => Promise.resolve(undefined),
     }
     startDaemon(deps, { ...defaultOptions, nodeName: this.name }, async options => {

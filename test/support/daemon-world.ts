@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Daemon, startDaemon } from '#daemon/daemon.ts'
 import { defaultOptions, type Host, type Options } from '#daemon/deps.ts'
 import { noObserver, type Observer } from '#daemon/observer.ts'
+import type { ProgramSample } from '#daemon/programs.ts'
 import type { BpfProbe } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
 import { type Logger, silent } from '#lib/log.ts'
@@ -33,6 +34,8 @@ export class DaemonWorld implements AsyncDisposable {
   ipv6 = true
   /** What the node's kernel answers to a trial of what programs need; none = it has everything. */
   probes: readonly BpfProbe[] = []
+  /** What its programs count. */
+  sample: ProgramSample = { tables: [], paths: new Map(), drops: new Map() }
   /** Pods' addresses that programs leave to the host stack. */
   leftToHostStack: readonly Ip[] = []
   ledger = new LedgerMemory(this.disk)
@@ -74,7 +77,12 @@ export class DaemonWorld implements AsyncDisposable {
         log: this.log,
         observer: this.observer,
         host,
-        programs: { ...this.kernel.programs, probe: async () => this.probes, leftToHostStack: async () => this.leftToHostStack },
+        programs: {
+          ...this.kernel.programs,
+          probe: async () => this.probes,
+          sample: async () => this.sample,
+          leftToHostStack: async () => this.leftToHostStack,
+        },
         primaryVSwitch: async () => undefined,
       },
       this.options,

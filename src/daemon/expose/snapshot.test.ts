@@ -98,6 +98,13 @@ test('gauges follow the state, counters the observer', async () => {
   observer.repair('repaired', ['add-rule', 'add-rule'])
   observer.coolingWaived()
   observer.disposed(6)
+  const tables = [{ table: 'flows', used: 12, room: 131072 }]
+  const counts = (packets: bigint) => new Map([['podToRemote', { packets, bytes: 0n }]])
+  const dropped = new Map([['spoofed-mac', { packets: 2n, bytes: 0n }]])
+  observer.programs({ tables, paths: counts(5n), drops: dropped })
+  observer.programs({ tables, paths: counts(9n), drops: dropped })
+  // The maps are made anew.
+  observer.programs({ tables, paths: counts(1n), drops: new Map() })
   const text = await m.registry.metrics()
   for (const line of [
     'terway_resource_pool_total_count{type="local",ipStack="ipv4"} 2',
@@ -109,6 +116,10 @@ test('gauges follow the state, counters the observer', async () => {
     'terway_cni_add_phase_seconds_sum{phase="kernel"} 0.002',
     'terway_repair_operations_total{kind="add-rule"} 2',
     'terway_cooling_waived_total 1',
+    'terway_datapath_table_entries{table="flows"} 12',
+    'terway_datapath_table_room{table="flows"} 131072',
+    'terway_datapath_packets_total{path="podToRemote"} 10',
+    'terway_datapath_drops_total{reason="spoofed-mac"} 2',
   ])
     assert.ok(text.includes(`${line}\n`), line)
 })

@@ -11,6 +11,7 @@ import { nodeConfigEntry, nodeDevices, nodeSideOps, nodeSideQuery, takenUplink }
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { staleEntries } from '#datapath/v2/stale.ts'
 import { maps } from '#kernel/bpf/maps.ts'
+import { seenNow } from '#kernel/bpf/seen.ts'
 import { block, mode, serviceWord } from '#kernel/bpf/words.ts'
 import { applyAll, observeHost } from '#kernel/host.ts'
 import { modeEntry, modeIn, modeOf, modeOp } from '#kernel/mode.ts'
@@ -176,7 +177,7 @@ export class ProgrammedNode {
     const { kernel, log } = this.#deps
     try {
       const flows = await kernel.translatedFlows()
-      const ops = importedFlows(flows, pods, now())
+      const ops = importedFlows(flows, pods, seenNow())
       await applyAll(kernel, ops)
       log.info({ flows: flows.length, entries: ops.length }, 'translated flows imported')
     } catch (err) {
@@ -213,9 +214,4 @@ export async function endPrograms(kernel: Kernel): Promise<readonly KernelOp[]> 
   await applyAll(kernel, ops)
   await kernel.unloadPrograms()
   return ops
-}
-
-/** The kernel's clock as the programs read it: units of 2^20 ns since boot. */
-function now(): number {
-  return Number(BigInt.asUintN(32, process.hrtime.bigint() >> 20n))
 }

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type FlowRow, flowRow, nodeFlowRow } from '#cli/ct-rows.ts'
+import type { CliDeps } from '#cli/deps.ts'
+import { frontendNames, podNames } from '#cli/node-view.ts'
+import { type Output, print, withPort } from '#cli/output.ts'
+import { tableLines } from '#cli/table.ts'
+import { seenNow } from '#kernel/bpf/seen.ts'
+import type { Kernel } from '#kernel/port.ts'
+import { AppError } from '#lib/errors.ts'
+
+/** Which flows are shown; what is not said does not narrow it. */
+export interface FlowFilter {
+  /** namespace/name */
+  readonly pod?: string
+  /** Of either side, or what the client sees. */
+  readonly ip?: string
+  readonly port?: number
+  readonly state?: string
+  readonly protocol?: string
+  /** Outdated ones too. */
+  readonly all?: boolean
+}
+
+/** The tables of connections, in the order in which they are shown. */
+export const flowTables = ['flows', 'new_flows', 'node_flows', 'host_notes'] as const
+
+/** Flows that the programs know of. */
+export async function ctList(deps: CliDeps, socket: string, filter: FlowFilter, output: Output): Promise<void> {
+  const rows = (await readFlows(deps, socket)).filter(row => matches(row, filter))
+  print(deps, output, rows, all => tableLines(heading, all.map(cells)))
+}
+
+/** The flows that carried most. */
+export async function ctTop(deps: CliDeps, socket: string, by: string, limit: number, output: Output): Promise<void> {
+  if (by !== 'bytes' && by !== 'packets') throw new AppError('bad-argument', `--by is bytes or packets, not ${by}`)
+  const rows = (await readFlows(deps, socket)).filter(row => row.kind !== 'choice').toSorted((a, b) => carried(b, by) - carried(a, by))
+  print(deps, output, rows.slice(0, limit), all => tableLines(heading, all.map(cells)))
+}
+
+/** How full the tables of connections are. */
+export async function ctStatus(deps: CliDeps, output: Output): Promise<void> {
+  await withKernel(deps, async kernel => {
+    const found: TableUse[] = []
+    for (const table of flowTables) found.push({ table, ...(await kernel.countEntries(table)) })
+    print(deps, output, found, all => tableLines(['TABLE', 'ENTRIES', 'ROOM', 'FULL'], all.map(statusCells)))
+  })
+}
+
+async function readFlows(deps: CliDeps, socket: string): Promise<FlowRow[]> {
+  const pods = await podNames(deps, socket)
+  return withKernel(deps, async kernel => {
+    const names = { pods, frontends: await frontendNames(kernel), now: seenNow() }
+    const [flows, fresh, node] = [
+      await kernel.mapEntries('flows'),
+      await kernel.mapEntries('new_flows'),
+      await kernel.mapEntries('node_flows'),
+    ]
+    return [...[...flows, ...fresh].map(e => flowRow(e, names)), ...node.map(e => nodeFlowRow(e, names))]
+  })
+}
+
+async function withKernel<T>(deps: CliDeps, fn: (kernel: Kernel) => Promise<T>): Promise<T> {
+  const kernel = await deps.kernel()
+  try {
+    return await fn(kernel)
+  } finally {
+    await kernel.close()
+  }
+}
+
+export function matches(row: FlowRow, { pod, ip, port, state, protocol, all = false }: FlowFilter): boolean {
+  const { local, remote, localPort, remotePort, frontend = '' } = row
+  return (
+    (all || !row.outdated) &&
+    (pod === undefined || row.pod === pod) &&
+    (ip === undefined || [local, remote].includes(ip) || frontend.startsWith(withPort(ip, 0).slice(0, -1))) &&
+    (port === undefined || [localPort, remotePort].includes(port) || frontend.endsWith(`:${port}`)) &&
+    (state === undefined || row.state === state) &&
+    (protocol === undefined || row.protocol.toLowerCase() === protocol.toLowerCase())
+  )
+}
+
+function carried({ txBytes, rxBytes, txPackets, rxPackets }: FlowRow, by: 'bytes' | 'packets'): number {
+  return by === 'bytes' ? txBytes + rxBytes : txPackets + rxPackets
+}
+
+const heading = ['KIND', 'PROTO', 'STATE', 'WAY', 'LOCAL', '', 'REMOTE', 'FRONTEND', 'POD', 'SENT', 'RECEIVED', 'IDLE']
+
+/** The arrow points away from who began. */
+function cells(r: FlowRow): string[] {
+  const arrow = r.began === 'local' ? '->' : '<-'
+  const ends = [withPort(r.local, r.localPort), arrow, withPort(r.remote, r.remotePort)]
+  const names = [r.frontend ?? '-', r.pod ?? '-']
+  return [r.kind, r.protocol, r.state, r.way ?? '-', ...ends, ...names, String(r.txBytes), String(r.rxBytes), `${r.idleSeconds}s`]
+}
+
+interface TableUse {
+  readonly table: string
+  readonly used: number
+  readonly room: number
+}
+
+function statusCells({ table, used, room }: TableUse): string[] {
+  return [table, String(used), String(room), room === 0 ? '-' : `${((100 * used) / room).toFixed(1)}%`]
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type CliDeps, withDaemon } from '#cli/deps.ts'
+import { withPort } from '#cli/output.ts'
+import { maps } from '#kernel/bpf/maps.ts'
+import type { Kernel } from '#kernel/port.ts'
+
+/** Pods by their addresses, as namespace/name; none while no daemon answers. */
+export type PodNames = ReadonlyMap<string, string>
+
+export async function podNames(deps: CliDeps, socket: string): Promise<PodNames> {
+  const leases = await withDaemon(deps, socket, async daemon => (await daemon.mapping()).resource_db).catch(() => [])
+  return new Map(
+    leases.flatMap(({ ipv4, ipv6, pod_namespace, pod_name }) =>
+      [ipv4, ipv6].filter(ip => ip !== '').map(ip => [ip, `${pod_namespace}/${pod_name}`] as const),
+    ),
+  )
+}
+
+/** What clients see, by number: `10.96.0.10:80`. */
+export async function frontendNames(kernel: Pick<Kernel, 'mapEntries'>): Promise<ReadonlyMap<number, string>> {
+  const { key, value } = maps.frontends
+  return new Map(
+    (await kernel.mapEntries('frontends')).map(e => {
+      const { ip = '', port } = value.decode(e.value)
+      return [key.decode(e.key).frontend, withPort(ip, port)] as const
+    }),
+  )
+}
+
+/** The name of a number, of a list that only appends. */
+export function nameOf(names: Readonly<Record<string, number>>, number: number): string {
+  return Object.entries(names).find(([, n]) => n === number)?.[0] ?? String(number)
+}
+
+const protocols: Readonly<Record<number, string>> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' }
+
+export function protocolName(protocol: number): string {
+  return protocols[protocol] ?? String(protocol)
+}
