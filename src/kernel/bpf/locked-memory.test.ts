@@ -21,7 +21,7 @@ test('before Linux 5.11 too little locked memory is told with its way out', () =
 
 test('enough, a right to more, or a newer kernel', () => {
   for (const change of [
-    { limits: limits('67108864', '67108864') },
+    { limits: limits('201326592', '201326592') },
     { limits: limits('65536', 'unlimited') },
     { limits: limits('unlimited', 'unlimited') },
     { status: more },

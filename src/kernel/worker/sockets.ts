@@ -20,7 +20,7 @@ export class Sockets {
   list(): SocketState[] {
     const links = pinnedLinks(this.#pinned.directory)
     if (links.length === 0) return []
-    const here = numberOfCgroup(this.#root())
+    const here = this.#number()
     return links.map(({ name, program, cgroup }) => ({
       program: name,
       name: cgroup === here ? this.#pinned.nameOf(name, program) : 'in another cgroup',
@@ -40,6 +40,15 @@ export class Sockets {
   /** Does nothing where the program is attached to nothing. */
   detach(program: SocketProgram): void {
     detachPinned(this.#pinned.directory, program)
+  }
+
+  /** Undefined when there is no cgroup: what tries to attach says why. */
+  #number(): bigint | undefined {
+    try {
+      return numberOfCgroup(this.#root())
+    } catch {
+      return undefined
+    }
   }
 
   #root(): string {
