@@ -5,8 +5,8 @@ import { nameOfTarget } from '#compile/service/facts.ts'
 import type { RawEntry } from '#compile/service/restore.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { affinitySlot, backendState, serviceFlag, serviceScope } from '#kernel/bpf/words.ts'
-import type { Ip } from '#net/ip.ts'
-import { type Change, type ServiceMap, serviceMaps } from '#state/entry.ts'
+import { type Ip, isIpv4 } from '#net/ip.ts'
+import { type Change, inOrder, type ServiceMap, serviceMaps } from '#state/entry.ts'
 
 /** The maps of Services as a kernel would have them: changes are made one by one, and each leaves them so that no packet finds an end that leads nowhere. */
 export class ServiceMaps {
@@ -27,6 +27,15 @@ export class ServiceMaps {
       this.set(change)
       this.#checkAround(change)
     }
+  }
+
+  /** What a process that wants just these entries has to change here. */
+  towards(wanted: readonly Change[]): readonly Change[] {
+    const names = new Set(wanted.map(c => c.map + c.key))
+    const unwanted = serviceMaps.flatMap(map =>
+      [...this.#maps[map].keys()].filter(key => !names.has(map + key)).map((key): Change => ({ map, key, value: undefined })),
+    )
+    return inOrder([...wanted.filter(c => this.#maps[c.map].get(c.key) !== c.value), ...unwanted])
   }
 
   set({ map, key, value }: Change): void {
@@ -135,7 +144,7 @@ export class ServiceMaps {
     const keys = this.raw('source_ranges').map(e => maps.source_ranges.key.decode(e.key))
     return keys
       .filter(k => k.frontend === frontend)
-      .map(k => `${k.ip}/${k.prefixLength - 32}`)
+      .map(k => `${k.ip}/${k.prefixLength - (k.ip !== undefined && isIpv4(k.ip) ? 128 : 32)}`)
       .sort()
   }
 
