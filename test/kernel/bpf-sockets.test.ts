@@ -6,15 +6,17 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
+import { maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
-import { socketProgramNames } from '#kernel/bpf/programs.ts'
+import { packetProgramNames, socketProgramNames } from '#kernel/bpf/programs.ts'
 import { backendState, mode } from '#kernel/bpf/words.ts'
 import { modeOp } from '#kernel/mode.ts'
+import { parseNetnsPath } from '#kernel/names.ts'
 import { formatOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { parseIp, parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
-import { applied, BpfLab, look, run, sizes } from './bpf-lab.ts'
+import { applied, BpfLab, look, pass, programsReturning, run, sizes } from './bpf-lab.ts'
 import { entryOp, protocols, serviceOps, setOps, type TestService } from './bpf-services.ts'
 import type { Protocol } from './bpf-sockets-actor.ts'
 import { Actor, addNamespace, TestCgroup } from './bpf-sockets-lab.ts'
@@ -28,7 +30,7 @@ const [port, nodePort, backendPort] = [80, 30080, 8080]
 const kinds: readonly Protocol[] = ['tcp', 'udp', 'udp-connected']
 
 const small = { ...sizes, services: 1024, frontends: 1024, backend_sets: 1024, backend_slots: 1024, backends: 1024, node_flows: 1024 }
-const object: BpfObject = bpfObject()
+const object: BpfObject = programsAtSockets(bpfObject())
 const cgroup = new TestCgroup()
 const elsewhere = `tbpf${process.pid}-else`
 let lab: BpfLab
@@ -36,6 +38,12 @@ let kernel: Kernel
 let node: Actor
 let stranger: Actor
 const actors: Actor[] = []
+
+/** Those of packets are not met here, and let them pass. */
+function programsAtSockets(all: BpfObject): BpfObject {
+  const passing = programsReturning(pass, all.generation).programs.filter(({ name }) => packetProgramNames.some(p => p === name))
+  return { ...all, programs: [...passing, ...all.programs.filter(({ name }) => socketProgramNames.some(p => p === name))] }
+}
 
 function actor(ns: string): Actor {
   const made = new Actor(ns, cgroup)
@@ -151,6 +159,17 @@ test('a second attachment does nothing; a look tells what is attached', async ()
   }
   await attachSockets(watching, object.generation)
   assert.deepEqual([attempts, await attached()], [[], socketProgramNames.map(p => `${p}.${object.generation}`)])
+})
+
+test('the namespace that is translated is named by its cookie', async () => {
+  const ask = { links: [], families: [], cookie: true } as const
+  const [host, other] = await kernel.observe([
+    { ns: 'host', ...ask },
+    { ns: parseNetnsPath(`/run/netns/${elsewhere}`), ...ask },
+  ])
+  assert.ok(host?.cookie !== undefined && other?.cookie !== undefined && host.cookie !== other.cookie)
+  const names = (await kernel.mapEntries('namespaces')).map(e => maps.namespaces.key.decode(e.key))
+  assert.deepEqual(names, [{ cookie: host.cookie }])
 })
 
 test('without the mode for Services calls are left alone', async () => {
