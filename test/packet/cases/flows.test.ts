@@ -4,6 +4,7 @@ import { after, test } from 'node:test'
 import { flowFlag, flowState, flowTimeout, flowWay } from '#kernel/bpf/words.ts'
 import type { Family } from '#net/ip.ts'
 import { tcp, udp } from '../build.ts'
+import { ago } from '../exchange.ts'
 import { type Fate, Node } from '../node.ts'
 import { Machine, now } from '../run.ts'
 import * as t from '../topology.ts'
@@ -12,9 +13,6 @@ import { type Change, type RowValue, row, rowsOf } from '../world.ts'
 const machine = new Machine()
 after(() => machine[Symbol.dispose]())
 const { families, nodeRows, pod1, pod2, sent, arrived, handed, remote } = t
-
-/** So many seconds ago; negative: to come. */
-const ago = (seconds: number) => (now() - Math.round((seconds * 1e9) / 2 ** 20)) >>> 0
 
 function flowOf(family: Family, protocol: number, map: 'flows' | 'new_flows', more: Partial<RowValue<'flows'>>): Change {
   const key = { local: pod1.ip[family], remote: remote[family], localPort: 40000, remotePort: 80, protocol }
