@@ -22,8 +22,17 @@ export interface Change {
   readonly value: string | undefined
 }
 
-/** The order of the steps after every put: who points comes before what is pointed at. */
-const removals: readonly ServiceMap[] = ['services', 'source_ranges', 'backend_sets', 'backend_slots', 'backends', 'frontends']
+/** The steps after every put: who points comes before what is pointed at. */
+const removals: readonly (ServiceMap | 'drain')[] = [
+  'services',
+  'source_ranges',
+  'backend_sets',
+  'backend_slots',
+  'drain',
+  'backends',
+  'frontends',
+]
+const lastStep = serviceMaps.length + removals.length - 1
 
 const drainingByte = backendState.draining.toString(16).padStart(2, '0')
 const stateAt = 2 * (backend.fields.find(f => f.name === 'state')?.offset ?? 0)
@@ -33,13 +42,13 @@ const stateAt = 2 * (backend.fields.find(f => f.name === 'state')?.offset ?? 0)
  * and they follow their backends. A backend drains only when no slot has it any more, lest a client finds nobody.
  */
 export function inOrder(changes: readonly Change[]): readonly Change[] {
-  return changes.toSorted((a, b) => stepOf(a) - stepOf(b))
+  const steps: Change[][] = Array.from({ length: lastStep + 1 }, () => [])
+  for (const change of changes) steps[stepOf(change)]?.push(change)
+  return steps.flat()
 }
 
 function stepOf({ map, value }: Change): number {
   if (value === undefined) return serviceMaps.length + removals.indexOf(map)
-  // Just before backends that go.
-  if (map === 'backends' && value.slice(stateAt, stateAt + 2) === drainingByte)
-    return serviceMaps.length + removals.indexOf('backends') - 0.5
-  return serviceMaps.indexOf(map)
+  const drains = map === 'backends' && value.startsWith(drainingByte, stateAt)
+  return drains ? serviceMaps.length + removals.indexOf('drain') : serviceMaps.indexOf(map)
 }

@@ -11,7 +11,7 @@ interface Wish {
   readonly sets: number
 }
 
-/** Which Services have tables of Maglev: those that wish for it, the oldest ones first, as many as there is room for. */
+/** Which Services have tables of Maglev: those that wish for it and find room, the oldest ones first. */
 export class Hashing {
   readonly #wishes = new Map<string, Wish>()
   readonly #most: number
@@ -38,8 +38,8 @@ export class Hashing {
     const after = new Set<string>()
     let sets = 0
     for (const wish of [...this.#wishes.values()].sort((a, b) => compareAge(a.service, b.service))) {
+      if (sets + wish.sets > this.#most) continue
       sets += wish.sets
-      if (sets > this.#most) break
       after.add(keyOf(wish.service.metadata))
     }
     this.#granted = after

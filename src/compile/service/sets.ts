@@ -50,7 +50,7 @@ export class Sets {
   update(service: string, input: SetsInput, now: number): readonly Change[] {
     const before = this.#ofService.get(service) ?? new Map<string, LiveSet>()
     const after = new Map<string, LiveSet>()
-    const changes: Change[] = []
+    const parts: (readonly Change[])[] = []
     for (const plan of input.plans) {
       const old = before.get(plan.name)
       const claimed = old === undefined ? input.claim(plan) : undefined
@@ -58,17 +58,17 @@ export class Sets {
       const members = this.#takeMembers(plan, old)
       const next = { id, members, affinity: plan.affinity, slots: slotsOf(members, input.hashed, (old ?? claimed)?.slots ?? []) }
       after.set(plan.name, next)
-      changes.push(...differences(old, next))
+      parts.push(differences(old, next))
     }
     // Only now, so that a backend that goes from one set to another never drains.
     for (const [name, old] of before) {
       const next = after.get(name)
       for (const [key, m] of old.members) if (!next?.members.has(key)) this.#backends.release(m.target, now)
-      if (next === undefined) changes.push(...differences(old, undefined))
+      if (next === undefined) parts.push(differences(old, undefined))
     }
     if (after.size > 0) this.#ofService.set(service, after)
     else this.#ofService.delete(service)
-    return changes
+    return parts.flat()
   }
 
   #takeMembers(plan: SetPlan, old: LiveSet | undefined): LiveSet['members'] {

@@ -12,7 +12,7 @@ import { Frontends } from './frontends.ts'
 import { Hashing, mostHashedSets } from './hashing.ts'
 import { compileService, type FrontendPlan, type ServicePlan, type SetPlan, targetKey } from './plan.ts'
 import { entriesOfFrontend, Published } from './published.ts'
-import type { RestoredIds } from './restore.ts'
+import { nothingRestored, type RestoredIds } from './restore.ts'
 import { type RestoredSet, Sets } from './sets.ts'
 import { type ServiceView, viewOf } from './view.ts'
 
@@ -44,7 +44,7 @@ const nowhere = { name: '', zone: '', addresses: [] }
  */
 export class ServiceState {
   readonly tables = new ServiceTables()
-  readonly #restored: RestoredIds
+  #restoredSets: Pick<RestoredIds, 'sets' | 'setOf'>
   readonly #options: ServiceOptions
   readonly #claimedSets = new Set<number>()
   readonly #compiled = new Map<string, Compiled>()
@@ -58,7 +58,7 @@ export class ServiceState {
 
   /** `now` is when the restored backends begin to drain, those that no Service has. */
   constructor(restored: RestoredIds, now: number, options: ServiceOptions = {}) {
-    this.#restored = restored
+    this.#restoredSets = restored
     this.#options = options
     this.#hashing = new Hashing(options.mostHashedSets ?? mostHashedSets)
     this.#backends = new Backends(restored.backends, (maps.backends.entries * 3) / 4, now)
@@ -73,14 +73,16 @@ export class ServiceState {
     for (const key of dirty) for (const [id, f] of this.#compile(key)) frontends.set(id, f)
     for (const key of this.#hashing.settle()) for (const [id, f] of this.#compiled.get(key)?.frontends ?? []) frontends.set(id, f)
     const affected = new Set([...dirty, ...[...frontends.keys()].flatMap(id => [...this.#claims.claimants(id)])])
-    const changes = [
-      ...[...affected].flatMap(key => this.#updateSets(key, now)),
-      ...[...frontends].flatMap(([id, f]) => this.#publish(id, f)),
-      ...this.#backends.changes(now),
-      ...this.#frontends.changes(),
+    const parts = [
+      ...Array.from(affected, key => this.#updateSets(key, now)),
+      ...Array.from(frontends, ([id, f]) => this.#publish(id, f)),
+      this.#backends.changes(now),
+      this.#frontends.changes(),
     ]
     for (const key of affected) this.#telling.update(key, this.#factsOf(key))
-    return inOrder(changes)
+    // What nobody has asked for by now goes.
+    this.#restoredSets = nothingRestored
+    return inOrder(parts.flat())
   }
 
   /** When `take` has something to say even if nothing changes: a backend's time is over. */
@@ -139,10 +141,10 @@ export class ServiceState {
   #claimSet(served: readonly FrontendPlan[], set: SetPlan): RestoredSet | undefined {
     for (const f of served) {
       for (const scope of ['inside', 'outside'] as const) {
-        const id = f[scope]?.set === set.name ? this.#restored.setOf.get(serviceKey(f, scope)) : undefined
+        const id = f[scope]?.set === set.name ? this.#restoredSets.setOf.get(serviceKey(f, scope)) : undefined
         if (id === undefined || this.#claimedSets.has(id)) continue
         this.#claimedSets.add(id)
-        return this.#restored.sets.get(id) ?? { id, slots: [] }
+        return this.#restoredSets.sets.get(id) ?? { id, slots: [] }
       }
     }
     return undefined
