@@ -67,3 +67,6 @@ bench: setup build ## measure, and update docs/benchmarks.md: BENCH='cni pool', 
 .PHONY: bench-datapath
 bench-datapath: ## the same for packets' ways alone: regular mode and DataPath V2 against host to host
 	@$(MAKE) -s bench BENCH=datapath
+.PHONY: bench-sync
+bench-sync: ## the same for Services on their way into the maps of a node alone
+	@$(MAKE) -s bench BENCH=sync

@@ -16,6 +16,7 @@ const benchmarks: readonly Benchmark[] = [
   { name: 'pool', title: 'Addresses and new nodes' },
   { name: 'repair', title: 'Repair under living connections' },
   { name: 'simulation', title: 'Deterministic simulation' },
+  { name: 'sync', title: 'Services into maps' },
   { name: 'datapath', title: 'Packets' },
   { name: 'pod', title: 'Pods, with the kubelet' },
 ]

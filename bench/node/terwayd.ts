@@ -11,8 +11,8 @@ import { outDir } from '../measure/row.ts'
 const cniSocket = '/run/eni/cni.socket'
 const conflist = '/host-etc-net.d/10-terway.conflist'
 const debugSocket = '/run/eni/eni_debug.socket'
-/** PROFILE=1: a CPU profile for the browser's developer tools, written when terwayd is stopped. It costs time: not for figures. */
-const profile = process.env.PROFILE === '1' ? ['--cpu-prof', `--cpu-prof-dir=${join(outDir, 'profile')}`] : []
+/** PROFILE=1: a CPU profile for the browser's developer tools, written when the process is stopped. It costs time: not for figures. */
+export const profile = process.env.PROFILE === '1' ? ['--cpu-prof', `--cpu-prof-dir=${join(outDir, 'profile')}`] : []
 export const shim = join(root, 'build', 'terway')
 
 /** The bundled terwayd (make build) as the DaemonSet starts it, in this bench machine. It ends with the machine. */
@@ -27,7 +27,7 @@ export class Terwayd {
     const out = openSync(this.log, 'a')
     const chart = readFileSync(join(root, 'deploy/chart/terway/templates/daemonset.yaml'), 'utf8')
     const args = [
-      ...nodeOptions(chart),
+      ...nodeOptions(chart, 'terwayd.mjs'),
       ...profile,
       join(root, 'dist', 'terwayd.mjs'),
       '-config',
@@ -68,21 +68,17 @@ export class Terwayd {
 
   /** Resident memory in MB (2^20 bytes), everything mapped from files included. */
   rss(): number {
-    const kb = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.process.pid}/status`, 'utf8'))?.[1]
-    return Number(kb) / 1024
+    return megabytes(this.process.pid, 'VmRSS')
   }
 
   /** The memory that no other process could share, in MB: without the mapped files of the Node binary. */
   anonymous(): number {
-    const kb = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.process.pid}/status`, 'utf8'))?.[1]
-    return Number(kb) / 1024
+    return megabytes(this.process.pid, 'RssAnon')
   }
 
   /** CPU time of all its threads so far, in milliseconds; the kernel counts it in hundredths of a second. */
   cpuMs(): number {
-    // proc_pid_stat(5): the name in parentheses may hold anything; utime and stime are fields 14 and 15, in USER_HZ.
-    const fields = readFileSync(`/proc/${this.process.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-    return (Number(fields[11]) + Number(fields[12])) * 10
+    return cpuMsOf(this.process.pid)
   }
 
   /** Until the kernel has removed every device of a pod. The daemon is not asked: that would cost it time. */
@@ -110,14 +106,28 @@ export class Terwayd {
   }
 }
 
-/** The options of Node that the chart starts terwayd with. */
-function nodeOptions(chart: string): string[] {
-  const command = /- \/usr\/local\/bin\/node\n([\s\S]*?)- \/usr\/lib\/terway\/terwayd\.mjs/.exec(chart)?.[1]
-  if (command === undefined) throw new Error('the DaemonSet does not start terwayd as this benchmark expects')
+/** A line of a process's status, in MB (2^20 bytes). */
+export function megabytes(pid: number | undefined, line: 'VmRSS' | 'RssAnon' | 'VmHWM'): number {
+  const kb = new RegExp(`^${line}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  return Number(kb) / 1024
+}
+
+/** CPU time of all threads of a process so far, in milliseconds; the kernel counts it in hundredths of a second. */
+export function cpuMsOf(pid: number | undefined): number {
+  // proc_pid_stat(5): the name in parentheses may hold anything; utime and stime are fields 14 and 15, in USER_HZ.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[11]) + Number(fields[12])) * 10
+}
+
+/** The options of Node that the chart starts a bundle with. */
+export function nodeOptions(chart: string, bundle: string): string[] {
+  const [before, after] = chart.split(`- /usr/lib/terway/${bundle}`)
+  const command = before?.split('- /usr/local/bin/node\n').at(-1)
+  if (command === undefined || after === undefined) throw new Error(`the DaemonSet does not start ${bundle} as this benchmark expects`)
   return [...command.matchAll(/- (--\S+)/g)].map(match => match[1] ?? '')
 }
 
 /** The variables of its environment that the C library reads. */
-function mallocEnv(chart: string): Record<string, string> {
+export function mallocEnv(chart: string): Record<string, string> {
   return Object.fromEntries([...chart.matchAll(/- \{name: (MALLOC_\w+), value: "(.*?)"\}/g)].map(match => [match[1] ?? '', match[2] ?? '']))
 }
