@@ -16,6 +16,7 @@ import { formatOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { parseIp, parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
+import { until } from '../support/until.ts'
 import { applied, BpfLab, look, pass, programsReturning, run, sizes } from './bpf-lab.ts'
 import { entryOp, protocols, serviceOps, setOps, type TestService } from './bpf-services.ts'
 import type { Protocol } from './bpf-sockets-actor.ts'
@@ -76,7 +77,7 @@ after(async () => {
   for (const a of actors) await a.close()
   if (existsSync(`/run/netns/${elsewhere}`)) run('ip', 'netns', 'del', elsewhere)
   await lab.close()
-  await until('the cgroup is empty', () => cgroup.isEmpty)
+  await until(() => cgroup.isEmpty)
   cgroup.remove()
 })
 
@@ -108,14 +109,6 @@ function services(more: Partial<TestService> = {}): TestService[] {
 
 function numberOf(family: 4 | 6, protocol: number): number {
   return 100 * family + 2 * protocol
-}
-
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000
-  while (!isSo()) {
-    assert.ok(performance.now() < deadline, what)
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
 }
 
 const written = (host: string, at: number) => (host.includes(':') ? `[${host}]:${at}` : `${host}:${at}`)
