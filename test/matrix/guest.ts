@@ -5,9 +5,12 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
+import { attachSockets } from '#datapath/v2/sockets.ts'
 import { maps } from '#kernel/bpf/maps.ts'
-import { dropReasons, path } from '#kernel/bpf/words.ts'
+import { dropReasons, mode, path } from '#kernel/bpf/words.ts'
+import { applyAll } from '#kernel/host.ts'
 import { makeKernel } from '#kernel/kernel.ts'
+import { modeOf, modeOp } from '#kernel/mode.ts'
 import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import type { BpfProbe, Kernel } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
@@ -15,9 +18,10 @@ import { silent } from '#lib/log.ts'
 import { parseCidr } from '#net/cidr.ts'
 import { parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
+import { protocols, serviceOps } from '../kernel/bpf-services.ts'
 
 export interface Finding {
-  /** Without a BPF file system and without the modules, with the first, and with both. */
+  /** Without any file system and without the modules, with the first, and with both. */
   readonly probes: Readonly<Record<'bare' | 'mounted' | 'ready', readonly BpfProbe[]>>
   readonly loadMs: number
   /** What was asked, who the asked ones saw, and which counters moved. */
@@ -111,9 +115,26 @@ async function exchange(kernel: Kernel, from: string, ...addresses: readonly str
   return { seen, ways: [...after.keys()].filter(name => name !== 'none' && after.get(name) !== before.get(name)).sort() }
 }
 
+/** A Service of each family and protocol, whose backend is a pod of the node; processes of the node reach it by their sockets. */
+async function makeService(kernel: Kernel): Promise<void> {
+  const { generation } = await kernel.loadPrograms()
+  const backends = [
+    ['10.96.0.10', '10.0.1.12'],
+    ['fd00:96::10', 'fd00:1::12'],
+  ] as const
+  const services = backends.flatMap(([ip, backend], family) =>
+    Object.values(protocols).map(protocol =>
+      serviceOps({ number: 100 * (family + 1) + protocol, protocol, frontends: [{ ip, port }], backends: [{ ip: backend, port }] }),
+    ),
+  )
+  await applyAll(kernel, [...services.flat(), modeOp(((await modeOf(kernel)) ?? 0) | mode.service)])
+  await attachSockets(kernel, generation)
+}
+
 async function probeEach(kernel: Kernel): Promise<Finding['probes']> {
   const bare = await kernel.probePrograms()
   run('mount -t bpf bpf /sys/fs/bpf')
+  run('mount -t cgroup2 none /sys/fs/cgroup')
   const mounted = await kernel.probePrograms()
   for (const module of readdirSync('/modules').sort()) run(`insmod /modules/${module}`)
   return { bare, mounted, ready: await kernel.probePrograms() }
@@ -137,8 +158,10 @@ async function find(): Promise<Finding> {
     'pod to host': await exchange(kernel, 'pod11', '192.0.2.10', '2001:db8:1::10'),
     'host to pod': await exchange(kernel, 'host', '10.0.1.12', 'fd00:1::12'),
   }
+  await makeService(kernel)
+  const service = { 'host to Service': await exchange(kernel, 'host', '10.96.0.10', 'fd00:96::10') }
   const drops = [...(await counters(kernel, 'drops'))].filter(([, packets]) => packets > 0n).map(([name]) => name)
-  return { probes, loadMs, exchanges, drops }
+  return { probes, loadMs, exchanges: { ...exchanges, ...service }, drops }
 }
 
 console.log(`FOUND ${JSON.stringify(await find())}`)

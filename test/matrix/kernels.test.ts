@@ -22,11 +22,19 @@ const expected: Finding['exchanges'] = {
     ways: ['hostToPod', 'podToHost', 'podViaHost'],
   },
   'host to pod': { seen: seen(['10.0.1.12', '192.0.2.10'], ['fd00:1::12', '2001:db8:1::10']), ways: ['hostToPod', 'podViaHost'] },
+  'host to Service': { seen: seen(['10.96.0.10', '192.0.2.10'], ['fd00:96::10', '2001:db8:1::10']), ways: ['hostToPod', 'podViaHost'] },
 }
 
-function assertAsExpected({ probes, exchanges, drops }: Finding): void {
+/** The only feature that one of them never has: sockets are translated there too, since the node is the initial namespace. */
+const lacking = (name: string) => (name === '5.10' ? ['netns-cookie'] : [])
+
+function assertAsExpected({ probes, exchanges, drops }: Finding, never: readonly string[]): void {
   const absent = Object.entries(probes).map(([when, list]) => [when, list.filter(p => !p.ok).map(p => p.feature)])
-  assert.deepEqual(Object.fromEntries(absent), { bare: ['bpf-file-system', 'clsact-blocks'], mounted: ['clsact-blocks'], ready: [] })
+  assert.deepEqual(Object.fromEntries(absent), {
+    bare: ['bpf-file-system', 'clsact-blocks', 'socket-programs', ...never],
+    mounted: ['clsact-blocks', ...never],
+    ready: never,
+  })
   assert.deepEqual(exchanges, expected)
   assert.deepEqual(drops, [])
 }
@@ -41,7 +49,7 @@ for (const name of series) {
       `${kernel.release}: loaded in ${finding.loadMs} ms, emulated; ${took} s in all, ${boots} ${boots === 1 ? 'boot' : 'boots'}`,
     )
     try {
-      assertAsExpected(finding)
+      assertAsExpected(finding, lacking(name))
     } catch (e) {
       throw new Error(`on ${kernel.release}, whose kernel said:\n${console}`, { cause: e })
     }
