@@ -21,22 +21,21 @@ struct end {
   /* The map of flows has an entry for this key, be it valid or not. */
   __u8 kept;
   struct endpoint *endpoint;
-  struct endpoint_policy *policy;
+  struct enforced policy;
   /* 0 when there is none that counts. */
   struct flow *flow;
   /* Of the flow that the packet goes on with. */
   __u32 frontend;
   /* The other side's endpoint, when the flow has one on this node. */
   struct endpoint *peer;
-  /* The other side of a packet between two pods, once it is known. */
-  const struct end *other;
+  /* The sender of a packet between two pods, once this end is the receiver; 0 = it is none, or not known yet. */
+  __u32 other;
+  __u32 other_incarnation;
 };
 
 /* What is decided of a new flow. */
 struct decision {
   __u8 way;
-  /* FLOW_FLAG_HAIRPIN, or 0. */
-  __u8 flags;
   __u32 peer;
   __u32 peer_incarnation;
   /* As in `question`. */
@@ -92,7 +91,7 @@ INLINE int is_valid(const struct packet *p, struct end *e, const struct flow *f)
   if (f->local_incarnation != e->endpoint->incarnation) return 0;
   if (is_older(p->now, f->seen, timeout_of(f->state, e->key.protocol))) return 0;
   if (!f->peer) return 1;
-  if (e->other && e->other->number == f->peer) return e->other->endpoint->incarnation == f->peer_incarnation;
+  if (f->peer == e->other) return e->other_incarnation == f->peer_incarnation;
   e->peer = find_endpoint(f->peer);
   return e->peer && e->peer->incarnation == f->peer_incarnation;
 }
@@ -129,7 +128,7 @@ INLINE void find_flow(const struct packet *p, struct end *e) {
 /* 0, or the reason for which the endpoint's policy refuses the flow when that side is its initiator. */
 INLINE __u32 ask_policy(const struct packet *p, const struct end *e, int remote_first, __u32 identity, __u32 remote_is) {
   struct question q = {
-    .policy = e->policy,
+    .policy = &e->policy,
     .mode = p->mode,
     .direction = remote_first ? DIRECTION_IN : DIRECTION_OUT,
     .identity = identity,
@@ -141,7 +140,7 @@ INLINE __u32 ask_policy(const struct packet *p, const struct end *e, int remote_
 }
 
 INLINE __u32 revision_of(const struct end *e) {
-  return e->policy ? e->policy->revision : 0;
+  return e->policy.revision;
 }
 
 /* After a change of the endpoint's policy. `remote_is` as in `question`. 0, or why the flow is denied now. */
@@ -164,7 +163,8 @@ INLINE __u32 ask_again(const struct packet *p, struct end *e, __u32 remote_is) {
 }
 
 INLINE int is_outdated(const struct packet *p, const struct end *e) {
-  return p->mode & MODE_POLICY && e->flow->policy_revision != revision_of(e);
+  /* A choice has none. */
+  return in_mode(p, MODE_POLICY) && e->flow->policy_revision != revision_of(e) && e->flow->way != FLOW_WAY_SERVICE;
 }
 
 /* As in `question`. */
@@ -214,24 +214,36 @@ INLINE void track(const struct packet *p, struct end *e) {
   if (bpf_map_update_elem(&flows, &e->key, f, BPF_ANY) == 0) bpf_map_delete_elem(&new_flows, &e->key);
 }
 
+/* Of an entry that is made anew. */
+INLINE void write_flow(const struct end *e, const struct flow *f) {
+  if (f->flags & FLOW_FLAG_ANSWERED) {
+    bpf_map_update_elem(&flows, &e->key, f, BPF_ANY);
+    bpf_map_delete_elem(&new_flows, &e->key);
+  } else {
+    bpf_map_update_elem(&new_flows, &e->key, f, BPF_ANY);
+    if (e->kept) bpf_map_delete_elem(&flows, &e->key);
+  }
+}
+
 /*
  * Asks policy and remembers the answer with the packet in it. 0, or the reason to drop the packet. A packet from the middle of a TCP flow, whose entry
  * may have been evicted, passes when either side may be the one who began. An entry that cannot be made is no fault: the next packet is again the first.
  */
 INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct decision *d) {
   int remote_first = e->remote_sends;
-  /* Who speaks to itself is nobody else. */
-  __u32 identity = d->flags & FLOW_FLAG_HAIRPIN ? 0 : find_identity(e->key.remote);
+  __u32 identity = find_identity(e->key.remote);
   __u32 reason = ask_policy(p, e, remote_first, identity, d->remote_is);
   if (reason && p->protocol == IPPROTO_TCP && !is_syn(p) && !ask_policy(p, e, !remote_first, identity, d->remote_is)) {
     reason = 0;
     remote_first = !remote_first;
   }
+  reason = forget(p, reason);
+  remote_first = forget(p, remote_first);
   struct flow f = {
     .seen = p->now,
     .state = reason ? FLOW_STATE_DENIED : FLOW_STATE_NEW,
     .way = d->way,
-    .flags = d->flags | (remote_first ? FLOW_FLAG_REMOTE_FIRST : 0),
+    .flags = remote_first ? FLOW_FLAG_REMOTE_FIRST : 0,
     .reason = reason,
     .policy_revision = revision_of(e),
     .local_incarnation = e->endpoint->incarnation,
@@ -242,12 +254,6 @@ INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct dec
   };
   e->frontend = f.frontend;
   if (!reason) account(p, e, &f);
-  if (f.flags & FLOW_FLAG_ANSWERED) {
-    bpf_map_update_elem(&flows, &e->key, &f, BPF_ANY);
-    bpf_map_delete_elem(&new_flows, &e->key);
-  } else {
-    bpf_map_update_elem(&new_flows, &e->key, &f, BPF_ANY);
-    if (e->kept) bpf_map_delete_elem(&flows, &e->key);
-  }
+  write_flow(e, &f);
   return reason;
 }

@@ -89,7 +89,14 @@ INLINE void begin(struct packet *p, struct __sk_buff *skb, enum hook hook, __u32
  * multiplies the ways: after a decision that leaves its result behind as a number, this lets the ways meet again.
  */
 INLINE __u32 forget(const struct packet *p, __u32 number) {
-  return number + p->zero;
+  __u32 zero = p->zero;
+  asm volatile("" : "+r"(zero));
+  return number + zero;
+}
+
+/* Is one of these bits of MODE_ set? */
+INLINE int in_mode(const struct packet *p, __u32 bits) {
+  return !!(forget(p, p->mode) & bits);
 }
 
 /* Of a time in these units. Signed: another CPU may have written one that is later than ours. */
@@ -153,7 +160,7 @@ INLINE int has_ports(const struct packet *p) {
 
 /* A first packet of TCP: SYN without ACK. */
 INLINE int is_syn(const struct packet *p) {
-  return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+  return forget(p, p->protocol) == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 INLINE int is_extension(__u8 protocol) {
@@ -269,11 +276,8 @@ INLINE enum parsed parse_transport(struct packet *p) {
   return PARSED;
 }
 
-INLINE enum parsed parse(struct packet *p) {
-  enum parsed network = PARSED_OTHER;
-  if (p->skb->protocol == HTONS(ETH_P_IP)) network = parse_ipv4(p);
-  else if (p->skb->protocol == HTONS(ETH_P_IPV6)) network = parse_ipv6(p);
-  if (network == PARSED) network = parse_transport(p);
+/* Where ways meet that have asked what kind of packet it is. */
+INLINE void forget_packet(struct packet *p) {
   p->version = forget(p, p->version);
   p->protocol = forget(p, p->protocol);
   p->fragment = forget(p, p->fragment);
@@ -283,6 +287,14 @@ INLINE enum parsed parse(struct packet *p) {
   p->icmp_echo = forget(p, p->icmp_echo);
   p->transport = forget(p, p->transport);
   p->end = forget(p, p->end);
+}
+
+INLINE enum parsed parse(struct packet *p) {
+  enum parsed network = PARSED_OTHER;
+  if (p->skb->protocol == HTONS(ETH_P_IP)) network = parse_ipv4(p);
+  else if (p->skb->protocol == HTONS(ETH_P_IPV6)) network = parse_ipv6(p);
+  if (network == PARSED) network = parse_transport(p);
+  forget_packet(p);
   return network;
 }
 

@@ -3,9 +3,16 @@
 #pragma once
 #include "endpoint.h"
 
+/* Of an `endpoint_policy`: as numbers, since a pointer that may be null doubles every way on. */
+struct enforced {
+  __u32 policy;
+  __u32 revision;
+  __u32 enforce;
+};
+
 /* A flow as policy sees it: from the endpoint, and by the port of the side that answers. */
 struct question {
-  const struct endpoint_policy *policy;
+  const struct enforced *policy;
   /* Bits of MODE_. */
   __u32 mode;
   __u32 direction;
@@ -16,13 +23,24 @@ struct question {
   __be16 port;
 };
 
-INLINE struct endpoint_policy *find_policy(const struct packet *p, __u32 number) {
+/* All zeros without a policy. */
+INLINE struct enforced find_policy(const struct packet *p, __u32 number) {
+  struct enforced result = {0};
   struct endpoint_key key = {number};
-  return p->mode & MODE_POLICY ? bpf_map_lookup_elem(&endpoint_policies, &key) : 0;
+  struct endpoint_policy *found = in_mode(p, MODE_POLICY) ? bpf_map_lookup_elem(&endpoint_policies, &key) : 0;
+  if (found) {
+    result.policy = found->policy;
+    result.revision = found->revision;
+    result.enforce = found->enforce;
+  }
+  result.policy = forget(p, result.policy);
+  result.revision = forget(p, result.revision);
+  result.enforce = forget(p, result.enforce);
+  return result;
 }
 
-INLINE int enforces(const struct endpoint_policy *policy, __u32 direction) {
-  return policy && policy->enforce & (direction == DIRECTION_IN ? ENFORCE_IN : ENFORCE_OUT);
+INLINE int enforces(const struct enforced *policy, __u32 direction) {
+  return policy->enforce & (direction == DIRECTION_IN ? ENFORCE_IN : ENFORCE_OUT);
 }
 
 INLINE __u32 find_identity(const __be32 *ip) {

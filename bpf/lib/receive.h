@@ -23,7 +23,7 @@ INLINE struct endpoint *find_receiver(const struct packet *p, struct target *to)
  */
 INLINE int is_expected_by_host(const struct packet *p, const struct end *own) {
   /* A connection that the other side begins answers nothing. */
-  return !is_syn(p) && (has_note(p, &own->key, own->endpoint) || p->mode & MODE_LEARN);
+  return !is_syn(p) && (has_note(p, &own->key, own->endpoint) || in_mode(p, MODE_LEARN));
 }
 
 INLINE outcome receive_flow(struct packet *p, struct end *own) {
@@ -61,7 +61,7 @@ INLINE outcome receive(struct packet *p, enum parsed parsed, struct target *to) 
   own.policy = find_policy(p, own.number);
   if (is_icmp_error(p)) {
     __u32 transport;
-    if (!enforces(own.policy, DIRECTION_IN)) return PATH_ICMP_ERROR;
+    if (!enforces(&own.policy, DIRECTION_IN)) return PATH_ICMP_ERROR;
     return read_about(p, &own, &transport, 0) && is_related(p, &own) ? PATH_ICMP_ERROR : DROPPED(DROP_ICMP_UNRELATED);
   }
   if (share_ports(p)) return DROPPED(DROP_FRAGMENT_WITHOUT_FIRST);

@@ -157,6 +157,7 @@ INLINE int answer(const struct packet *p) {
 INLINE int reject(const struct packet *p, __u32 if_index, __u64 flags, __u32 mark) {
   count_dropped(p, DROP_SERVICE_WITHOUT_BACKEND);
   if (answer(p)) return TC_ACT_SHOT;
+  show(p, DROP_SERVICE_WITHOUT_BACKEND, 0, if_index);
   p->skb->mark = mark;
   p->skb->tstamp = 0;
   return bpf_redirect(if_index, flags);

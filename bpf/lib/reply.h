@@ -7,7 +7,8 @@
 
 /* Of a flow that the local side began by way of a Service: what the remote side sends carries the frontend's address and port. */
 INLINE int is_reply(const struct packet *p, const struct end *e, const struct flow *f) {
-  return e->remote_sends && f->frontend && !(f->flags & FLOW_FLAG_REMOTE_FIRST) && p->mode & MODE_SERVICE;
+  if (!f->frontend || f->flags & FLOW_FLAG_REMOTE_FIRST) return 0;
+  return e->remote_sends && in_mode(p, MODE_SERVICE) && f->way != FLOW_WAY_SERVICE;
 }
 
 /* Of a flow that the remote side, a client of the node, began by way of a Service: so does what the local side sends. */
