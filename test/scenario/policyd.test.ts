@@ -74,8 +74,7 @@ test('a restart changes nothing when nothing has changed', async t => {
   await w.start()
   w.endpoints('s3', ['10.1.3.1', '10.1.3.9'])
   w.endpoints('s4', ['10.1.4.3'])
-  // Backends that had connections are gone for good.
-  await w.clock.advance(3_600_000)
+  await w.clock.advance(60_000)
   const before = w.served()
   await w.stop()
   w.kernel.done.length = 0
@@ -83,6 +82,21 @@ test('a restart changes nothing when nothing has changed', async t => {
   await w.clock.advance(1000)
   assert.deepEqual(w.kernel.done, [])
   assert.deepEqual(w.served(), before)
+})
+
+test('a backend that is gone drains in the maps, over a restart too, and then goes', async t => {
+  const w = await world(t)
+  const hour = 3_600_000
+  w.options = { ...w.options, sync: { ...w.options.sync, lookInterval: hour, sweepInterval: 24 * hour } }
+  await w.start()
+  w.endpoints('web', ['10.0.0.2'])
+  await w.clock.advance(20)
+  assert.deepEqual([w.served()[web], w.kernel.entries('backends').size], [['10.0.0.2:8080'], 2])
+  await w.stop()
+  await w.start()
+  assert.equal(w.kernel.entries('backends').size, 2)
+  await w.clock.advance(25 * hour)
+  assert.deepEqual([w.served()[web], w.kernel.entries('backends').size], [['10.0.0.2:8080'], 1])
 })
 
 test('killed at any moment, the next process leaves what a first one would', async t => {
