@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EndpointSlice } from '#kube/reflect/endpoint-slice.ts'
 import { type Family, familyOf, type Ip, tryParseIp } from '#net/ip.ts'
+import { protocols, type Target, target } from './target.ts'
 
 /** One endpoint as a slice has it. A cluster has many of them: equal lists of names are one list. */
 export interface EndpointRow {
@@ -17,8 +18,10 @@ export interface EndpointRow {
 
 export interface SlicePort {
   readonly name: string
-  readonly protocol: string
+  readonly protocol: number
   readonly port: number
+  /** Of each endpoint, in their order. */
+  readonly targets: readonly Target[]
 }
 
 export interface SliceRow {
@@ -38,14 +41,21 @@ export function sliceRow(slice: EndpointSlice): SliceRow | undefined {
   const service = metadata.labels?.['kubernetes.io/service-name'] ?? ''
   if (service === '') return undefined
   const family = slice.addressType === 'IPv6' ? 6 : 4
+  const endpoints = slice.endpoints.flatMap(e => endpointRow(e, family) ?? [])
   return {
     name: metadata.name,
     service: `${metadata.namespace ?? ''}/${service}`,
     family,
-    // Without a number a port means all of them, which no Service can.
-    ports: slice.ports.flatMap(p => (p.port ? [{ name: p.name ?? '', protocol: p.protocol ?? 'TCP', port: p.port }] : [])),
-    endpoints: slice.endpoints.flatMap(e => endpointRow(e, family) ?? []),
+    ports: slice.ports.flatMap(p => slicePort(p, endpoints) ?? []),
+    endpoints,
   }
+}
+
+/** Without a number a port means all of them, which no Service can. */
+function slicePort(p: EndpointSlice['ports'][number], endpoints: readonly EndpointRow[]): SlicePort | undefined {
+  const { name = '', port } = p
+  const protocol = protocols[p.protocol ?? 'TCP']
+  return port && protocol ? { name, protocol, port, targets: endpoints.map(e => target(e.ip, port, protocol)) } : undefined
 }
 
 /** Only its first address counts: the others are for nobody (the API says so). What is not said of a condition is true, but for terminating. */

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { endpointSlices } from '#kube/reflect/endpoint-slice.ts'
+import { parseIp } from '#net/ip.ts'
 import { here, service, slice } from '../../test/support/service-objects.ts'
 import { sliceRow } from './endpoint-row.ts'
 import { nodeFacts } from './node-facts.ts'
 import { ServiceTables } from './service-tables.ts'
+import { target } from './target.ts'
 
 function tables(): ServiceTables {
   const t = new ServiceTables()
@@ -95,7 +97,7 @@ test('a row of a slice: conditions that are not said, addresses of the wrong fam
     name: 'x',
     service: 'd/a',
     family: 4,
-    ports: [{ name: '', protocol: 'TCP', port: 80 }],
+    ports: [{ name: '', protocol: 6, port: 80, targets: [target(parseIp('10.0.0.1'), 80, 6)] }],
     endpoints: [{ ip: '10.0.0.1', ready: true, serving: true, terminating: false, node: '', forZones: [], forNodes: [] }],
   })
   assert.equal(raw({}, []), undefined)

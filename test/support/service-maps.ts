@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { nameOfTarget } from '#compile/service/facts.ts'
 import type { RawEntry } from '#compile/service/restore.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { affinitySlot, backendState, serviceFlag, serviceScope } from '#kernel/bpf/words.ts'
 import { type Ip, isIpv4 } from '#net/ip.ts'
 import { type Change, inOrder, type ServiceMap, serviceMaps } from '#state/entry.ts'
+import { nameOfTarget } from '#state/target.ts'
 
 /** The maps of Services as a kernel would have them: changes are made one by one, and each leaves them so that no packet finds an end that leads nowhere. */
 export class ServiceMaps {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { backendState } from '#kernel/bpf/words.ts'
 import type { Change } from '#state/entry.ts'
+import type { Target } from '#state/target.ts'
 import { backendEntry, noBackend } from './entries.ts'
-import { type Target, targetKey } from './plan.ts'
 
 /**
  * How long a backend stays after the last set has let it go: connections that go on need it, and one that is silent for longer than this has
@@ -40,7 +40,7 @@ export class Backends {
   constructor(restored: readonly RestoredBackend[], most: number, now: number) {
     this.#most = most
     for (const { id, target } of restored.toSorted((a, b) => a.id - b.id)) {
-      const key = targetKey(target)
+      const { key } = target
       this.#last = id
       // Twice the same target is none of our doing: the later number is the one that new flows have.
       const other = this.#byKey.get(key)
@@ -54,7 +54,7 @@ export class Backends {
 
   /** For one set more. */
   take(target: Target): number {
-    const key = targetKey(target)
+    const { key } = target
     let found = this.#byKey.get(key)
     if (found === undefined) {
       found = { id: ++this.#last, target, sets: 0 }
@@ -65,21 +65,12 @@ export class Backends {
     return found.id
   }
 
-  numberOf(target: Target): number | undefined {
-    return this.#byKey.get(targetKey(target))?.id
-  }
-
   /** By one set. */
-  release(target: Target, now: number): void {
-    const key = targetKey(target)
+  release({ key }: Target, now: number): void {
     const found = this.#byKey.get(key)
     if (found === undefined || --found.sets > 0) return
     this.#draining.set(key, now)
     this.#touched.add(key)
-  }
-
-  get drainingTargets(): readonly Target[] {
-    return [...this.#draining.keys()].flatMap(key => this.#byKey.get(key)?.target ?? [])
   }
 
   /** When the next one goes. */

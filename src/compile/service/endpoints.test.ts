@@ -2,13 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sliceRow } from '#state/endpoint-row.ts'
+import { protocols } from '#state/target.ts'
 import { type Endpoints, here, type PortInput, slice } from '../../../test/support/service-objects.ts'
-import { clusterEndpoints, endpointsOfPort, localEndpoints } from './endpoints.ts'
+import { clusterEndpoints, endpointsOfPort, localEndpoints, type PortEndpoint } from './endpoints.ts'
 
 const rows = (...slices: readonly (readonly [Endpoints, (readonly PortInput[])?])[]) =>
   slices.flatMap(([endpoints, ports], i) => sliceRow(slice('d/a', `s${i}`, endpoints, ports)) ?? [])
-const tcp = (endpoints: Endpoints) => endpointsOfPort(rows([endpoints]), '', 'TCP', 4, here.name)
-const last = (list: readonly { readonly ip: string }[]) => list.map(e => e.ip.slice(e.ip.lastIndexOf('.') + 1)).join(' ')
+const tcp4 = { name: '', protocol: 6, family: 4 } as const
+const tcp = (endpoints: Endpoints) => endpointsOfPort(rows([endpoints]), tcp4, here.name)
+const last = (list: readonly PortEndpoint[]) => list.map(({ row: { ip } }) => ip.slice(ip.lastIndexOf('.') + 1)).join(' ')
 
 const leaving = { ready: false, serving: true, terminating: true }
 const dead = { ready: false, serving: false, terminating: true }
@@ -63,8 +65,8 @@ test('ports are found by name and protocol, in slices of the family', () => {
     [{ '10.0.0.1': {} }, [{ name: 'dns', protocol: 'UDP', port: 53 }, { name: 'dns', protocol: 'TCP', port: 5353 }, { name: 'all' }]],
     [{ 'fd00:1::1': {} }, [{ name: 'dns', protocol: 'UDP', port: 53 }]],
   )
-  const found = (port: string, protocol: string, family: 4 | 6) =>
-    endpointsOfPort(slices, port, protocol, family, '').map(e => `${e.ip} ${e.port}`)
+  const found = (name: string, protocol: string, family: 4 | 6) =>
+    endpointsOfPort(slices, { name, protocol: protocols[protocol] ?? 0, family }, '').map(e => `${e.target.ip} ${e.target.port}`)
   assert.deepEqual(found('dns', 'UDP', 4), ['10.0.0.1 53'])
   assert.deepEqual(found('dns', 'TCP', 4), ['10.0.0.1 5353'])
   assert.deepEqual(found('dns', 'UDP', 6), ['fd00:1::1 53'])
@@ -74,23 +76,23 @@ test('ports are found by name and protocol, in slices of the family', () => {
 })
 
 test('an endpoint in two slices is one: who is here, then who is ready, then the first', () => {
-  const both = (a: Endpoints, b: Endpoints) => endpointsOfPort(rows([a], [b]), '', 'TCP', 4, here.name)
+  const both = (a: Endpoints, b: Endpoints) => endpointsOfPort(rows([a], [b]), tcp4, here.name)
   assert.deepEqual(
-    both({ '10.0.0.1': { ready: false } }, { '10.0.0.1': {} }).map(e => e.ready),
+    both({ '10.0.0.1': { ready: false } }, { '10.0.0.1': {} }).map(e => e.row.ready),
     [true],
   )
   assert.deepEqual(
-    both({ '10.0.0.1': {} }, { '10.0.0.1': { ready: false } }).map(e => e.ready),
+    both({ '10.0.0.1': {} }, { '10.0.0.1': { ready: false } }).map(e => e.row.ready),
     [true],
   )
   assert.deepEqual(
-    both({ '10.0.0.1': {} }, { '10.0.0.1': { ...mine, ready: false } }).map(e => e.node),
+    both({ '10.0.0.1': {} }, { '10.0.0.1': { ...mine, ready: false } }).map(e => e.row.node),
     [here.name],
   )
   // Two numbers of a named port are two endpoints.
-  const two = endpointsOfPort(rows([{ '10.0.0.1': {} }, [{ port: 1 }]], [{ '10.0.0.1': {} }, [{ port: 2 }]]), '', 'TCP', 4, here.name)
+  const two = endpointsOfPort(rows([{ '10.0.0.1': {} }, [{ port: 1 }]], [{ '10.0.0.1': {} }, [{ port: 2 }]]), tcp4, here.name)
   assert.deepEqual(
-    two.map(e => e.port),
+    two.map(e => e.target.port),
     [1, 2],
   )
 })

@@ -2,10 +2,18 @@
 import type { Family } from '#net/ip.ts'
 import type { EndpointRow, SliceRow } from '#state/endpoint-row.ts'
 import type { NodeFacts } from '#state/node-facts.ts'
+import type { Target } from '#state/target.ts'
 
-/** An endpoint of one port of a Service. */
-export interface PortEndpoint extends EndpointRow {
-  readonly port: number
+/** An endpoint, and where it answers for one port of a Service. */
+export interface PortEndpoint {
+  readonly row: EndpointRow
+  readonly target: Target
+}
+
+export interface PortQuery {
+  readonly name: string
+  readonly protocol: number
+  readonly family: Family
 }
 
 type Place = Pick<NodeFacts, 'name' | 'zone'>
@@ -14,22 +22,17 @@ type Place = Pick<NodeFacts, 'name' | 'zone'>
  * The endpoints of a Service's port, each once: a pod that moves from one slice to another is in both for a while. What says that it is on this
  * node wins, then what says that it is ready.
  */
-export function endpointsOfPort(
-  slices: readonly SliceRow[],
-  port: string,
-  protocol: string,
-  family: Family,
-  node: string,
-): readonly PortEndpoint[] {
+export function endpointsOfPort(slices: readonly SliceRow[], port: PortQuery, node: string): readonly PortEndpoint[] {
   const found = new Map<string, PortEndpoint>()
   for (const slice of slices) {
-    if (slice.family !== family) continue
-    for (const p of slice.ports) {
-      if (p.name !== port || p.protocol !== protocol) continue
-      for (const e of slice.endpoints) {
-        const id = `${e.ip} ${p.port}`
-        const other = found.get(id)
-        if (other === undefined || isBetter(e, other, node)) found.set(id, { ...e, port: p.port })
+    if (slice.family !== port.family) continue
+    for (const { name, protocol, targets } of slice.ports) {
+      if (name !== port.name || protocol !== port.protocol) continue
+      for (const [i, target] of targets.entries()) {
+        const row = slice.endpoints[i]
+        if (row === undefined) continue
+        const other = found.get(target.key)
+        if (other === undefined || isBetter(row, other.row, node)) found.set(target.key, { row, target })
       }
     }
   }
@@ -46,28 +49,28 @@ export function isLocal(e: EndpointRow, node: string): boolean {
 }
 
 /** Whom clients of policy Cluster may get: who is ready and meant for this place, else who goes away but still answers. */
-export function clusterEndpoints<E extends EndpointRow>(endpoints: readonly E[], place: Place): readonly E[] {
-  const ready = endpoints.filter(e => e.ready)
+export function clusterEndpoints(endpoints: readonly PortEndpoint[], place: Place): readonly PortEndpoint[] {
+  const ready = endpoints.filter(e => e.row.ready)
   return ready.length > 0 ? nearest(ready, place) : endpoints.filter(isLeaving)
 }
 
 /** Whom clients of policy Local may get. Hints do not matter: everybody is on one node. */
-export function localEndpoints<E extends EndpointRow>(endpoints: readonly E[], node: string): readonly E[] {
-  const here = endpoints.filter(e => isLocal(e, node))
-  const ready = here.filter(e => e.ready)
+export function localEndpoints(endpoints: readonly PortEndpoint[], node: string): readonly PortEndpoint[] {
+  const here = endpoints.filter(e => isLocal(e.row, node))
+  const ready = here.filter(e => e.row.ready)
   return ready.length > 0 ? ready : here.filter(isLeaving)
 }
 
-function isLeaving(e: EndpointRow): boolean {
-  return e.serving && e.terminating
+function isLeaving({ row }: PortEndpoint): boolean {
+  return row.serving && row.terminating
 }
 
 /** Hints count when every endpoint has one and one of them names this node, or else its zone: what is hinted in part is being changed. */
-function nearest<E extends EndpointRow>(ready: readonly E[], place: Place): readonly E[] {
-  const hinted = (names: (e: E) => readonly string[], here: string): readonly E[] =>
-    ready.every(e => names(e).length > 0) ? ready.filter(e => names(e).includes(here)) : []
-  const ofNode = hinted(e => e.forNodes, place.name)
+function nearest(ready: readonly PortEndpoint[], place: Place): readonly PortEndpoint[] {
+  const hinted = (names: (row: EndpointRow) => readonly string[], here: string): readonly PortEndpoint[] =>
+    ready.every(e => names(e.row).length > 0) ? ready.filter(e => names(e.row).includes(here)) : []
+  const ofNode = hinted(row => row.forNodes, place.name)
   if (ofNode.length > 0) return ofNode
-  const ofZone = hinted(e => e.forZones, place.zone)
+  const ofZone = hinted(row => row.forZones, place.zone)
   return ofZone.length > 0 ? ofZone : ready
 }

@@ -3,7 +3,7 @@ import { maps } from '#kernel/bpf/maps.ts'
 import { affinitySlot, serviceScope } from '#kernel/bpf/words.ts'
 import { baseOf, type Cidr, familyOfCidr, prefixLength } from '#net/cidr.ts'
 import type { Change } from '#state/entry.ts'
-import type { Target } from './plan.ts'
+import type { Target } from '#state/target.ts'
 
 /** One entry of each map that Services are in, in the bytes of the programs. */
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Service } from '#kube/reflect/service.ts'
-import { isIpv4 } from '#net/ip.ts'
-import type { Target } from './plan.ts'
+import { nameOfTarget, type Target } from '#state/target.ts'
 
 /** What a Service's owner should hear: an Event about it. */
 export interface ServiceFact {
@@ -9,12 +8,6 @@ export interface ServiceFact {
   readonly type: 'Warning'
   readonly reason: 'ServicePortUnsupported' | 'ServiceFrontendConflict' | 'ServiceMaglevRefused'
   readonly message: string
-}
-
-const names: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' }
-
-export function nameOfTarget({ ip, port, protocol }: Target): string {
-  return `${isIpv4(ip) ? ip : `[${ip}]`}:${port}/${names[protocol] ?? protocol}`
 }
 
 export interface Shortcomings {

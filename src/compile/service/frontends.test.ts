@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseIp } from '#net/ip.ts'
+import { target } from '#state/target.ts'
 import { Backends } from './backends.ts'
 import { Frontends } from './frontends.ts'
 
-const at = (port: number) => ({ ip: parseIp('10.0.0.1'), port, protocol: 6 })
+const at = (port: number) => target(parseIp('10.0.0.1'), port, 6)
 const gone = (changes: readonly { readonly key: string; readonly value: string | undefined }[]) =>
   changes.filter(c => c.value === undefined).map(c => Number.parseInt(c.key.slice(0, 2), 16))
 

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Change } from '#state/entry.ts'
+import type { Target } from '#state/target.ts'
 import { frontendEntry, noFrontend } from './entries.ts'
-import { type Target, targetKey } from './plan.ts'
 
 export interface RestoredFrontend {
-  readonly id: number
-  readonly target: Target
-}
-
-interface Frontend {
   readonly id: number
   readonly target: Target
 }
@@ -18,7 +13,7 @@ interface Frontend {
  * ones go when there are too many. A number is never given twice (see Backends).
  */
 export class Frontends {
-  readonly #byKey = new Map<string, Frontend>()
+  readonly #byKey = new Map<string, number>()
   /** Of no Service any more, the longest gone first. */
   readonly #unused = new Set<string>()
   readonly #most: number
@@ -29,40 +24,35 @@ export class Frontends {
     this.#most = most
     for (const { id, target } of restored.toSorted((a, b) => a.id - b.id)) {
       this.#last = id
-      const key = targetKey(target)
+      const { key } = target
       const other = this.#byKey.get(key)
-      if (other !== undefined) this.#changes.push(noFrontend(other.id))
-      this.#byKey.set(key, { id, target })
+      if (other !== undefined) this.#changes.push(noFrontend(other))
+      this.#byKey.set(key, id)
       this.#unused.add(key)
       this.#changes.push(frontendEntry(id, target))
     }
   }
 
   use(target: Target): number {
-    const key = targetKey(target)
+    const { key } = target
     this.#unused.delete(key)
     const known = this.#byKey.get(key)
-    if (known !== undefined) return known.id
+    if (known !== undefined) return known
     const id = ++this.#last
-    this.#byKey.set(key, { id, target })
+    this.#byKey.set(key, id)
     this.#changes.push(frontendEntry(id, target))
     return id
   }
 
-  leave(target: Target): void {
-    const key = targetKey(target)
+  leave({ key }: Target): void {
     if (this.#byKey.has(key)) this.#unused.add(key)
-  }
-
-  numberOf(target: Target): number | undefined {
-    return this.#byKey.get(targetKey(target))?.id
   }
 
   /** What has changed since the last call. */
   changes(): readonly Change[] {
     for (const key of this.#unused) {
       if (this.#byKey.size <= this.#most) break
-      const id = this.#byKey.get(key)?.id
+      const id = this.#byKey.get(key)
       if (id === undefined || id === this.#last) continue
       this.#byKey.delete(key)
       this.#unused.delete(key)

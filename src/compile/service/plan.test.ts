@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import { serviceFlag } from '#kernel/bpf/words.ts'
 import type { Service } from '#kube/reflect/service.ts'
 import { sliceRow } from '#state/endpoint-row.ts'
+import { nameOfTarget } from '#state/target.ts'
 import { type Endpoints, here, type PortInput, service, slice } from '../../../test/support/service-objects.ts'
-import { nameOfTarget } from './facts.ts'
 import { algorithmAnnotation, compileService, type FrontendPlan, type Use } from './plan.ts'
 
 const pods: Endpoints = { '10.0.0.1': {}, '10.0.0.2': { node: here.name }, '10.0.0.3': { node: here.name, ready: false } }

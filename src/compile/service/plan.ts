@@ -2,22 +2,12 @@
 import { serviceFlag } from '#kernel/bpf/words.ts'
 import type { Service } from '#kube/reflect/service.ts'
 import type { Cidr } from '#net/cidr.ts'
-import { type Family, familyOf, type Ip, tryParseIp } from '#net/ip.ts'
+import { type Family, familyOf, tryParseIp } from '#net/ip.ts'
 import type { SliceRow } from '#state/endpoint-row.ts'
 import type { NodeFacts } from '#state/node-facts.ts'
+import { protocols, type Target, target } from '#state/target.ts'
 import { clusterEndpoints, endpointsOfPort, isLocal, localEndpoints, type PortEndpoint } from './endpoints.ts'
 import { type Address, addressesOf } from './reach.ts'
-
-/** The numbers of protocols that can have Services. */
-const protocols: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
-const sctp = 132
-
-/** An address and port of one protocol: what a client talks to, or who answers. */
-export interface Target {
-  readonly ip: Ip
-  readonly port: number
-  readonly protocol: number
-}
 
 export interface SetPlan {
   /** Unlike those of the Service's other sets. */
@@ -100,10 +90,10 @@ function compilePort(input: PortInput): Pick<ServicePlan, 'sets' | 'frontends' |
   const addresses = addressesOf(service, node, family, port)
   if (protocol === undefined) return { sets: [], frontends: [], unsupported: [] }
   const affinitySeconds = affinityOf(service)
-  const endpoints = endpointsOfPort(slices, port.name ?? '', protocolName, family, node.name)
+  const endpoints = endpointsOfPort(slices, { name: port.name ?? '', protocol, family }, node.name)
   const set = (kind: 'cluster' | 'local', chosen: readonly PortEndpoint[]): SetPlan => ({
     name: `${port.name ?? ''} ${protocolName} ${family} ${kind}`,
-    backends: chosen.map(e => ({ ip: e.ip, port: e.port, protocol })),
+    backends: chosen.map(e => e.target),
     affinity: affinitySeconds > 0,
   })
   const cluster = set('cluster', clusterEndpoints(endpoints, node))
@@ -113,9 +103,7 @@ function compilePort(input: PortInput): Pick<ServicePlan, 'sets' | 'frontends' |
     const use = (isLocal: boolean, localFlags: number): Use =>
       isLocal ? { set: local.name, flags: ranges | localFlags, affinitySeconds } : { set: cluster.name, flags: ranges, affinitySeconds }
     return {
-      ip: a.ip,
-      port: a.port,
-      protocol,
+      ...target(a.ip, a.port, protocol),
       kind: a.kind,
       // The node's own clients and its pods reach every backend by an external address too: it is the client outside that must be kept.
       inside: use(a.kind === 'ClusterIP' && service.spec.internalTrafficPolicy === 'Local', serviceFlag.local),
@@ -126,7 +114,7 @@ function compilePort(input: PortInput): Pick<ServicePlan, 'sets' | 'frontends' |
       sourceRanges: a.sourceRanges,
     }
   })
-  const unsupported = protocol === sctp ? frontends.filter(f => endpoints.some(e => e.port !== f.port)) : []
+  const unsupported = protocol === protocols.SCTP ? frontends.filter(f => endpoints.some(e => e.target.port !== f.port)) : []
   const served = frontends.filter(f => !unsupported.includes(f))
   const used = new Set(served.flatMap(f => [f.inside.set, f.outside?.set]))
   return { sets: [cluster, local].filter(s => used.has(s.name)), frontends: served, unsupported }
@@ -140,15 +128,10 @@ function affinityOf({ spec }: Service): number {
 function merged(frontends: readonly FrontendPlan[]): readonly FrontendPlan[] {
   const found = new Map<string, FrontendPlan>()
   for (const f of frontends) {
-    const key = targetKey(f)
-    const other = found.get(key)
-    if (other === undefined || (other.sourceRanges.length === 0 && f.sourceRanges.length > 0)) found.set(key, f)
+    const other = found.get(f.key)
+    if (other === undefined || (other.sourceRanges.length === 0 && f.sourceRanges.length > 0)) found.set(f.key, f)
   }
   return [...found.values()]
-}
-
-export function targetKey(t: Target): string {
-  return `${t.ip} ${t.port} ${t.protocol}`
 }
 
 /** Whom the load balancer asks whether to send packets here: pods of this node, each counted once whatever its ports are. */

@@ -5,6 +5,7 @@ import { maps } from '#kernel/bpf/maps.ts'
 import { affinitySlot } from '#kernel/bpf/words.ts'
 import { parseIp } from '#net/ip.ts'
 import type { ServiceMap } from '#state/entry.ts'
+import { target } from '#state/target.ts'
 import { type RawEntry, restoreIds } from './restore.ts'
 
 const ip = parseIp('10.0.0.1')
@@ -33,7 +34,7 @@ const live: Partial<Record<ServiceMap, readonly RawEntry[]>> = {
 
 test('numbers are read from the maps; entries without sense are left out, lest numbers run out', () => {
   const ids = restoreIds(map => live[map] ?? [])
-  assert.deepEqual(ids.backends, [{ id: 7, target: { ip, port: 80, protocol: 6 } }])
+  assert.deepEqual(ids.backends, [{ id: 7, target: target(ip, 80, 6) }])
   assert.deepEqual(ids.frontends, [])
   assert.deepEqual([...ids.sets], [[2, { id: 2, slots: [8, 7] }]])
   assert.deepEqual([...ids.setOf], [['00000000000000000000ffff0a00000100500601', 5]])

@@ -2,9 +2,9 @@
 import { maps } from '#kernel/bpf/maps.ts'
 import { affinitySlot } from '#kernel/bpf/words.ts'
 import type { ServiceMap } from '#state/entry.ts'
+import { type Target, target } from '#state/target.ts'
 import type { RestoredBackend } from './backends.ts'
 import type { RestoredFrontend } from './frontends.ts'
-import type { Target } from './plan.ts'
 import type { RestoredSet } from './sets.ts'
 
 /** The numbers that are in the maps: flows know backends and frontends by them, and slots that stay need not be written. */
@@ -42,7 +42,7 @@ export function restoreIds(entries: (map: ServiceMap) => Iterable<RawEntry>): Re
 
 function numbered(id: number, value: { readonly ip: Target['ip'] | undefined; readonly port: number; readonly protocol: number }) {
   const { ip, port, protocol } = value
-  return ip === undefined || id === 0 || id >= mostIds ? [] : [{ id, target: { ip, port, protocol } }]
+  return ip === undefined || id === 0 || id >= mostIds ? [] : [{ id, target: target(ip, port, protocol) }]
 }
 
 function restoreSlots(entries: readonly RawEntry[]): ReadonlyMap<number, RestoredSet> {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Change } from '#state/entry.ts'
+import type { Target } from '#state/target.ts'
 import type { Backends } from './backends.ts'
 import { memberEntry, noSet, setEntry, slotEntry } from './entries.ts'
 import { maglevTable } from './maglev.ts'
-import { type SetPlan, type Target, targetKey } from './plan.ts'
+import type { SetPlan } from './plan.ts'
 import { nextSlots } from './slots.ts'
 
 interface LiveSet {
@@ -74,7 +75,7 @@ export class Sets {
   #takeMembers(plan: SetPlan, old: LiveSet | undefined): LiveSet['members'] {
     const members = new Map<string, { id: number; target: Target }>()
     for (const target of plan.backends) {
-      const key = targetKey(target)
+      const { key } = target
       members.set(key, old?.members.get(key) ?? { id: this.#backends.take(target), target })
     }
     return members

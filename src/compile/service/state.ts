@@ -10,7 +10,7 @@ import { serviceKey } from './entries.ts'
 import { factsOf, type ServiceFact, Telling } from './facts.ts'
 import { Frontends } from './frontends.ts'
 import { Hashing, mostHashedSets } from './hashing.ts'
-import { compileService, type FrontendPlan, type ServicePlan, type SetPlan, targetKey } from './plan.ts'
+import { compileService, type FrontendPlan, type ServicePlan, type SetPlan } from './plan.ts'
 import { entriesOfFrontend, Published } from './published.ts'
 import { nothingRestored, type RestoredIds } from './restore.ts'
 import { type RestoredSet, Sets } from './sets.ts'
@@ -105,7 +105,7 @@ export class ServiceState {
     return [...this.#compiled].map(([key, { service, plan }]) =>
       viewOf(service, plan, {
         isHashed: this.#hashing.isGranted(key),
-        isServed: f => this.#claims.winner(targetKey(f)) === key,
+        isServed: f => this.#claims.winner(f.key) === key,
         backends: name => this.#sets.backendsOf(key, name),
       }),
     )
@@ -122,7 +122,7 @@ export class ServiceState {
       return before
     }
     const plan = compileService(service, this.tables.slicesOf(key), this.tables.node ?? nowhere)
-    const frontends = new Map(plan.frontends.map(f => [targetKey(f), f]))
+    const frontends = new Map(plan.frontends.map(f => [f.key, f]))
     this.#compiled.set(key, { service, plan, frontends })
     this.#hashing.wish(key, (plan.maglev ?? this.#options.maglev) ? { service, sets: plan.sets.length } : undefined)
     for (const id of frontends.keys()) this.#claims.set(id, service)
@@ -131,7 +131,7 @@ export class ServiceState {
 
   #updateSets(key: string, now: number): readonly Change[] {
     const plan = this.#compiled.get(key)?.plan
-    const served = plan?.frontends.filter(f => this.#claims.winner(targetKey(f)) === key) ?? []
+    const served = plan?.frontends.filter(f => this.#claims.winner(f.key) === key) ?? []
     const used = new Set(served.flatMap(f => [f.inside.set, f.outside?.set]))
     const plans = plan?.sets.filter(s => used.has(s.name)) ?? []
     return this.#sets.update(key, { plans, hashed: this.#hashing.isGranted(key), claim: set => this.#claimSet(served, set) }, now)
@@ -169,7 +169,7 @@ export class ServiceState {
     const compiled = this.#compiled.get(key)
     if (compiled === undefined) return []
     const lost = compiled.plan.frontends.flatMap(frontend => {
-      const to = this.#claims.winner(targetKey(frontend)) ?? key
+      const to = this.#claims.winner(frontend.key) ?? key
       return to === key ? [] : [{ frontend, to }]
     })
     return factsOf(compiled.service, {

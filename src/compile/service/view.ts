@@ -2,8 +2,8 @@
 import { serviceFlag } from '#kernel/bpf/words.ts'
 import type { Service } from '#kube/reflect/service.ts'
 import type { Cidr } from '#net/cidr.ts'
-import { nameOfTarget } from './facts.ts'
-import type { FrontendPlan, ServicePlan, Target, Use } from './plan.ts'
+import { nameOfTarget, type Target } from '#state/target.ts'
+import type { FrontendPlan, ServicePlan, Use } from './plan.ts'
 
 export interface BackendView {
   readonly id: number
