@@ -30,7 +30,12 @@ export function factsOf({ metadata }: Service, s: Shortcomings): readonly Servic
   for (const { frontend, to } of s.lost)
     out.push(fact('ServiceFrontendConflict', `${nameOfTarget(frontend)} is served for ${to}, which is older`))
   if (s.isMaglevRefused)
-    out.push(fact('ServiceMaglevRefused', `Older Services have all ${s.mostHashedSets} tables of Maglev: backends are chosen at random`))
+    out.push(
+      fact(
+        'ServiceMaglevRefused',
+        `Its tables of Maglev find no room beside those of older Services (${s.mostHashedSets} in all): backends are chosen at random`,
+      ),
+    )
   return out
 }
 

@@ -19,3 +19,9 @@ const table: readonly (readonly [string, readonly number[], readonly number[], r
 
 for (const [name, before, members, after] of table)
   test(`slots: ${name}`, () => assert.deepEqual(nextSlots(before, new Set(members)), after))
+
+test('slots: as many as a map has room for', () => {
+  const all = new Set(Array.from({ length: 200_000 }, (_, i) => i))
+  assert.equal(nextSlots([], all).length, all.size)
+  assert.deepEqual(nextSlots([...all], new Set([199_999])), [199_999])
+})

@@ -6,17 +6,15 @@
  */
 export function nextSlots(slots: readonly number[], members: ReadonlySet<number>): readonly number[] {
   const present = new Set(slots)
-  const coming = [...members].filter(id => !present.has(id))
-  const next: (number | undefined)[] = []
+  const coming = [...members].filter(id => !present.has(id)).values()
   const seen = new Set<number>()
-  for (const id of slots) {
+  const next = slots.map(id => {
     // Slots of a table of Maglev have a backend many times.
     const stays = members.has(id) && !seen.has(id)
     seen.add(id)
-    next.push(stays ? id : coming.shift())
-  }
-  next.push(...coming)
-  return compact(next)
+    return stays ? id : coming.next().value
+  })
+  return compact([...next, ...coming])
 }
 
 function compact(slots: readonly (number | undefined)[]): readonly number[] {

@@ -168,7 +168,9 @@ test('tables of Maglev go to the oldest Services that wish for one', () => {
   state.tables.applyService(at('d/d', '10.96.0.4', 1))
   take()
   assert.deepEqual(hashed(), ['10.96.0.2', '10.96.0.4'])
-  assert.deepEqual(told(state), ['d/a ServiceMaglevRefused: Older Services have all 2 tables of Maglev: backends are chosen at random'])
+  assert.deepEqual(told(state), [
+    'd/a ServiceMaglevRefused: Its tables of Maglev find no room beside those of older Services (2 in all): backends are chosen at random',
+  ])
   assert.deepEqual(
     maps.lines().filter(l => l.startsWith('10.96.0.1')),
     ['10.96.0.1:80/TCP inside -> [10.0.0.1:8080/TCP 10.0.0.2:8080/TCP]'],
@@ -177,6 +179,18 @@ test('tables of Maglev go to the oldest Services that wish for one', () => {
   take()
   assert.deepEqual(hashed(), ['10.96.0.1', '10.96.0.4'])
   maps.check()
+})
+
+test('a Service whose tables of Maglev do not fit keeps no younger one from its own', () => {
+  const state = begin({ maglev: true, mostHashedSets: 2 })
+  const ports = [80, 81, 82].map(port => ({ name: `p${port}`, port, protocol: 'TCP' }))
+  state.tables.applyService(service('d/old', { ports }))
+  state.tables.applyService(service('d/a', { clusterIP: '10.96.0.2' }, { created: '2026-01-02T00:00:00Z' }))
+  state.take(0)
+  assert.deepEqual(
+    state.view().map(v => `${v.name} ${v.maglev}`),
+    ['old false', 'a true'],
+  )
 })
 
 test('what can be asked for: health, and how each Service is served', () => {
