@@ -115,6 +115,13 @@ INLINE void copy_ip(__be32 *to, const __be32 *from) {
   to[3] = from[3];
 }
 
+/* Of a mapped address, whose first words are always the same: else all that follows is checked once for each family. */
+INLINE void forget_ip(const struct packet *p, __be32 *ip) {
+  ip[0] = forget(p, ip[0]);
+  ip[1] = forget(p, ip[1]);
+  ip[2] = forget(p, ip[2]);
+}
+
 INLINE void map_ipv4(__be32 *to, __be32 ip) {
   to[0] = 0;
   to[1] = 0;
@@ -201,6 +208,8 @@ INLINE enum parsed parse_ipv4(struct packet *p) {
   __builtin_memcpy(p->source_mac, f.source_mac, 6);
   map_ipv4(p->source, f.v4.saddr);
   map_ipv4(p->destination, f.v4.daddr);
+  forget_ip(p, p->source);
+  forget_ip(p, p->destination);
   p->addressed = 1;
   __u32 header = f.v4.ihl * 4;
   __u32 total = NTOHS(f.v4.tot_len);
