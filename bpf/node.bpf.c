@@ -37,11 +37,18 @@ INLINE outcome node_receives(struct packet *p, const struct node_config *node, s
   if (is_icmp_error(p)) return take_error(p);
   if (!has_ports(p)) return NOT_OWNED;
   if (p->fragment == FRAGMENT_LATER && share_ports(p)) return NOT_OWNED;
+  forget_packet(p);
   if (is_answer_to_node(p, node)) return take_answer(p);
+  forget_packet(p);
   outcome outcome = find_passage(p, &x);
-  if (outcome || !x.to) return outcome;
+  if (outcome || !x.to || !x.flow) return outcome;
   if (p->fragment == FRAGMENT_FIRST) share_ports(p);
-  return pass(p, &x, node, to);
+  forget_packet(p);
+  x.is_first = forget(p, x.is_first);
+  x.keeps_source = forget(p, x.keeps_source);
+  outcome = pass(p, &x, node, to);
+  if (IS_DROPPED(outcome) && x.is_first) forget_client(p, x.flow);
+  return outcome;
 }
 
 /* What is nothing of a Service may be for a pod of this device. A packet that is not is not even counted where Services are. */
@@ -67,6 +74,8 @@ SECTION("tc/node_in") int node_in(struct __sk_buff *skb) {
     if (parsed != PARSED || !node) return TC_ACT_UNSPEC;
     outcome = node_receives(&p, node, &to);
   }
+  forget_packet(&p);
+  outcome = forget(&p, outcome);
   if (outcome == NOT_OWNED || !node) return receive_others(&p, parsed);
   if (outcome == REFUSED) return reject(&p, skb->ifindex, 0, 0);
   if (outcome == PATH_NODE_TO_REMOTE || outcome == PATH_REMOTE_ANSWERS_CLIENT) return send_by_node(&p, outcome);

@@ -10,47 +10,49 @@ enum { NOT_OWNED = 0x200, REFUSED = 0x201 };
 
 /* What a packet of a client wants. */
 struct passage {
-  /* Of kind client. */
-  struct flow_key key;
-  /* The entry of that key, when the packet goes on with it; 0 = all is decided anew. */
+  /* The entry of kind client. */
   struct node_flow *flow;
   struct backend *to;
-  __u32 frontend;
-  __u32 backend;
-  /* Of a client that must be seen with its own address. */
+  /* This packet has made the entry. */
+  __u32 is_first;
+  /* The client must be seen with its own address. */
   __u32 keeps_source;
 };
 
 enum place { PLACE_POD, PLACE_STACK, PLACE_NODE, PLACE_ELSEWHERE };
 
-/* A first packet of TCP begins anew, unless it is repeated. */
-INLINE int goes_on(const struct packet *p, const struct node_flow *f) {
-  return f && (!is_syn(p) || f->state == FLOW_STATE_NEW);
-}
-
-INLINE outcome choose_backend(const struct packet *p, struct passage *x) {
+INLINE outcome begin_passage(const struct packet *p, struct passage *x, const struct flow_key *key) {
   struct service *s = find_service(p->destination, p->destination_port, p->protocol, SERVICE_SCOPE_OUTSIDE);
   if (!s) return NOT_OWNED;
   if (!may_come(s, p->source)) return DROPPED(DROP_SERVICE_SOURCE_RANGE);
-  x->frontend = s->frontend;
+  struct node_flow first = {
+    .seen = p->now,
+    .state = FLOW_STATE_NEW,
+    .flags = FLOW_FLAG_REMOTE_FIRST,
+    .client_port = p->source_port,
+    .frontend = s->frontend,
+    .backend = choose(s, p->source, p->source_port, p->now),
+  };
+  copy_ip(first.client, p->source);
+  x->is_first = 1;
   x->keeps_source = s->flags & SERVICE_FLAG_KEEP_SOURCE;
-  x->backend = choose(s, p->source, p->source_port, p->now);
-  x->to = find_backend(x->backend);
-  if (x->to) return 0;
-  return s->flags & SERVICE_FLAG_LOCAL ? DROPPED(DROP_SERVICE_WITHOUT_BACKEND) : REFUSED;
+  x->to = find_backend(first.backend);
+  if (!x->to) return s->flags & SERVICE_FLAG_LOCAL ? DROPPED(DROP_SERVICE_WITHOUT_BACKEND) : REFUSED;
+  bpf_map_update_elem(&node_flows, key, &first, BPF_ANY);
+  x->flow = bpf_map_lookup_elem(&node_flows, key);
+  return x->flow ? 0 : DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
 }
 
-/* 0 when the packet is a client's and has its backend. */
+/* 0 when the packet is a client's and has its backend. A first packet of TCP begins anew, unless it is repeated. */
 INLINE outcome find_passage(const struct packet *p, struct passage *x) {
-  receiver_key(p, FLOW_KIND_CLIENT, &x->key);
-  struct node_flow *f = find_node_flow(p, &x->key);
-  if (!goes_on(p, f)) return choose_backend(p, x);
-  x->to = find_backend(f->backend);
-  if (!is_usable(x->to, p->protocol)) return choose_backend(p, x);
-  x->flow = f;
-  x->frontend = f->frontend;
-  x->backend = f->backend;
-  return 0;
+  struct flow_key key = {0};
+  receiver_key(p, FLOW_KIND_CLIENT, &key);
+  x->flow = find_node_flow(p, &key);
+  if (x->flow && (!is_syn(p) || x->flow->state == FLOW_STATE_NEW)) {
+    x->to = find_backend(x->flow->backend);
+    if (is_usable(x->to, p->protocol)) return 0;
+  }
+  return begin_passage(p, x, &key);
 }
 
 INLINE enum place find_place(const struct packet *p, const struct passage *x, const struct node_config *node, struct target *to) {
@@ -68,38 +70,12 @@ INLINE enum place find_place(const struct packet *p, const struct passage *x, co
   return !node_address(p, node, own) && same_ip(x->to->ip, own) ? PLACE_NODE : PLACE_ELSEWHERE;
 }
 
-/* The entry of this flow with this packet, which is the first one that it counts. */
-INLINE void begin_node_flow(const struct packet *p, const struct passage *x, struct node_flow *f) {
-  f->state = FLOW_STATE_NEW;
-  f->flags = FLOW_FLAG_REMOTE_FIRST;
-  if (x->flow) {
-    f->state = x->flow->state;
-    f->flags = x->flow->flags;
-  }
-  copy_ip(f->client, x->key.remote);
-  f->client_port = x->key.remote_port;
-  f->frontend = x->frontend;
-  f->backend = x->backend;
-  account_node_flow(p, f, 1);
-}
-
-/* The entry of kind client, after that of the other side. */
-INLINE void remember(const struct packet *p, const struct passage *x, const struct node_flow *other) {
-  if (x->flow) {
-    follow(p, x->flow, other);
-    x->flow->nat_port = other->nat_port;
-  } else {
-    bpf_map_update_elem(&node_flows, &x->key, other, BPF_ANY);
-  }
-}
-
 /* Into a pod here, which sees the client's own address. Its flow knows how to answer. */
 INLINE outcome pass_to_pod(const struct packet *p, const struct passage *x, const struct target *to) {
   struct end own = {.number = to->number, .endpoint = to->endpoint, .policy = find_policy(p, to->number)};
-  struct node_flow f = {0};
   int direct = p->mode & MODE_FORWARD;
   __u8 way = direct ? FLOW_WAY_DIRECT : FLOW_WAY_HOST;
-  begin_node_flow(p, x, &f);
+  x->flow->nat_port = 0;
   remote_end(p, &own);
   find_flow(p, &own);
   /* One that the pod began is not the client's. */
@@ -108,79 +84,66 @@ INLINE outcome pass_to_pod(const struct packet *p, const struct passage *x, cons
   if (own.flow) {
     __u32 reason = direct ? judge(p, &own) : 0;
     if (reason) return DROPPED(reason);
-    own.flow->frontend = x->frontend;
+    own.flow->frontend = x->flow->frontend;
     own.flow->way = way;
     /* Otherwise pod_out tracks it. */
     if (direct) track(p, &own);
-    f.state = own.flow->state;
-    f.flags = own.flow->flags;
+    follow(p, x->flow, own.flow->state, own.flow->flags);
   } else {
-    struct decision d = {.way = way, .frontend = x->frontend};
+    struct decision d = {.way = way, .frontend = x->flow->frontend};
     __u32 reason = create_flow(p, &own, &d);
     if (reason) return DROPPED(reason);
+    account_node_flow(p, x->flow, 1);
   }
-  remember(p, x, &f);
   return direct && packet_size(p) > to->endpoint->mtu ? PATH_TOO_LONG : PATH_NODE_TO_POD;
 }
 
+/* Does the entry go on by which the backend's answers are found? Then it has the packet, and says how the flow is. */
+INLINE int is_joined(const struct packet *p, const struct passage *x, const struct flow_key *key) {
+  struct node_flow *f = x->flow;
+  struct node_flow *other = x->is_first ? 0 : find_node_flow(p, key);
+  if (!other || other->frontend != f->frontend || other->nat_port != f->nat_port) return 0;
+  if (!same_ip(other->client, f->client) || other->client_port != f->client_port) return 0;
+  account_node_flow(p, other, 1);
+  follow(p, f, other->state, other->flags);
+  return 1;
+}
+
 /* To the node's own network, where a socket sees the client's own address; node_out translates what it answers. */
-INLINE void pass_to_node(const struct packet *p, const struct passage *x) {
+INLINE outcome pass_to_node(const struct packet *p, const struct passage *x) {
   struct flow_key key = {0};
-  struct node_flow f = {0};
   receiver_key(p, FLOW_KIND_BACKEND, &key);
-  struct node_flow *own = x->flow ? find_node_flow(p, &key) : 0;
-  if (own && own->frontend == x->frontend) {
-    account_node_flow(p, own, 1);
-    f = *own;
-  } else {
-    begin_node_flow(p, x, &f);
-    bpf_map_update_elem(&node_flows, &key, &f, BPF_ANY);
+  x->flow->nat_port = 0;
+  if (!is_joined(p, x, &key)) {
+    account_node_flow(p, x->flow, 1);
+    bpf_map_update_elem(&node_flows, &key, x->flow, BPF_ANY);
   }
-  remember(p, x, &f);
+  return PATH_NODE_TO_HOST;
 }
 
-/* The port that the flow has. 0, or -1 when it has none, or somebody else has it by now. */
-INLINE int keep_port(const struct packet *p, const struct passage *x, struct flow_key *key, struct node_flow *f) {
-  if (!x->flow || !x->flow->nat_port) return -1;
-  key->local_port = x->flow->nat_port;
-  f->nat_port = key->local_port;
-  struct node_flow *own = find_node_flow(p, key);
-  if (!own) return bpf_map_update_elem(&node_flows, key, f, BPF_ANY) ? -1 : 0;
-  if (!is_of_client(own, x->key.remote, x->key.remote_port) || own->frontend != x->frontend) return -1;
-  account_node_flow(p, own, 1);
-  *f = *own;
-  return 0;
-}
-
-/* To a backend elsewhere, which answers the node. 0, or the reason to drop the packet. */
-INLINE __u32 pass_on(struct packet *p, const struct passage *x, const struct node_config *node) {
-  if (x->keeps_source) return DROP_SERVICE_WITHOUT_BACKEND;
+/* To a backend elsewhere, which answers the node. */
+INLINE outcome pass_on(struct packet *p, const struct passage *x, const struct node_config *node) {
+  if (x->keeps_source) return DROPPED(DROP_SERVICE_WITHOUT_BACKEND);
   /* Without a port of the node its answers cannot be told apart. */
-  if (keeps_port(p)) return DROP_SERVICE_TRANSLATION_FAILED;
-  struct flow_key key = {.remote_port = x->to->port, .protocol = p->protocol, .kind = FLOW_KIND_BACKEND};
-  struct node_flow f = {0};
-  if (node_address(p, node, key.local)) return DROP_SERVICE_NAT_PORTS;
+  if (keeps_port(p)) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
+  struct flow_key key = {.local_port = x->flow->nat_port, .remote_port = x->to->port, .protocol = p->protocol, .kind = FLOW_KIND_BACKEND};
+  if (node_address(p, node, key.local)) return DROPPED(DROP_SERVICE_NAT_PORTS);
   copy_ip(key.remote, x->to->ip);
-  begin_node_flow(p, x, &f);
-  if (keep_port(p, x, &key, &f) && take_port(p, node, &key, &f)) return DROP_SERVICE_NAT_PORTS;
-  remember(p, x, &f);
-  return translate_source(p, key.local, key.local_port);
+  if (!is_joined(p, x, &key) && take_port(p, node, &key, x->flow)) return DROPPED(DROP_SERVICE_NAT_PORTS);
+  __u32 reason = translate_source(p, key.local, key.local_port);
+  return reason ? DROPPED(reason) : PATH_NODE_TO_REMOTE;
 }
 
 /* The packet of a client, whose backend is known. `to` becomes the pod, if it is one of this node. */
 INLINE outcome pass(struct packet *p, const struct passage *x, const struct node_config *node, struct target *to) {
-  enum place place = forget(p, find_place(p, x, node, to));
-  __u32 reason = place == PLACE_ELSEWHERE ? pass_on(p, x, node) : 0;
-  if (!reason) reason = translate_destination(p, x->to->ip, x->to->port);
+  __u32 reason = translate_destination(p, x->to->ip, x->to->port);
   if (reason) return DROPPED(reason);
-  if (place == PLACE_ELSEWHERE) return PATH_NODE_TO_REMOTE;
-  if (place == PLACE_POD && to->endpoint) return pass_to_pod(p, x, to);
-  if (place == PLACE_NODE) {
-    pass_to_node(p, x);
-    return PATH_NODE_TO_HOST;
-  }
-  struct node_flow f = {0};
-  begin_node_flow(p, x, &f);
-  remember(p, x, &f);
+  forget_packet(p);
+  enum place place = find_place(p, x, node, to);
+  if (place == PLACE_POD) return pass_to_pod(p, x, to);
+  if (place == PLACE_NODE) return pass_to_node(p, x);
+  if (place == PLACE_ELSEWHERE) return pass_on(p, x, node);
+  x->flow->nat_port = 0;
+  account_node_flow(p, x->flow, 1);
   return PATH_NODE_TO_POD;
 }

@@ -17,11 +17,8 @@ INLINE int is_nat_port(const struct node_config *node, __be16 port) {
   return NTOHS(port) >= node->nat_port_first && NTOHS(port) <= node->nat_port_last;
 }
 
-/*
- * Makes the entry `f` under `key` with a free port, which is then the key's local one: no backend gets two clients from one port. The first one
- * asked is left to chance, so that a full range is seldom searched from the same place. 0, or -1.
- */
-INLINE int take_port(const struct packet *p, const struct node_config *node, struct flow_key *key, struct node_flow *f) {
+/* A port towards this backend that nobody else has, at or after one that chance names, as the key's local one. 0, or -1. */
+INLINE int find_port(const struct packet *p, const struct node_config *node, struct flow_key *key) {
   __u32 first = node->nat_port_first;
   __u32 count = node->nat_port_last - first + 1;
   if (!first || node->nat_port_last < first) return -1;
@@ -29,12 +26,21 @@ INLINE int take_port(const struct packet *p, const struct node_config *node, str
 #pragma unroll
   for (int i = 0; i < PORTS_ASKED; i++) {
     key->local_port = HTONS(first + at);
-    f->nat_port = key->local_port;
-    struct node_flow *other = bpf_map_lookup_elem(&node_flows, key);
-    int taken = other && !is_idle(p, other, key->protocol);
-    if (other && !taken) bpf_map_delete_elem(&node_flows, key);
-    if (!taken && !bpf_map_update_elem(&node_flows, key, f, BPF_NOEXIST)) return 0;
-    at = at + 1 < count ? at + 1 : 0;
+    if (!find_node_flow(p, key)) return 0;
+    at = forget(p, at + 1 < count ? at + 1 : 0);
   }
   return -1;
+}
+
+/*
+ * The other entry of a client's flow, with the port that it has, or with another one: no backend gets two clients from one port. What is idle there gives
+ * way, but not what another CPU has just made. 0, or -1.
+ */
+INLINE int take_port(const struct packet *p, const struct node_config *node, struct flow_key *key, struct node_flow *f) {
+  if ((!f->nat_port || find_node_flow(p, key)) && find_port(p, node, key)) return -1;
+  struct node_flow *old = bpf_map_lookup_elem(&node_flows, key);
+  if (old && is_idle(p, old, key->protocol)) bpf_map_delete_elem(&node_flows, key);
+  f->nat_port = key->local_port;
+  account_node_flow(p, f, 1);
+  return bpf_map_update_elem(&node_flows, key, f, BPF_NOEXIST) ? -1 : 0;
 }
