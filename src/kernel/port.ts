@@ -68,6 +68,12 @@ export interface LoadedPrograms {
   readonly created: readonly MapName[]
 }
 
+export interface MapPage {
+  readonly entries: readonly EntryState[]
+  /** Undefined: there are no more. */
+  readonly next: Uint8Array | undefined
+}
+
 /** A flow that the kernel's own conntrack translates: what its first packet had, and what answers carry. */
 export interface TranslatedFlow {
   readonly protocol: number
@@ -110,11 +116,8 @@ export interface Kernel {
   mapEntries(map: MapName): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
   /** How many entries `mapEntries` would find, and how many the map may have; both 0 where it is not pinned. */
   countEntries(map: MapName): Promise<{ readonly used: number; readonly room: number }>
-  /**
-   * Entries of a pinned map after the one with this key, `undefined` = from the first on; fewer than `count` are the last ones. For tables that are too
-   * large for one answer. When the entry of `after` is gone meanwhile the kernel begins again.
-   */
-  mapPage(map: MapName, after: string | undefined, count: number): Promise<readonly EntryState[]>
+  /** Some entries of a pinned map, from `next` of an earlier page on or from the first, for who need not have all of a large map at once. On the quick thread. */
+  mapPage(map: MapName, after: Uint8Array | undefined): Promise<MapPage>
   /** The flows of the host namespace that the kernel translates. Throws `kernel-refused` where it has no conntrack over netlink. */
   translatedFlows(): Promise<readonly TranslatedFlow[]>
   close(): Promise<void>

@@ -2,9 +2,12 @@
 import { observeHost } from '#kernel/host.ts'
 import type { Kernel } from '#kernel/port.ts'
 import type { ServiceMap } from '#state/entry.ts'
-import { pageSize, pagesOf } from '#sync/pages.ts'
+import { pagesOf } from '#sync/pages.ts'
 import type { SyncReport } from '#sync/report.ts'
 import type { Wanted } from '#sync/wanted.ts'
+
+/** Entries that are asked for by their keys in one call. */
+const asked = 1000
 
 /**
  * Compares one map with what is wanted; what differs is reported and becomes pending. Entries may be written meanwhile: an answer of the kernel is older
@@ -32,11 +35,11 @@ export async function sweep(
 
 async function findMissing(map: ServiceMap, wanted: Wanted, kernel: Pick<Kernel, 'observe'>, report: SyncReport): Promise<void> {
   const keys = [...wanted.keys(map)]
-  for (let at = 0; at < keys.length; at += pageSize) {
-    const asked = keys.slice(at, at + pageSize)
-    const { entries } = await observeHost(kernel, { links: [], families: [], entries: asked.map(key => ({ map, key })) })
+  for (let at = 0; at < keys.length; at += asked) {
+    const some = keys.slice(at, at + asked)
+    const { entries } = await observeHost(kernel, { links: [], families: [], entries: some.map(key => ({ map, key })) })
     const there = new Set(entries.map(e => e.key))
-    for (const key of asked) {
+    for (const key of some) {
       if (there.has(key) || wanted.isPending(map, key) || wanted.get(map, key) === undefined) continue
       wanted.touch(map, key)
       report.damaged(map, key, 'missing')

@@ -5,7 +5,7 @@ import { valueSizeOf } from '#kernel/bpf/entries.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import { addressKey, endpoint, endpointKey, hostSet, prefixKey, slot, slotKey } from '#kernel/bpf/structs.ts'
 import type { MapDel, MapPut } from '#kernel/op.ts'
-import type { Kernel } from '#kernel/port.ts'
+import type { Kernel, MapPage } from '#kernel/port.ts'
 import { parseIp } from '#net/ip.ts'
 import { applied, BpfLab, costOf, look, refusedBy, sizes } from './bpf-lab.ts'
 
@@ -99,27 +99,28 @@ test('a map of several slices is read and counted whole, one without batches too
   assert.deepEqual([await kernel.mapEntries('host_set'), await kernel.countEntries('host_set')], [[], { used: 0, room: 0 }])
 })
 
-test('a map is read page by page', async () => {
+test('a large map is read page by page', async () => {
+  const numbersOf = (pages: readonly MapPage[]) => pages.flatMap(p => p.entries.map(e => Buffer.from(e.key, 'hex').readUInt32LE(0)))
+  const all = async () => {
+    const pages = [await kernel.mapPage('endpoints', undefined)]
+    for (let next = pages[0]?.next; next !== undefined; next = pages.at(-1)?.next) pages.push(await kernel.mapPage('endpoints', next))
+    return pages
+  }
+  const wanted = Array.from({ length: 4000 }, (_, n) => n + 1)
   await applied(
     kernel,
-    [1, 2, 3, 4, 5].map(n => putEndpoint(n)),
+    wanted.map(n => putEndpoint(n)),
   )
-  const read: string[] = []
-  const lengths: number[] = []
-  for (;;) {
-    const page = await kernel.mapPage('endpoints', read.at(-1), 2)
-    read.push(...page.map(e => e.key))
-    lengths.push(page.length)
-    assert.ok(page.every(e => e.value === endpoint.encode({ mtu: 1500 }).toString('hex')))
-    if (page.length < 2) break
-  }
-  assert.deepEqual(lengths, [2, 2, 1])
+  const pages = await all()
+  assert.ok(pages.length > 1)
   assert.deepEqual(
-    read.toSorted(),
-    [1, 2, 3, 4, 5].map(n => endpointKey.encode({ ifIndex: n }).toString('hex')),
+    numbersOf(pages).sort((a, b) => a - b),
+    wanted,
   )
+  const value = endpoint.encode({ mtu: 1500 }).toString('hex')
+  assert.ok(pages.every(p => p.entries.every(e => e.value === value)))
   await kernel.unloadPrograms()
-  assert.deepEqual(await kernel.mapPage('endpoints', undefined, 2), [])
+  assert.deepEqual(await kernel.mapPage('endpoints', undefined), { entries: [], next: undefined })
 })
 
 test('maps that were unpinned and made anew are noticed', async () => {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type MapName, maps, mapType } from '#kernel/bpf/maps.ts'
 import type { KernelOp } from '#kernel/op.ts'
-import { type ApplyResult, type Kernel, KernelError } from '#kernel/port.ts'
+import { type ApplyResult, type Kernel, KernelError, type MapPage } from '#kernel/port.ts'
 import type { NsQuery, NsState, Observed } from '#kernel/state.ts'
 
+const pageSize = 16
 const nothing = {
   links: [],
   addrs: [],
@@ -78,11 +79,13 @@ export class MapsModel implements Pick<Kernel, 'apply' | 'observe' | 'mapPage'> 
     })
   }
 
-  async mapPage(map: MapName, after: string | undefined, count: number) {
+  async mapPage(map: MapName, after: Uint8Array | undefined): Promise<MapPage> {
     await Promise.resolve()
-    const all = [...(this.#maps?.get(map) ?? [])]
-    const from = after === undefined ? 0 : all.findIndex(([key]) => key === after) + 1
-    return all.slice(from, from + count).map(([key, value]) => ({ map, key, value }))
+    const from = after === undefined ? 0 : Buffer.from(after).readUInt32LE(0)
+    const all = [...(this.#maps?.get(map) ?? [])].map(([key, value]) => ({ map, key, value }))
+    const next = Buffer.alloc(4)
+    next.writeUInt32LE(from + pageSize)
+    return { entries: all.slice(from, from + pageSize), next: from + pageSize < all.length ? next : undefined }
   }
 
   #change(op: KernelOp): string | undefined {

@@ -54,9 +54,9 @@ export function readEntries(map: MapName, fd: number): PackedEntries {
   return { keySize, valueSize, keys: joined(slices.map(s => s.keys)), values: joined(slices.map(s => s.values)) }
 }
 
-/** The entries from `after` on, where an earlier slice ended. What it cannot read in parts it reads whole. */
-export function readSlice(map: MapName, fd: number, after: Uint8Array | undefined): Slice {
-  const space = makeSpace(map, Math.min(infoOfMap(fd).entries + spareEntries, sliceEntries))
+/** At most `room` entries from `after` on, where an earlier slice ended. What it cannot read in parts it reads whole. */
+export function readSlice(map: MapName, fd: number, after: Uint8Array | undefined, room = sliceEntries): Slice {
+  const space = makeSpace(map, Math.min(infoOfMap(fd).entries + spareEntries, room))
   const next = Buffer.alloc(Math.max(space.keySize, 4))
   const batch = walked.includes(maps[map].type) ? undefined : lookupBatch(fd, after, next, space)
   return batch === undefined ? walk(map, fd) : { ...used(space, batch.count), next: batch.isLast ? undefined : next }
@@ -99,20 +99,6 @@ function larger(map: MapName, space: Space): Space {
   more.keys.set(space.keys)
   more.values.set(space.values)
   return more
-}
-
-/** Up to `count` entries after a key; an entry that goes meanwhile is left out, and makes a page no shorter. */
-export function readPage(map: MapName, fd: number, after: Uint8Array | undefined, count: number): PackedEntries {
-  const space = makeSpace(map, count)
-  const { keySize, valueSize, keys, values } = space
-  const key = Buffer.alloc(keySize)
-  let read = 0
-  for (let more = nextKey(fd, after, key); more && read < count; more = read < count && nextKey(fd, key, key)) {
-    if (!lookupEntry(fd, key, values.subarray(read * valueSize, (read + 1) * valueSize))) continue
-    keys.set(key, read * keySize)
-    read++
-  }
-  return used(space, read)
 }
 
 function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs'
-import { type PackedEntries, readPage, readSlice, type Slice, valueSizeOf } from '#kernel/bpf/entries.ts'
+import { type PackedEntries, readSlice, type Slice, valueSizeOf } from '#kernel/bpf/entries.ts'
 import type { MapSizes } from '#kernel/bpf/load.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
@@ -24,17 +24,10 @@ export function load(home: Home, file: string, sizes: MapSizes): LoadedPrograms 
 }
 
 /** None when the map is not pinned. */
-export function slice({ map, after }: Calls['slice']['args'], pinned: Pinned): Slice {
+export function slice({ map, after, room }: Calls['slice']['args'], pinned: Pinned): Slice {
   pinned.recheck()
   const fd = pinned.map(map)
-  return fd === undefined ? { ...noEntries(map), next: undefined } : readSlice(map, fd, after)
-}
-
-/** None when the map is not pinned. */
-export function page({ map, after, count }: Calls['page']['args'], pinned: Pinned): PackedEntries {
-  pinned.recheck()
-  const fd = pinned.map(map)
-  return fd === undefined ? noEntries(map) : readPage(map, fd, after === undefined ? undefined : Buffer.from(after, 'hex'), count)
+  return fd === undefined ? { ...noEntries(map), next: undefined } : readSlice(map, fd, after, room)
 }
 
 /** How many a slice has, and how many the map may have. */

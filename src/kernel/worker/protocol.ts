@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { PackedEntries, Slice } from '#kernel/bpf/entries.ts'
+import type { Slice } from '#kernel/bpf/entries.ts'
 import type { MapSizes } from '#kernel/bpf/load.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import type { IfName } from '#kernel/names.ts'
@@ -40,6 +40,8 @@ export interface PostedError {
 export interface From {
   readonly map: MapName
   readonly after: Uint8Array | undefined
+  /** The most entries of it. */
+  readonly room?: number
 }
 
 /** The calls a worker answers: arguments and result of each. */
@@ -57,7 +59,6 @@ export interface Calls {
   release: { args: undefined; result: undefined }
   slice: { args: From; result: Slice }
   count: { args: From; result: { readonly used: number; readonly room: number; readonly next: Uint8Array | undefined } }
-  page: { args: { readonly map: MapName; readonly after: string | undefined; readonly count: number }; result: PackedEntries }
   translated: { args: undefined; result: readonly TranslatedFlow[] }
 }
 
