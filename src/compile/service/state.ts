@@ -51,6 +51,7 @@ export class ServiceState {
   readonly #claims = new Claims()
   readonly #hashing: Hashing
   readonly #published = new Published()
+  readonly #health = new Map<string, HealthCheck>()
   readonly #telling = new Telling()
   readonly #backends: Backends
   readonly #frontends: Frontends
@@ -96,9 +97,7 @@ export class ServiceState {
   }
 
   healthChecks(): readonly HealthCheck[] {
-    return [...this.#compiled.values()].flatMap(({ service: { metadata }, plan: { health } }) =>
-      health === undefined ? [] : [{ ...health, namespace: metadata.namespace ?? '', name: metadata.name }],
-    )
+    return [...this.#health.values()]
   }
 
   view(): readonly ServiceView[] {
@@ -118,15 +117,23 @@ export class ServiceState {
     const service = this.tables.services.get(key)
     if (service === undefined) {
       this.#compiled.delete(key)
+      this.#setHealth(key, undefined)
       this.#hashing.wish(key, undefined)
       return before
     }
     const plan = compileService(service, this.tables.slicesOf(key), this.tables.node ?? nowhere)
     const frontends = new Map(plan.frontends.map(f => [f.key, f]))
     this.#compiled.set(key, { service, plan, frontends })
+    const { namespace = '', name } = service.metadata
+    this.#setHealth(key, plan.health && { ...plan.health, namespace, name })
     this.#hashing.wish(key, (plan.maglev ?? this.#options.maglev) ? { service, sets: plan.sets.length } : undefined)
     for (const id of frontends.keys()) this.#claims.set(id, service)
     return [...before, ...frontends]
+  }
+
+  #setHealth(key: string, check: HealthCheck | undefined): void {
+    if (check === undefined) this.#health.delete(key)
+    else this.#health.set(key, check)
   }
 
   #updateSets(key: string, now: number): readonly Change[] {
