@@ -75,7 +75,6 @@ INLINE outcome pass_to_pod(const struct packet *p, const struct passage *x, cons
   struct end own = {.number = to->number, .endpoint = to->endpoint, .policy = find_policy(p, to->number)};
   int direct = p->mode & MODE_FORWARD;
   __u8 way = direct ? FLOW_WAY_DIRECT : FLOW_WAY_HOST;
-  x->flow->nat_port = 0;
   remote_end(p, &own);
   find_flow(p, &own);
   /* One that the pod began is not the client's. */
@@ -95,6 +94,7 @@ INLINE outcome pass_to_pod(const struct packet *p, const struct passage *x, cons
     if (reason) return DROPPED(reason);
     account_node_flow(p, x->flow, 1);
   }
+  x->flow->nat_port = 0;
   return direct && packet_size(p) > to->endpoint->mtu ? PATH_TOO_LONG : PATH_NODE_TO_POD;
 }
 

@@ -41,8 +41,8 @@ export function counted(step: Step, packet: Read, flow: NodeFlow, by: Sender): N
 
 /** The other entry of a flow: it is as far as the first one. */
 export function followed(step: Step, flow: NodeFlow, other: NodeFlow): NodeFlow {
-  const { state, flags, natPort } = other
-  return { ...seenOnce(step, flow), state, flags, natPort }
+  const { state, flags } = other
+  return { ...seenOnce(step, flow), state, flags }
 }
 
 function seenOnce({ now, arrival }: Step, flow: NodeFlow): NodeFlow {

@@ -41,6 +41,14 @@ export function nodeAddress(draft: Step['draft'], like: Ip): Ip | undefined {
 }
 
 export function pass(step: Step, packet: Read, passage: Passage): Outcome {
+  const outcome = handOn(step, packet, passage)
+  // A choice that led nowhere is none.
+  if (outcome.verdict !== 'drop' || passage.entry !== undefined) return outcome
+  step.draft.delete('node_flows', passage.key)
+  return step.dropFor(outcome.reason)
+}
+
+function handOn(step: Step, packet: Read, passage: Passage): Outcome {
   const { backend } = passage
   const place = placeOf(step, backend.ip)
   step.portsOf(packet)
@@ -60,8 +68,8 @@ function toElsewhere(step: Step, packet: Read, passage: Passage): Outcome {
   const ip = nodeAddress(step.draft, packet.source)
   const taken = ip === undefined ? undefined : takePort(step, packet, passage, ip)
   if (ip === undefined || taken === undefined) return step.drop('service-nat-ports')
-  remember(step, passage, taken)
-  const from = rewrite(step, packet, { which: 'source', ip, port: taken.natPort })
+  remember(step, passage, taken.client)
+  const from = rewrite(step, packet, { which: 'source', ip, port: taken.client.natPort })
   const both = from && rewrite(step, from, { which: 'destination', ip: backend.ip, port: backend.port })
   return both === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'nodeToRemote')
 }
@@ -71,34 +79,35 @@ export function sendByNode(step: Step, path: 'nodeToRemote' | 'remoteAnswersClie
   return step.sendOut(step.draft.get('node_configs', { index: 0 })?.ifIndex ?? 0, path)
 }
 
-/** An entry with this packet as its first. */
+/** The client's entry with this packet. */
 function begun(step: Step, packet: Read, { key, entry, frontend, backend }: Passage, natPort: number): NodeFlow {
-  const { state = flowState.new, flags = flowFlag.remoteFirst } = entry ?? {}
   const { remote: client, remotePort: clientPort } = key
-  return counted(step, packet, full('node_flows', { state, flags, client, clientPort, frontend, backend: backend.id, natPort }), 'client')
+  const first = full('node_flows', { state: flowState.new, flags: flowFlag.remoteFirst, client, clientPort, frontend, backend: backend.id })
+  return counted(step, packet, { ...(entry ?? first), natPort }, 'client')
 }
 
-function remember(step: Step, { key, entry }: Passage, other: NodeFlow): void {
-  step.draft.put('node_flows', key, entry === undefined ? other : followed(step, entry, other))
+function remember({ draft }: Step, { key }: Passage, after: NodeFlow): void {
+  draft.put('node_flows', key, after)
 }
 
-/** The entry of the node's port towards the backend: the one that the flow has, or a free one; undefined: none is. */
-function takePort(step: Step, packet: Read, passage: Passage, local: Ip): NodeFlow | undefined {
+/** Both entries by the node's port towards the backend: the one that the flow has, or a free one; undefined: none is. */
+function takePort(step: Step, packet: Read, passage: Passage, local: Ip): { readonly client: NodeFlow } | undefined {
   const { draft } = step
-  const { key, entry, backend, frontend } = passage
+  const { key, entry, backend } = passage
   const backendKey = (localPort: number): FlowKey => ({
     ...{ local, localPort, remote: backend.ip, remotePort: backend.port },
     ...{ protocol: packet.protocol, kind: flowKind.backend, spare: 0 },
   })
-  const put = (port: number, flow: NodeFlow) => {
-    draft.put('node_flows', backendKey(port), flow)
-    return flow
+  const take = (port: number) => {
+    const client = begun(step, packet, passage, port)
+    draft.put('node_flows', backendKey(port), client)
+    return { client }
   }
   if (entry !== undefined && entry.natPort !== 0) {
-    const own = findNodeFlow(step, backendKey(entry.natPort))
-    if (own === undefined) return put(entry.natPort, begun(step, packet, passage, entry.natPort))
-    if (own.client === key.remote && own.clientPort === key.remotePort && own.frontend === frontend)
-      return put(entry.natPort, counted(step, packet, own, 'client'))
+    const own = backendKey(entry.natPort)
+    const client = joined(step, packet, passage, own, entry.natPort)
+    if (client !== undefined) return { client }
+    if (findNodeFlow(step, own) === undefined) return take(entry.natPort)
   }
   const { natPortFirst, natPortLast } = draft.get('node_configs', { index: 0 }) ?? { natPortFirst: 0, natPortLast: 0 }
   const all = natPortFirst === 0 ? [] : Array.from({ length: Math.max(0, natPortLast - natPortFirst + 1) }, (_, i) => natPortFirst + i)
@@ -107,7 +116,18 @@ function takePort(step: Step, packet: Read, passage: Passage, local: Ip): NodeFl
   const mayMiss = all.length === 0 || all.some((_, start) => !isFreeWithin(all, start, isFree))
   const [first, ...rest] = [...free, ...(mayMiss ? [undefined] : [])]
   const port = step.pick([first, ...rest], (option, { row }) => row('node_flows', key)?.natPort === option)
-  return port === undefined ? undefined : put(port, begun(step, packet, passage, port))
+  return port === undefined ? undefined : take(port)
+}
+
+/** The entry by which answers are found goes on: it counts the packet, and the client's is as far as it is. */
+function joined(step: Step, packet: Read, { entry, frontend }: Passage, key: FlowKey, natPort: number): NodeFlow | undefined {
+  const other = findNodeFlow(step, key)
+  if (entry === undefined || other === undefined) return undefined
+  const isSame = other.client === entry.client && other.clientPort === entry.clientPort
+  if (!isSame || other.frontend !== frontend || other.natPort !== natPort) return undefined
+  const after = counted(step, packet, other, 'client')
+  step.draft.put('node_flows', key, after)
+  return followed(step, { ...entry, natPort }, after)
 }
 
 /** How many ports are tried from where chance begins. */
@@ -120,10 +140,11 @@ function isFreeWithin(all: readonly number[], start: number, isFree: (port: numb
 /** For a socket of the node: who answers is found by what the client is to it. */
 function toNode(step: Step, packet: Read, passage: Passage): NodeFlow {
   const key = nodeKeyOf(packet, 'remote', 'backend')
-  const own = passage.entry && findNodeFlow(step, key)
-  const flow = own?.frontend === passage.frontend ? counted(step, packet, own, 'client') : begun(step, packet, passage, 0)
-  step.draft.put('node_flows', key, flow)
-  return flow
+  const client = joined(step, packet, passage, key, 0)
+  if (client !== undefined) return client
+  const first = begun(step, packet, passage, 0)
+  step.draft.put('node_flows', key, first)
+  return first
 }
 
 function toPod(step: Step, packet: Read, passage: Passage, { ifIndex, endpoint }: Place & { is: 'pod' }): Outcome {
@@ -154,8 +175,8 @@ function toPod(step: Step, packet: Read, passage: Passage, { ifIndex, endpoint }
     if (beginning.denied !== undefined) return step.dropFor(beginning.denied)
     account(moment, side, made)
   }
-  const first = begun(step, packet, passage, 0)
-  remember(step, passage, flow === undefined ? first : { ...first, state: flow.state, flags: flow.flags })
+  const client = begun(step, packet, passage, 0)
+  remember(step, passage, flow === undefined ? client : { ...client, state: flow.state, flags: flow.flags })
   if (!direct) return step.pass('nodeToPod')
   return step.size(packet) > endpoint.mtu ? step.pass('tooLong') : step.deliver(ifIndex, endpoint, 'nodeToPod')
 }
