@@ -20,6 +20,7 @@ import { parseCidr } from '#net/cidr.ts'
 import { parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
+import { TestCgroup } from './bpf-sockets-lab.ts'
 
 /**
  * A node with three ENIs, out of network namespaces; the test process itself stays out of all of them.
@@ -79,11 +80,14 @@ export class DatapathLab {
   readonly #namespaces: string[]
   readonly #probes: Probe[] = []
   readonly #options: KernelOptions
+  /** Stands for the root of the node's cgroups. */
+  readonly #cgroup: TestCgroup | undefined
 
-  private constructor(prefix: string, namespaces: string[], options: KernelOptions, kernel: Kernel) {
+  private constructor(prefix: string, namespaces: string[], options: KernelOptions, kernel: Kernel, cgroup: TestCgroup | undefined) {
     this.prefix = prefix
     this.#namespaces = namespaces
     this.#options = options
+    this.#cgroup = cgroup
     this.kernel = kernel
     this.datapath = makeDatapath(kernel, { clock: realClock, log: silent })
   }
@@ -110,8 +114,9 @@ export class DatapathLab {
         const { gateway4, gateway6 } = eniDevice(n)
         lines(`gw${n}`, `addr add ${gateway4}/24 dev wire\naddr add ${gateway6}/64 dev wire nodad`)
       }
-      const options = { hostNetns: netnsFile(`${prefix}-host`), ...(v2 ? placeForPrograms(prefix) : {}) }
-      return new DatapathLab(prefix, namespaces, options, await makeKernel(options))
+      const cgroup = v2 ? new TestCgroup(name) : undefined
+      const options = { hostNetns: netnsFile(`${prefix}-host`), ...(cgroup && { ...placeForPrograms(prefix), cgroup: cgroup.directory }) }
+      return new DatapathLab(prefix, namespaces, options, await makeKernel(options), cgroup)
     } catch (e) {
       for (const ns of namespaces) removeNetns(ns)
       removePlace(prefix)
@@ -120,8 +125,9 @@ export class DatapathLab {
   }
 
   async close(): Promise<void> {
-    for (const probe of this.#probes) probe.close()
+    await Promise.all(this.#probes.map(probe => probe.close()))
     await this.datapath.close()
+    this.#cgroup?.remove()
     for (const ns of this.#namespaces) removeNetns(ns)
     removePlace(this.prefix)
   }
@@ -135,6 +141,18 @@ export class DatapathLab {
     } finally {
       await datapath.close()
     }
+  }
+
+  /** The next process finds the same programs as another generation. */
+  upgrade(generation: string): void {
+    const { object } = this.#options
+    if (object !== undefined) writeFileSync(object, JSON.stringify({ ...bpfObject(), generation }))
+  }
+
+  /** The word that every program reads first. */
+  async mode(): Promise<number> {
+    const [{ value } = { value: maps.control.value.encode({}) }] = await this.kernel.mapEntries('control')
+    return Number(maps.control.value.decode(value).value)
   }
 
   /** Packets by way or by reason of their drop since the programs were loaded. Those that are not 0. */
@@ -219,7 +237,7 @@ export class DatapathLab {
   }
 
   async probe(ns: string): Promise<Probe> {
-    const probe = new Probe(`${this.prefix}-${ns}`)
+    const probe = new Probe(`${this.prefix}-${ns}`, ns === 'host' ? this.#cgroup : undefined)
     this.#probes.push(probe)
     await probe.say({ cmd: 'serve', port, name: ns })
     return probe
@@ -237,11 +255,17 @@ export interface Beats {
 export class Probe {
   readonly #child: ChildProcess
   readonly #waiting = new Map<number, (answer: never) => void>()
+  readonly #gone: Promise<void>
   #nextId = 0
 
-  constructor(netns: string) {
+  /** `cgroup`: where its sockets meet the programs of the lab's node. */
+  constructor(netns: string, cgroup?: TestCgroup) {
     const script = fileURLToPath(new URL('datapath-probe.ts', import.meta.url))
-    const child = spawn('ip', ['netns', 'exec', netns, process.execPath, script], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const command = ['ip', 'netns', 'exec', netns, process.execPath, script]
+    const joining = cgroup === undefined ? [] : ['sh', '-c', 'echo $$ > "$0"/cgroup.procs && exec "$@"', cgroup.directory]
+    const [file = '', ...args] = [...joining, ...command]
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#gone = new Promise(resolve => child.once('exit', () => resolve()))
     createInterface({ input: child.stdout }).on('line', line => {
       const { id, answer } = JSON.parse(line)
       this.#waiting.get(id)?.(answer as never)
@@ -259,13 +283,18 @@ export class Probe {
   }
 
   /** Who answered and what address it saw: `gw1 10.0.1.5`; `timeout` when nobody did. */
-  ask(host: string, timeoutMs = 3000): Promise<string> {
-    return this.say({ cmd: 'ask', host, port, timeoutMs })
+  ask(host: string, timeoutMs = 3000, at = port): Promise<string> {
+    return this.say({ cmd: 'ask', host, port: at, timeoutMs })
   }
 
   /** The same with questions of this many bytes. */
   askAtLength(host: string, bytes: number): Promise<string> {
     return this.say({ cmd: 'ask', host, port, bytes })
+  }
+
+  /** Who answered over TCP and what address it saw; or the code of what went wrong. */
+  call(host: string, timeoutMs = 3000, at = port): Promise<string> {
+    return this.say({ cmd: 'call', host, port: at, timeoutMs })
   }
 
   /** Sends so many bytes over TCP and waits for all of them to come back: `ok`, or what went wrong. */
@@ -274,13 +303,18 @@ export class Probe {
   }
 
   /** One byte, or one datagram, every so many milliseconds from now on. */
-  beat(kind: 'tcp' | 'udp', host: string, everyMs: number): Promise<string> {
-    return this.say({ cmd: kind === 'tcp' ? 'beat' : 'pulse', host, port, everyMs })
+  beat(kind: 'tcp' | 'udp', host: string, everyMs: number, at = port): Promise<string> {
+    return this.say({ cmd: kind === 'tcp' ? 'beat' : 'pulse', host, port: at, everyMs })
   }
 
-  /** Connects to where the other side speaks first, some seconds later. */
+  /** Connects to where the other side speaks first, when it is told to. */
   hear(host: string): Promise<string> {
     return this.say({ cmd: 'hear', host, port })
+  }
+
+  /** Says something to all who listen. */
+  speak(): Promise<string> {
+    return this.say({ cmd: 'speak' })
   }
 
   /** What all of these have seen, by kind and host. */
@@ -293,8 +327,9 @@ export class Probe {
     return this.say({ cmd: 'hush' })
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#child.stdin?.end()
+    await this.#gone
   }
 }
 

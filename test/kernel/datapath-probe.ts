@@ -2,12 +2,13 @@
 // A process inside one network namespace that sends and answers real packets. Commands come as JSON lines on stdin
 // (see datapath-lab.ts), answers go out the same way. It ends when its stdin does.
 import { createSocket } from 'node:dgram'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { createInterface } from 'node:readline'
 
 interface Command {
   readonly id: number
-  readonly cmd: 'serve' | 'ask' | 'stream' | 'beat' | 'pulse' | 'hear' | 'beats' | 'all' | 'hush'
+  readonly cmd: 'serve' | 'ask' | 'stream' | 'beat' | 'pulse' | 'hear' | 'speak' | 'call' | 'beats' | 'all' | 'hush'
   readonly host?: string
   readonly port: number
   readonly name?: string
@@ -45,28 +46,51 @@ function hush(): string {
   return 'ok'
 }
 
-/** How long it takes the port after the served one to speak for the first time, and again. */
-const speakMs = 2500
+/** Connections on which this side speaks when it is told to. */
+const listeners = new Set<Socket>()
+
+function speak(): string {
+  for (const socket of listeners) socket.write('.')
+  return 'ok'
+}
 
 const connectMs = 3000
 
-/** UDP: answers the first byte of the question and "<name> <asker's address>". TCP: echoes; on the next port, speaks first, and late. */
-function serve(port: number, name: string): Promise<string> {
-  const udp = createSocket({ type: 'udp6', ipv6Only: false })
-  udp.on('message', (question, from) => {
-    const answer = Buffer.from(`${name} ${from.address.replace('::ffff:', '')}`)
-    udp.send([question.subarray(0, 1), answer], from.port, from.address)
-  })
+/**
+ * UDP: answers the first byte of the question and "<name> <asker's address>". TCP: echoes; on the next port, speaks first, when it is told to; on the one after, says
+ * "<name> <asker's address>" and ends.
+ */
+async function serve(port: number, name: string): Promise<string> {
+  await answer(port, name)
   const tcp = createServer(socket => {
     socket.on('error', () => socket.destroy())
     socket.pipe(socket)
   })
   const late = createServer(socket => {
     socket.on('error', () => socket.destroy())
-    const timer = setInterval(() => socket.write('.'), speakMs)
-    socket.on('close', () => clearInterval(timer))
+    listeners.add(socket)
+    socket.on('close', () => listeners.delete(socket))
   })
-  return new Promise(resolve => udp.bind(port, () => tcp.listen(port, () => late.listen(port + 1, () => resolve('ok')))))
+  const naming = createServer(socket => {
+    socket.on('error', () => socket.destroy())
+    socket.end(`${name} ${socket.remoteAddress?.replace('::ffff:', '')}`)
+  })
+  return new Promise(resolve => {
+    tcp.listen(port, () => late.listen(port + 1, () => naming.listen(port + 2, () => resolve('ok'))))
+  })
+}
+
+/** A socket for every address, and one for those that come later: an answer has the address that was asked. */
+async function answer(port: number, name: string): Promise<void> {
+  const own = Object.values(networkInterfaces()).flatMap(addresses => addresses ?? [])
+  for (const address of ['::', ...own.filter(a => a.scopeid === undefined || a.scopeid === 0).map(a => a.address)]) {
+    const udp = createSocket({ type: address.includes(':') ? 'udp6' : 'udp4', reuseAddr: true })
+    udp.on('message', (question, from) => {
+      const text = Buffer.from(`${name} ${from.address.replace('::ffff:', '')}`)
+      udp.send([question.subarray(0, 1), text], from.port, from.address)
+    })
+    await new Promise<void>(resolve => udp.bind(port, address, resolve))
+  }
 }
 
 /**
@@ -118,6 +142,24 @@ function stream(host: string, port: number, timeoutMs: number, bytes: number): P
       if (left === 0) socket.end()
     })
     socket.once('connect', () => socket.write(Buffer.alloc(bytes, '.')))
+  })
+}
+
+/** What the other side says before it ends the connection; or the code of what went wrong. */
+function call(host: string, port: number, timeoutMs: number): Promise<string> {
+  const socket = connect({ host, port, timeout: timeoutMs })
+  let said = ''
+  return new Promise(resolve => {
+    const finish = (answer: string) => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.on('error', e => finish('code' in e ? String(e.code) : e.message))
+    socket.on('timeout', () => finish('timeout'))
+    socket.on('data', data => {
+      said += data.toString()
+    })
+    socket.on('end', () => finish(said))
   })
 }
 
@@ -182,6 +224,10 @@ async function run(c: Command): Promise<unknown> {
       return beat('tcp', c.host ?? '', c.port, c.everyMs ?? 5)
     case 'hear':
       return beat('hear', c.host ?? '', c.port + 1)
+    case 'speak':
+      return speak()
+    case 'call':
+      return call(c.host ?? '', c.port + 2, c.timeoutMs ?? 2000)
     case 'pulse':
       return pulse(c.host ?? '', c.port, c.everyMs ?? 5)
     case 'beats':

@@ -26,6 +26,8 @@ let b: SharedEniAttachment
 let pod: Probe
 let host: Probe
 let outside: Probe
+/** Who stand behind the translations. */
+let speakers: readonly Probe[]
 beforeEach(async () => {
   lab = await DatapathLab.create('vw', { v2: true })
   a = lab.pod(11, { eni: 1, families: [4, 6] })
@@ -33,8 +35,7 @@ beforeEach(async () => {
   await lab.datapath.setup(a)
   await lab.datapath.setup(b)
   translate()
-  await lab.probe('gw1')
-  await lab.probe('pod12')
+  speakers = [await lab.probe('gw1'), await lab.probe('pod12')]
   outside = await lab.probe('gw0')
   host = await lab.probe('host')
   pod = await lab.probe('pod11')
@@ -186,6 +187,7 @@ test('a translated flow that was silent all the time of learning is still transl
       'nobody has spoken yet',
     )
     await until('all have spoken', async () => {
+      await Promise.all(speakers.map(speaker => speaker.speak()))
       const all = [...Object.values(await pod.beats()), ...Object.values(await outside.beats())]
       return all.every(({ echoed, ended }) => ended === '' && echoed > 0)
     })
