@@ -181,7 +181,7 @@ INLINE outcome forward(struct packet *p, struct end *own, struct target *to) {
     if (own->remote_sends) return return_to_pod(p, own, &t, to);
     own->remote_sends = 0;
   }
-  if (in_mode(p, MODE_FORWARD)) own->policy = find_policy(p, own->number);
+  own->policy = find_policy(p, own->number);
   if (own->flow) {
     answers = own->flow->flags & FLOW_FLAG_REMOTE_FIRST;
     int hairpin = own->flow->flags & FLOW_FLAG_HAIRPIN;
@@ -211,7 +211,7 @@ INLINE outcome forward(struct packet *p, struct end *own, struct target *to) {
  */
 INLINE outcome pod_sends_error(struct packet *p, struct end *own) {
   __u32 transport;
-  if (in_mode(p, MODE_FORWARD)) own->policy = find_policy(p, own->number);
+  own->policy = find_policy(p, own->number);
   int enforced = enforces(&own->policy, DIRECTION_OUT);
   if (!enforced && !in_mode(p, MODE_SERVICE)) return PATH_ICMP_ERROR;
   int readable = read_about(p, own, &transport, 1);
@@ -309,7 +309,7 @@ INLINE outcome host_hands_over(struct packet *p, struct end *own) {
   if (parsed == PARSED_MALFORMED) return DROPPED(DROP_MALFORMED);
   if (!is_own(p, own->endpoint, p->destination) || is_neighbour_discovery(p)) return PATH_NONE;
   if (is_icmp_error(p)) return host_hands_error(p, own);
-  if (in_mode(p, MODE_FORWARD)) own->policy = find_policy(p, own->number);
+  own->policy = find_policy(p, own->number);
   if (share_ports(p)) return enforces(&own->policy, DIRECTION_IN) ? DROPPED(DROP_FRAGMENT_WITHOUT_FIRST) : PATH_NONE;
   return hand_over(p, own);
 }

@@ -23,11 +23,11 @@ struct question {
   __be16 port;
 };
 
-/* All zeros without a policy. */
+/* All zeros without a policy, and where the host stack forwards. */
 INLINE struct enforced find_policy(const struct packet *p, __u32 number) {
   struct enforced result = {0};
   struct endpoint_key key = {number};
-  struct endpoint_policy *found = in_mode(p, MODE_POLICY) ? bpf_map_lookup_elem(&endpoint_policies, &key) : 0;
+  struct endpoint_policy *found = in_mode(p, MODE_POLICY) && in_mode(p, MODE_FORWARD) ? bpf_map_lookup_elem(&endpoint_policies, &key) : 0;
   if (found) {
     result.policy = found->policy;
     result.revision = found->revision;
