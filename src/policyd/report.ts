@@ -35,6 +35,9 @@ export function syncReport(clock: Clock, log: Logger, metrics: PolicyMetrics, wr
       metrics.repairs.inc({ map, damage })
       if (maySay(`damaged ${map}`)) log.warn({ map, key, damage }, 'an entry of a map was not as it was written; it is put right')
     },
+    failed: err => {
+      if (maySay('failed')) log.warn({ err: messageOf(err) }, 'the maps cannot be looked at')
+    },
     renewed: () => {
       metrics.renewals.inc()
       log.info('the maps are new: everything is written again')

@@ -12,6 +12,8 @@ export interface SyncReport {
   refused(map: ServiceMap, error: unknown): void
   /** Found by the comparison of a map with what is wanted; it is put right at once. */
   damaged(map: ServiceMap, key: string, damage: Damage): void
+  /** A look at the maps came to nothing; it is repeated. */
+  failed(error: unknown): void
   /** The maps are others than before, and empty. */
   renewed(): void
 }

@@ -54,6 +54,7 @@ function world(kernel = new MapsModel()) {
     written: (entries: number) => void told.push(`written ${entries}`),
     refused: (map: ServiceMap) => void told.push(`refused ${map}`),
     damaged: (map: ServiceMap, _: string, damage: Damage) => void told.push([map, damage]),
+    failed: () => void told.push('failed'),
     renewed: () => void told.push('renewed'),
   }
   const sync = new Sync({ kernel, clock, report })
@@ -187,6 +188,7 @@ test('a full map: room is made by what goes, and the node is ready all the same'
   )
   assert.equal(kernel.entries('services').size, 2)
   assert.ok(syncedWord(kernel))
+  assert.deepEqual([sync.status().pendingSince, sync.status().pending > 0], [undefined, true])
   const written = [1, 2, 3].filter(n => kernel.entries('backends').has(hex(backends.key.encode({ backend: n * 10 }))))
   want(gone(service(written[0] ?? 0)))
   await clock.advance(60_000)
@@ -218,6 +220,20 @@ test('maps that terwayd made anew are written whole, also after they were away',
   holds(kernel, [...wanted, ...service(3)])
   assert.ok(syncedWord(kernel))
   assert.equal(told.filter(t => t === 'renewed').length, 2)
+  await sync.stop()
+})
+
+test('a look at the maps that fails says nothing of them', async () => {
+  const wanted = service(1)
+  const { kernel, clock, told, sync } = await started(wanted)
+  const { observe } = kernel
+  kernel.observe = () => Promise.reject(new Error('the thread ended'))
+  await clock.advance(3000)
+  kernel.observe = observe
+  kernel.done.length = 0
+  await clock.advance(3000)
+  assert.deepEqual([told.filter(t => t === 'failed').length, told.includes('renewed'), sync.status().synced], [3, false, true])
+  assert.deepEqual(kernel.done, [])
   await sync.stop()
 })
 

@@ -77,18 +77,19 @@ export class Sync {
   }
 
   async #adopt(): Promise<boolean> {
-    const synced = await this.#readSynced()
-    if (synced === undefined) return false
     try {
+      const synced = await readSynced(this.#deps.kernel)
+      if (synced === undefined) return false
       for (const map of serviceMaps)
         for await (const page of pagesOf(this.#deps.kernel, map)) for (const { key, value } of page) this.#wanted.adopt(map, key, value)
+      this.#synced = synced
+      this.#pinned = true
+      this.#lastError = undefined
+      return true
     } catch (e) {
       this.#lastError = messageOf(e)
       return false
     }
-    this.#synced = synced
-    this.#pinned = true
-    return true
   }
 
   /** The whole truth: what else the maps hold is taken away. From now on they are kept as they are wanted. */
@@ -144,6 +145,8 @@ export class Sync {
       const { written, error, onlyForRoom } = await writePending(this.#wanted, kernel, report, makeRoom, this.#stopper.signal)
       // What there is no room for would keep the node from its work for ever.
       if (!this.#synced && onlyForRoom && !this.#stopper.signal.aborted) await this.#say()
+      // All that there is room for is written: nobody waits for it.
+      if (error !== undefined && onlyForRoom) this.#pendingSince = undefined
       if (error !== undefined) throw error
       report.written(written, clock.now() - (this.#pendingSince ?? clock.now()))
       this.#settled()
@@ -184,7 +187,7 @@ export class Sync {
 
   /** Whether the maps are still those that were written: terwayd may have made new ones, or taken them away. */
   async #look(): Promise<void> {
-    const synced = await this.#readSynced()
+    const synced = await readSynced(this.#deps.kernel)
     // A round may have ended with the word since it was read.
     if (this.#running !== undefined) return
     const renewed = synced !== undefined && (!this.#pinned || (this.#synced && !synced))
@@ -194,15 +197,6 @@ export class Sync {
     this.#wanted.touchAll()
     this.#deps.report.renewed()
     this.#kick(this.#deps.clock.now())
-  }
-
-  async #readSynced(): Promise<boolean | undefined> {
-    try {
-      return await readSynced(this.#deps.kernel)
-    } catch (e) {
-      this.#lastError = messageOf(e)
-      return undefined
-    }
   }
 
   /** One map after the other, each once in the interval. */
@@ -220,9 +214,7 @@ export class Sync {
     const { signal } = this.#stopper
     while (!signal.aborted) {
       await this.#deps.clock.sleep(interval, signal)
-      await turn().catch(e => {
-        this.#lastError = messageOf(e)
-      })
+      await turn().catch(e => this.#deps.report.failed(e))
     }
   }
 }

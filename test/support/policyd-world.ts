@@ -33,12 +33,17 @@ export class PolicydWorld {
 
   /** Begins; the first write has been made when it resolves, if maps and API server are there. */
   async start(): Promise<Policyd> {
-    const { clock, metrics, kernel, options } = this
-    const policyd = new Policyd({ kube: this.model.client('policyd'), kernel, clock, log: silent, metrics }, options)
+    const policyd = this.make()
     policyd.start().catch(() => undefined)
     this.policyd = policyd
-    await clock.advance(100)
+    await this.clock.advance(100)
     return policyd
+  }
+
+  /** Not begun. */
+  make(): Policyd {
+    const { clock, metrics, kernel, options } = this
+    return new Policyd({ kube: this.model.client('policyd'), kernel, clock, log: silent, metrics }, options)
   }
 
   async stop(): Promise<void> {
