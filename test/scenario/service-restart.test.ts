@@ -61,6 +61,19 @@ test('what changed while it was away costs what it changes; numbers stay', () =>
   equal(c.maps.get('frontends').size, 3)
 })
 
+test('one set becomes two while nobody looks: one of them keeps the number', () => {
+  const c = new ServiceCluster()
+  const web = (policy: string) => service('a', '10.96.0.1', `  externalIPs: [203.0.113.1]\n  externalTrafficPolicy: ${policy}`)
+  c.apply([web('Cluster'), slice('a', '10.0.0.1', '10.0.0.2')].join('---\n'))
+  equal(c.restart(web('Local')), { backend_sets: 1, services: 1 })
+  c.expect(`
+    10.96.0.1:80/TCP inside -> [10.0.0.1:8080/TCP 10.0.0.2:8080/TCP]
+    203.0.113.1:80/TCP inside -> [10.0.0.1:8080/TCP 10.0.0.2:8080/TCP]
+    203.0.113.1:80/TCP outside local keepSource -> []
+  `)
+  equal(c.restart(), {})
+})
+
 test('damaged entries are put right by the next process', () => {
   const c = cluster()
   const lines = c.maps.lines()

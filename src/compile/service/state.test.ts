@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { maps as mapSpecs } from '#kernel/bpf/maps.ts'
 import type { Change } from '#state/entry.ts'
 import { ServiceMaps } from '../../../test/support/service-maps.ts'
 import { type Endpoints, here, service, slice } from '../../../test/support/service-objects.ts'
@@ -105,6 +106,19 @@ test('the frontend of a Service that is gone stays, and is the same when it come
   assert.equal(second?.value?.slice(8, 16), first?.value?.slice(8, 16))
 })
 
+test('frontends of Services that are gone go when they fill half of the map', () => {
+  const state = begin()
+  const maps = new ServiceMaps()
+  const half = mapSpecs.frontends.entries / 2
+  const many = Array.from({ length: half }, (_, i) => `203.${i >> 16}.${(i >> 8) & 255}.${i & 255}`)
+  for (const change of [service('d/many', { externalIPs: many }), service('e/b', { clusterIP: '10.96.0.2' })]) {
+    state.tables.replaceServices([change])
+    for (const c of state.take(0)) maps.set(c)
+  }
+  assert.equal(maps.get('frontends').size, half)
+  maps.check()
+})
+
 test('of two Services that want one address the older one has it, until it goes', () => {
   const state = begin()
   const maps = new ServiceMaps()
@@ -190,6 +204,13 @@ test('a Service whose tables of Maglev do not fit keeps no younger one from its 
   assert.deepEqual(
     state.view().map(v => `${v.name} ${v.maglev}`),
     ['old false', 'a true'],
+  )
+  // One port fewer, and both fit no more: the older one has its two.
+  state.tables.applyService(service('d/old', { ports: ports.slice(1) }))
+  state.take(0)
+  assert.deepEqual(
+    state.view().map(v => `${v.name} ${v.maglev}`),
+    ['old true', 'a false'],
   )
 })
 
