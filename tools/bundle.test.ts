@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { programNames } from '#kernel/bpf/programs.ts'
 import { objectFile } from './bpf/compile.ts'
 import { bundle } from './bundle.ts'
 import { root } from './components.ts'
@@ -33,33 +34,39 @@ test('the eBPF programs are beside the bundles, all of them', () => {
   const { programs, generation } = JSON.parse(readFileSync(join(directory, objectFile), 'utf8'))
   assert.deepEqual(
     programs.map(({ name }: { name: string }) => name),
-    ['pod_in', 'pod_out', 'eni_in'],
+    programNames,
   )
   assert.match(generation, /^[0-9a-f]{12}$/)
 })
 
-test('the daemon carries nothing that only the controller needs, and its text takes one byte a character', () => {
-  const bytes = readFileSync(join(directory, 'terwayd.mjs'))
-  assert.ok(bytes.every(b => b < 0x80))
-  assert.ok(bytes.length < 2_000_000, `terwayd.mjs has ${bytes.length} bytes: what does it import now?`)
-  assert.ok(!bytes.includes('ALIBABA_CLOUD_ACCESS_KEY_SECRET'), 'the chain of credentials')
+/** What runs on every node, and how large it may be. */
+const ofNodes = { 'terwayd.mjs': 2_000_000, 'terway-policy.mjs': 800_000 } as const
+
+test('what runs on every node carries nothing that only the controller needs, and its text takes one byte a character', () => {
+  for (const [file, most] of Object.entries(ofNodes)) {
+    const bytes = readFileSync(join(directory, file))
+    assert.ok(bytes.every(b => b < 0x80))
+    assert.ok(bytes.length < most, `${file} has ${bytes.length} bytes: what does it import now?`)
+    assert.ok(!bytes.includes('ALIBABA_CLOUD_ACCESS_KEY_SECRET'), 'the chain of credentials')
+  }
 })
 
-test('the daemon starts without a second HTTP client and without gRPC', () => {
-  const list = `process.once('exit', () => console.log(JSON.stringify(process.moduleLoadList)))`
-  const { stdout } = spawnSync(process.execPath, ['--import', `data:text/javascript,${list}`, 'terwayd.mjs'], {
-    cwd: directory,
-    env: {},
-    encoding: 'utf8',
+for (const file of Object.keys(ofNodes))
+  test(`${file} starts without a second HTTP client and without gRPC`, () => {
+    const list = `process.once('exit', () => console.log(JSON.stringify(process.moduleLoadList)))`
+    const { stdout } = spawnSync(process.execPath, ['--import', `data:text/javascript,${list}`, file], {
+      cwd: directory,
+      env: {},
+      encoding: 'utf8',
+    })
+    assert.match(stdout, /NODE_NAME is not set/)
+    const modules: unknown = JSON.parse(stdout.split('\n').find(line => line.startsWith('[')) ?? '')
+    assert.ok(Array.isArray(modules) && modules.includes('NativeModule http'))
+    assert.deepEqual(
+      modules.filter(name => /undici|http2/.test(name)),
+      [],
+    )
   })
-  assert.match(stdout, /NODE_NAME is not set/)
-  const modules: unknown = JSON.parse(stdout.split('\n').find(line => line.startsWith('[')) ?? '')
-  assert.ok(Array.isArray(modules) && modules.includes('NativeModule http'))
-  assert.deepEqual(
-    modules.filter(name => /undici|http2/.test(name)),
-    [],
-  )
-})
 
 test('a bundled process can ask an API server: it is refused a connection, not a method', async () => {
   const kubeconfig = {
