@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { dropReasons, flowState, flowWay, mode } from '#kernel/bpf/words.ts'
+import { Chance } from '../support/chance.ts'
 import { generator } from '../support/generator.ts'
+import { Asked, goesOn } from './invariants.ts'
 import { assertSame, assertSums, differences, fateOf, settled } from './node.ts'
-import { type Flow, findFlow, flowKeyOf, isSyn } from './oracle/flow.ts'
+import { flowKeyOf } from './oracle/flow.ts'
 import { expected } from './oracle/oracle.ts'
-import { modeOf, policyOf } from './oracle/policy.ts'
-import { type Read, read } from './oracle/read.ts'
-import { type Arrival, type Endpoint, type Observed, Step } from './oracle/step.ts'
-import { anyChange, anyNode, anyPacket, Chance } from './random.ts'
+import { read } from './oracle/read.ts'
+import type { Arrival, Observed } from './oracle/step.ts'
+import { anyChange, anyNode, anyPacket } from './random.ts'
 import { type Machine, now, type Ran } from './run.ts'
 import type { Packet } from './topology.ts'
 import { type Change, changed, changesOf, idOf, lines, type World } from './world.ts'
@@ -20,17 +20,19 @@ const between = 30
 export function history(machine: Machine, seed: number, length: number): Map<string, number> {
   const chance = new Chance(generator(seed))
   const fates = new Map<string, number>()
+  const asked = new Asked()
   let world = changed({}, anyNode(chance))
   machine.write(changesOf(world))
   for (let i = 0; i < length; i++) {
-    const packet = anyPacket(chance)
+    const packet = anyPacket(chance, world)
     try {
-      const { changes, fate } = meet(machine, world, packet)
+      const { changes, fate, packet: after } = meet(machine, world, packet)
       fates.set(fate, (fates.get(fate) ?? 0) + 1)
+      if (after !== undefined) asked.follow({ world, changes, ...packet, after, fate })
       world = changed(world, changes)
       if (i % between !== between - 1) continue
       assert.deepEqual(differences(machine.read(), world), [], 'all maps')
-      const more = Array.from({ length: 1 + chance.below(3) }, () => anyChange(chance))
+      const more = Array.from({ length: 1 + chance.below(3) }, () => anyChange(chance)).flat()
       machine.apply(more)
       world = changed(world, more)
     } catch (e) {
@@ -50,7 +52,7 @@ function meet(
   machine: Machine,
   world: World,
   { program, arrival }: Packet,
-): { readonly changes: readonly Change[]; readonly fate: string } {
+): { readonly changes: readonly Change[]; readonly fate: string; readonly packet: Buffer | undefined } {
   const before = now()
   const ran = machine.run(program, arrival)
   const after = now()
@@ -69,10 +71,10 @@ function meet(
   )
   const wanted = changed({}, [...touched.map(change => rowIn(world, change)), ...outcome.changes])
   assert.deepEqual(lines(real), lines(wanted), `the rows of this packet: ${fate}`)
-  if (outcome.verdict === 'drop') assert.ok(!goesOn(world, program, arrival, outcome.reason, before), `cut a flow that was open: ${fate}`)
+  if (outcome.reason !== 0) assert.ok(!goesOn(world, program, arrival, outcome.reason, before), `cut a flow that was open: ${fate}`)
   // What was written a moment later than the oracle wrote it.
   if (after !== before) machine.apply(outcome.changes)
-  return { changes: outcome.changes, fate }
+  return { changes: outcome.changes, fate, packet: outcome.reason === 0 ? ran.packet : undefined }
 }
 
 function observed(machine: Machine, { said }: Ran): Observed {
@@ -89,25 +91,4 @@ function flowsOf({ packet, gsoSize = 0 }: Arrival): Change[] {
 
 function rowIn(world: World, change: Change): Change {
   return { ...change, value: world[change.map]?.get(idOf(change.map, change.key))?.value }
-}
-
-/** Whether a packet is of a flow that both sides use, and that policy as it is now has allowed: no reason of policy may end it. */
-function goesOn(world: World, program: Packet['program'], arrival: Arrival, reason: number, at: number): boolean {
-  const ofPolicy = [dropReasons['policy-egress'], dropReasons['policy-ingress'], dropReasons['denied-flow']]
-  const packet = read(arrival.packet, arrival.gsoSize ?? 0)
-  if (packet.is !== 'packet' || packet.fragment !== undefined || isSyn(packet) || !ofPolicy.some(r => r === reason)) return false
-  const { draft } = new Step(world, arrival, at)
-  const ifIndex = program === 'eni_in' ? (draft.get('addresses', { ip: packet.destination })?.endpoint ?? 0) : arrival.ifIndex
-  const open = (of: number, sends: 'local' | 'remote') => openFlow(world, packet, of, sends, at)
-  if (program !== 'pod_in') return open(ifIndex, 'remote') !== undefined
-  const flow = open(ifIndex, 'local')
-  return flow !== undefined && (flow.way === flowWay.host || flow.peer === 0 || open(flow.peer, 'remote') !== undefined)
-}
-
-function openFlow(world: World, packet: Read, ifIndex: number, sends: 'local' | 'remote', at: number): Flow | undefined {
-  const { draft } = new Step(world, { packet: Buffer.alloc(0), ifIndex }, at)
-  const endpoint: Endpoint | undefined = draft.get('endpoints', { ifIndex })
-  const flow = endpoint && findFlow({ draft, now: at, length: 0, packet }, flowKeyOf(packet, sends), endpoint)
-  const judged = (modeOf(draft) & mode.policy) === 0 || flow?.policyRevision === policyOf(draft, ifIndex).revision
-  return flow?.state === flowState.open && judged ? flow : undefined
 }

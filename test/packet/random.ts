@@ -1,33 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ProgramName } from '#kernel/bpf/object.ts'
+import type { PacketProgram } from '#kernel/bpf/object.ts'
 import { addressState, direction, endpointFlag, hostReason, mode, ownMark, verdict } from '#kernel/bpf/words.ts'
-import { type Family, type Ip, parseIp } from '#net/ip.ts'
+import { type Family, familyOf, type Ip, parseIp } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
+import type { Chance } from '../support/chance.ts'
 import { type Extension, echo, etherTypes, frame, framed, icmp, icmpError, ipPacket, raw, type Segment, sctp, tcp, udp } from './build.ts'
+import { anyAsked, anyServiceChange, anyServices, asks, flowIn } from './random-services.ts'
 import * as t from './topology.ts'
-import { type Change, prefixRow, row } from './world.ts'
-
-/** Chance, out of small sets, so that packets meet the entries of others. */
-export class Chance {
-  readonly #next: () => number
-
-  constructor(next: () => number) {
-    this.#next = next
-  }
-
-  of<T>(...all: readonly [T, ...T[]]): T {
-    return all[Math.floor(this.#next() * all.length)] ?? all[0]
-  }
-
-  below(n: number): number {
-    return Math.floor(this.#next() * n)
-  }
-
-  /** One time in n. */
-  rarely(n: number): boolean {
-    return this.#next() * n < 1
-  }
-}
+import { type Change, prefixRow, row, type World } from './world.ts'
 
 const stranger: Readonly<Record<Family, Ip>> = { 4: parseIp('203.0.113.9'), 6: parseIp('2001:db8:9::9') }
 const mapped: Readonly<Record<Family, Ip>> = { 4: parseIp('0.0.0.0'), 6: parseIp('::ffff:10.0.1.11') }
@@ -42,30 +22,42 @@ export function anyIp(c: Chance, family: Family): Ip {
 
 const anyPort = (c: Chance) => c.of(80, 53, 40000, 40001)
 
+const anyData = (c: Chance) => Buffer.alloc(c.rarely(12) ? c.below(1700) : c.below(30), 0x55)
+
 function anyTransport(c: Chance): Segment {
-  const data = Buffer.alloc(c.rarely(12) ? c.below(1700) : c.below(30), 0x55)
-  switch (c.below(c.rarely(4) ? 7 : 3)) {
-    case 0:
+  const protocol = c.of(...([6, 6, 17, ...(c.rarely(4) ? [1, 132, 47, 256] : [])] as [number, ...number[]]))
+  return anyTransportOf(c, protocol, anyPort(c), anyPort(c))
+}
+
+/** Echoes have one number, the first; 256: any message of ICMP. */
+function anyTransportOf(c: Chance, protocol: number, from: number, to: number): Segment {
+  const data = anyData(c)
+  switch (protocol) {
+    case 6:
+      return tcp(from, to, c.of('S', 'SA', 'A', 'A', 'A', 'PA', 'FA', 'R', 'RA', '', 'SF'), { data, acknowledges: c.below(2 ** 32) })
+    case 17:
+      return udp(from, to, data)
+    case 132:
+      return sctp(from, to, data)
     case 1:
-      return tcp(anyPort(c), anyPort(c), c.of('S', 'SA', 'A', 'A', 'A', 'PA', 'FA', 'R', 'RA', '', 'SF'), { data })
-    case 2:
-      return udp(anyPort(c), anyPort(c), data)
-    case 3:
-      return echo(c.of('request', 'reply'), c.of(1, 2, 0), data)
-    case 4:
-      return sctp(anyPort(c), anyPort(c), data)
-    case 5:
-      return raw(c.of(47, 50, 1, 58, 59, 0, 41), data)
-    default:
+    case 58:
+      return echo(c.of('request', 'reply'), c.rarely(2) ? from : c.of(1, 2, 0), data)
+    case 256:
       return icmp(c.below(c.rarely(2) ? 256 : 20), 0, Buffer.concat([Buffer.alloc(4), data]))
+    default:
+      return raw(c.of(47, 50, 1, 58, 59, 0, 41), data)
   }
 }
 
 /** An error about a packet between two of the addresses, mostly one that could have been. */
 function anyError(c: Chance, family: Family): Segment {
   const whole = ipPacket(anyIp(c, family), anyIp(c, family), anyTransport(c), anyShape(c, family))
+  return anErrorAbout(c, family, whole)
+}
+
+function anErrorAbout(c: Chance, family: Family, packet: Buffer): Segment {
   const type = family === 4 ? c.of(3, 4, 5, 11, 12) : c.of(1, 2, 3, 4)
-  return icmpError(type, c.below(5), whole.subarray(0, c.of(whole.length, 28, 48, 20, 40, c.below(64))))
+  return icmpError(type, c.below(5), packet.subarray(0, c.of(packet.length, 28, 48, 20, 40, c.below(64))))
 }
 
 const anyNeighbour = (c: Chance) => icmp(c.of(133, 134, 135, 136, 137), 0, Buffer.alloc(20))
@@ -79,16 +71,21 @@ function anyShape(c: Chance, family: Family): Parameters<typeof ipPacket>[3] {
   return { ...shape, extensions: Array.from({ length: 1 + c.below(5) }, extension) }
 }
 
+/** From where to where, at which program, and what. */
+interface Going {
+  readonly program: PacketProgram
+  readonly pod: t.Pod
+  readonly ends: readonly [Ip, Ip]
+  readonly segment: Segment
+}
+
 /** A packet at one of the programs, mostly of those that could get there. */
-export function anyPacket(c: Chance): t.Packet {
-  const family = c.of(4, 6) as Family
-  const program: ProgramName = c.of('pod_in', 'pod_in', 'eni_in', 'pod_out')
-  const pod = c.of(t.pod1, t.pod2, t.pod3)
+export function anyPacket(c: Chance, world: World): t.Packet {
+  const going = (c.rarely(3) ? followUp(c, world) : undefined) ?? somewhere(c)
+  const { program, pod, segment } = going
+  const [source, destination] = going.ends
+  const family = familyOf(destination)
   const ifIndex = c.rarely(30) ? c.of(...(t.devices as [number, ...number[]])) : program === 'eni_in' ? pod.eni : pod.ifIndex
-  const own = c.rarely(15) ? anyIp(c, family) : pod.ip[family]
-  const other = anyIp(c, family)
-  const [source, destination] = program === 'pod_in' ? [own, other] : [other, own]
-  const segment = c.rarely(12) ? anyError(c, family) : family === 6 && c.rarely(20) ? anyNeighbour(c) : anyTransport(c)
   const fromMac = program === 'pod_in' && !c.rarely(40) ? pod.mac : parseMac('ee:ff:ff:ff:ff:ff')
   const whole = framed(fromMac, pod.hostMac, ipPacket(source, destination, segment, anyShape(c, family)))
   const packet = c.rarely(15) ? damaged(c, whole) : whole
@@ -98,6 +95,34 @@ export function anyPacket(c: Chance): t.Packet {
     program,
     arrival: { packet, ifIndex, ingressIfIndex, gsoSize, mark: c.rarely(10) ? c.of(ownMark, 5, ownMark + 1) : 0, time: c.of(0n, 77n) },
   }
+}
+
+function somewhere(c: Chance): Going {
+  const family = c.of(4, 6) as Family
+  const program = c.of('pod_in', 'pod_in', 'eni_in', 'pod_out') as PacketProgram
+  const pod = c.of(t.pod1, t.pod2, t.pod3)
+  const own = c.rarely(15) ? anyIp(c, family) : pod.ip[family]
+  if (program === 'pod_in' && c.rarely(3)) {
+    const { ip, segment } = asks(c, family, anyTransportOf)
+    return { program, pod, ends: [own, ip], segment }
+  }
+  const other = anyIp(c, family)
+  const segment = c.rarely(12) ? anyError(c, family) : family === 6 && c.rarely(20) ? anyNeighbour(c) : anyTransport(c)
+  return { program, pod, ends: program === 'pod_in' ? [own, other] : [other, own], segment }
+}
+
+/** One more packet of a flow that is known, or an error about one. */
+function followUp(c: Chance, world: World): Going | undefined {
+  const flow = flowIn(c, world)
+  if (flow === undefined) return undefined
+  const { pod, local, remote, protocol } = flow
+  const family = familyOf(local.ip)
+  const podSends = c.rarely(2)
+  const program: PacketProgram = podSends ? 'pod_in' : c.of('eni_in', 'pod_out')
+  const [from, to] = podSends ? [local, remote] : [remote, local]
+  if (!c.rarely(6)) return { program, pod, ends: [from.ip, to.ip], segment: anyTransportOf(c, protocol, from.port, to.port) }
+  const carried = ipPacket(to.ip, from.ip, anyTransportOf(c, protocol, to.port, from.port), c.rarely(4) ? anyShape(c, family) : {})
+  return { program, pod, ends: [c.rarely(2) ? anyIp(c, family) : from.ip, to.ip], segment: anErrorAbout(c, family, carried) }
 }
 
 function damaged(c: Chance, packet: Buffer): Buffer {
@@ -122,8 +147,11 @@ function damaged(c: Chance, packet: Buffer): Buffer {
   }
 }
 
-const anyMode = (c: Chance) =>
-  c.rarely(4) ? c.below(16) : mode.guard | mode.forward | (c.rarely(3) ? 0 : mode.policy) | (c.rarely(6) ? mode.learn : 0)
+function anyMode(c: Chance): number {
+  if (c.rarely(6)) return c.below(32)
+  const forwards = c.rarely(5) ? mode.guard : mode.guard | mode.forward | (c.rarely(2) ? 0 : mode.policy) | (c.rarely(6) ? mode.learn : 0)
+  return forwards | (c.rarely(4) ? 0 : mode.service)
+}
 
 function anyEndpoint(c: Chance, pod: t.Pod): Change {
   const without4 = c.rarely(12) ? { address4: undefined, gateway4: undefined } : c.rarely(12) ? { gateway4: undefined } : {}
@@ -155,31 +183,34 @@ function anyRule(c: Chance): Change {
 }
 
 /** What a process could write at any time. */
-export function anyChange(c: Chance): Change {
+export function anyChange(c: Chance): Change[] {
   const pod = c.of(t.pod1, t.pod2, t.pod3)
   const family = c.of(4, 6) as Family
-  switch (c.below(7)) {
+  switch (c.below(12)) {
     case 0:
-      return t.modeIs(anyMode(c))
+      return [t.modeIs(anyMode(c))]
     case 1:
-      return anyEndpoint(c, pod)
+      return [anyEndpoint(c, pod)]
     case 2:
-      return anyAddress(c, pod, family)
+      return [anyAddress(c, pod, family)]
     case 3:
-      return anyPolicy(c, pod)
-    case 4:
-      return t.identityIs(
-        c.of(t.remote, t.otherRemote, t.pod1.ip, t.node)[family],
-        family === 4 ? c.of(32, 24, 8) : c.of(128, 64, 32),
-        c.of(1, 100, 101),
-      )
+      return [anyPolicy(c, pod)]
+    case 4: {
+      const ip = c.of(t.remote, t.otherRemote, t.pod1.ip, t.node)[family]
+      return [t.identityIs(ip, family === 4 ? c.of(32, 24, 8) : c.of(128, 64, 32), c.of(1, 100, 101))]
+    }
     case 5:
-      return t.inHostSet(stranger[family], family === 4 ? 32 : 128, c.of(...(Object.keys(hostReason) as [keyof typeof hostReason])))
+      return [t.inHostSet(stranger[family], family === 4 ? 32 : 128, c.of(...(Object.keys(hostReason) as [keyof typeof hostReason])))]
+    case 6:
+      return anyAsked(c, pod, family)
+    case 7:
+      return [anyRule(c)]
     default:
-      return anyRule(c)
+      return anyServiceChange(c, family)
   }
 }
 
 export function anyNode(c: Chance): Change[] {
-  return [...t.nodeRows(), ...Array.from({ length: 60 }, () => anyChange(c)), ...t.pods.map(pod => anyPolicy(c, pod)), t.modeIs(anyMode(c))]
+  const changes = Array.from({ length: 60 }, () => anyChange(c)).flat()
+  return [...t.nodeRows(), t.nodeIs(), ...anyServices(c), ...changes, ...t.pods.map(pod => anyPolicy(c, pod)), t.modeIs(anyMode(c))]
 }

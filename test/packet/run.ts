@@ -49,6 +49,7 @@ export class Machine implements Disposable {
   readonly #loaded: LoadedObject = loadObject(bpfObject(), { sizes, constants: { test_mode: 1 } })
   readonly #own = openOwnNetns()
   readonly #netns = emptyNode()
+  readonly #known = new Map<string, Change>()
   readonly #cpus = valueSizeOf('drops') / maps.drops.value.size
 
   run(program: ProgramName, { packet, ifIndex, ingressIfIndex = 0, mark = 0, time = 0n, gsoSize = 0 }: Arrival): Ran {
@@ -96,8 +97,8 @@ export class Machine implements Disposable {
     }
   }
 
-  read(): World {
-    const all = mapNames.flatMap(map =>
+  read(of: readonly MapName[] = mapNames): World {
+    const all = of.flatMap(map =>
       unpackEntries(readEntries(map, this.#fd(this.#loaded.maps, map))).map(({ key, value }) => this.#decode(map, key, value)),
     )
     return changed({}, all)
@@ -111,8 +112,12 @@ export class Machine implements Disposable {
     return lookupEntry(this.#fd(this.#loaded.maps, map), key, value) ? this.#decode(map, key, value) : { ...change, value: undefined }
   }
 
+  /** Most rows are what they were the time before. */
   #decode(map: MapName, key: Uint8Array, value: Uint8Array): Change {
-    return { map, key: maps[map].key.decode(key), value: maps[map].value.decode(value) } as Change
+    const bytes = `${map} ${Buffer.from(key).toString('latin1')} ${Buffer.from(value).toString('latin1')}`
+    const change = this.#known.get(bytes) ?? ({ map, key: maps[map].key.decode(key), value: maps[map].value.decode(value) } as Change)
+    this.#known.set(bytes, change)
+    return change
   }
 
   /** What has been counted, a line for each row that is not zero. */

@@ -22,6 +22,8 @@ export interface Change<N extends MapName = MapName> {
 /** Maps that only count. */
 export const counting: readonly MapName[] = ['drops', 'paths', 'endpoint_counters']
 export const mapNames = (Object.keys(maps) as MapName[]).filter(name => !counting.includes(name))
+/** Maps that a packet may change. */
+export const changing: readonly MapName[] = ['flows', 'new_flows', 'host_notes', 'fragments', 'affinities', 'node_flows']
 /** Maps that are searched by the longest prefix. */
 export type PrefixMap = 'host_set' | 'identities' | 'policies' | 'source_ranges'
 
@@ -84,8 +86,8 @@ export function changesOf(world: World): Change[] {
 }
 
 /** Every row as a line of text, sorted: what two worlds are compared by, and what a failure shows. */
-export function lines(world: World): string[] {
-  return mapNames.flatMap(map => rowsThatSay(world, map).map(row => lineOf(map, row))).sort()
+export function lines(world: World, maps: readonly MapName[] = mapNames): string[] {
+  return maps.flatMap(map => rowsThatSay(world, map).map(row => lineOf(map, row))).sort()
 }
 
 /** Most rows go on from world to world. */

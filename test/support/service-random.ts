@@ -2,7 +2,7 @@
 import { algorithmAnnotation } from '#compile/service/plan.ts'
 import type { EndpointSlice } from '#kube/reflect/endpoint-slice.ts'
 import type { Service } from '#kube/reflect/service.ts'
-import type { Chance } from '../packet/random.ts'
+import type { Chance } from './chance.ts'
 import { type EndpointInput, service, slice } from './service-objects.ts'
 
 /** Objects of a small world, so that Services meet at addresses and share endpoints. */

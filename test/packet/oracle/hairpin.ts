@@ -17,8 +17,8 @@ export function toItself(step: Step, packet: Read, choice: Choice): Outcome {
   const receiver: Side = { ...side, key: flowKeyOf(translated, 'remote'), remote: translated.source, sends: 'remote' }
   const found = current(moment, receiver)
   const goesOn = found !== undefined && (found.flags & flowFlag.hairpin) !== 0
-  const flow = goesOn ? { ...found, frontend } : begun(step, receiver, frontend)
-  keepChoice(step, choice, account(moment, receiver, flow))
+  if (goesOn) keepChoice(step, choice, account(moment, receiver, { ...found, frontend }))
+  else account(moment, receiver, begun(step, receiver, frontend))
   return step.deliver(side.ifIndex, side.endpoint, 'hairpin')
 }
 

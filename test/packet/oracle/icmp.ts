@@ -47,7 +47,14 @@ function icmpErrorOfPod(step: Step, packet: Read, endpoint: Endpoint): Outcome {
 export function icmpErrorToPod(step: Step, packet: Read, endpoint: Endpoint): Outcome {
   const { carried } = packet
   const flow = flowOf(step, packet, endpoint, 'in')
-  if (!step.has(mode.service) || carried === undefined || flow === undefined || remoteBegan(flow) || flow.frontend === 0)
+  if (
+    !step.has(mode.service) ||
+    carried === undefined ||
+    flow === undefined ||
+    remoteBegan(flow) ||
+    flow.frontend === 0 ||
+    isOfServices(flow)
+  )
     return step.pass('icmpError')
   const front = step.draft.get('frontends', { frontend: flow.frontend })
   if (front?.ip === undefined) return step.drop('service-translation-failed')

@@ -77,7 +77,7 @@ function send(step: Step, packet: Read, side: Side, known: Flow | undefined, cho
   const beginning = begin(moment, side)
   const flow = make(moment, side, flowWay[way], beginning, { ...(peer && { peer }), frontend: choice?.entry.frontend ?? 0 })
   if (beginning.denied !== undefined) return step.dropFor(beginning.denied)
-  return onward(step, packet, { side, choice, path, answers: false }, flow)
+  return onward(step, packet, { side, choice: undefined, path, answers: false }, flow)
 }
 
 /** Whom the pod asked last by this flow: a frontend, or the other side itself. */
@@ -89,8 +89,8 @@ function asked(flow: Flow, choice: Choice | undefined): Flow {
 function sendByHost(step: Step, packet: Read, side: Side, known: Flow | undefined, choice?: Choice): Outcome {
   const moment = step.moment(packet)
   if (choice !== undefined) {
-    const flow = known ?? make(moment, side, flowWay.host, { by: 'local' }, { frontend: choice.entry.frontend })
-    track(step, packet, { side, choice }, asked(flow, choice))
+    if (known !== undefined) track(step, packet, { side, choice }, asked(known, choice))
+    else account(moment, side, make(moment, side, flowWay.host, { by: 'local' }, { frontend: choice.entry.frontend }))
     return step.pass('podViaHost')
   }
   // Its answers are no Service's any more.
@@ -121,7 +121,7 @@ function wayOf(step: Step, packet: Read): WayOut {
   return { way: 'direct', path: 'podViaHost', ...(here && { peer: { ifIndex, incarnation: address.incarnation } }) }
 }
 
-/** A packet that leaves a pod. */
+/** A packet that leaves a pod; `choice` led it to a flow that was there before. */
 interface Leaving {
   readonly side: Side
   readonly choice: Choice | undefined

@@ -4,6 +4,7 @@ import { account, begin, current, type Flow, flowKeyOf, isSyn, judge, make, type
 import { icmpErrorToPod } from './icmp.ts'
 import { enforces, isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
+import { isOfServices } from './service.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
 import { showAsked } from './translate.ts'
 
@@ -65,7 +66,7 @@ function hand(step: Step, packet: Read, endpoint: Endpoint): Outcome {
 
 /** On a node that does not forward: only what a program translates has been remembered. */
 function handTranslated(step: Step, packet: Read, side: Side, flow: Flow | undefined): Outcome {
-  if (flow === undefined || flow.frontend === 0 || flow.way === flowWay.service) return step.pass('none')
+  if (flow === undefined || flow.frontend === 0 || isOfServices(flow)) return step.pass('none')
   account(step.moment(packet), side, flow)
   return showAsked(step, packet, flow) ? step.pass('hostToPod') : step.drop('service-translation-failed')
 }

@@ -30,7 +30,11 @@ export function serve(step: Step, packet: Read, side: Side, flow: Flow | undefin
   if (flow !== undefined && remoteBegan(flow) && flow.frontend !== 0) return { outcome: answerClient(step, packet, side, flow) }
   if (flow !== undefined && flow.way !== flowWay.service) return undefined
   const backend = flow && backendOf(step.draft, flow.backend)
-  if (flow !== undefined && isUsable(backend, packet.protocol)) return towards(step, packet, { side, entry: flow, backend })
+  if (flow !== undefined && isUsable(backend, packet.protocol)) {
+    const entry = { ...flow, seen: step.now }
+    store(step.draft, side.key, entry)
+    return towards(step, packet, { side, entry, backend })
+  }
   return serveAnew(step, packet, side)
 }
 
@@ -56,15 +60,17 @@ function makeChoice({ draft, now }: Step, { key, endpoint }: Side, { frontend }:
   return draft.put('new_flows', key, made)
 }
 
-/** Whether the flow that the translation would make is another one's, which is in use. */
+/** Whether the flow that the translation would make is another one's, which is in use. A pod that is its own backend has it by the frontend. */
 function isTaken(step: Step, packet: Read, { key, endpoint }: Side, { frontend }: Service, backend: Backend): boolean {
   const moment = step.moment(packet)
   const inUse = (flow: Flow | undefined) => flow !== undefined && flow.frontend !== frontend && !isOlder(step.now, flow.seen, secondsInUse)
+  if (backend.ip === packet.source) {
+    const back = findFlow(moment, { ...key, localPort: backend.port, remotePort: packet.ports.source }, endpoint)
+    return back !== undefined && (back.flags & flowFlag.hairpin) !== 0 && inUse(back)
+  }
   const flow = findFlow(moment, { ...key, remote: backend.ip, remotePort: backend.port }, endpoint)
-  const goesOn = flow?.state !== flowState.denied && flow?.state !== flowState.closing
-  if (goesOn && inUse(flow) && (packet.protocol !== protocols.tcp || isSyn(packet))) return true
-  const back = { ...key, localPort: backend.port, remotePort: packet.ports.source }
-  return backend.ip === packet.source && inUse(findFlow(moment, back, endpoint))
+  if (flow?.state === flowState.denied || flow?.state === flowState.closing) return false
+  return inUse(flow) && (packet.protocol !== protocols.tcp || isSyn(packet))
 }
 
 /** Nobody is there: another node may have somebody, else the sender is told, by the device that its packet is at. */
@@ -83,9 +89,9 @@ function towards(step: Step, packet: Read, choice: Choice): Served {
 }
 
 /** A choice goes on as its flow does. */
-export function keepChoice({ draft, now }: Step, { side, entry }: Choice, flow: Flow): void {
+export function keepChoice({ draft }: Step, { side, entry }: Choice, flow: Flow): void {
   const state = flow.state === flowState.open || flow.state === flowState.closing ? flow.state : entry.state
-  store(draft, side.key, { ...entry, seen: now, state }, (flow.flags & flowFlag.answered) !== 0)
+  store(draft, side.key, { ...entry, state }, (flow.flags & flowFlag.answered) !== 0)
 }
 
 /** What somebody asked of the node: the answer of a pod here leaves by the node's device, from the address that was asked. */

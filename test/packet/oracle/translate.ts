@@ -44,8 +44,7 @@ export function translatedInside(frame: Buffer, packet: Read, carried: Carried, 
   const sums = [...headerSum(family, inner), { at: ethernet + at + 2, covers: withAddresses(packet) }]
   const done = rewritten(frame, sums, copy => {
     copy.set(toBytes(ip), inner + addressAt(family, which))
-    if (carried.portsAt === undefined || carried.protocol === protocols.sctp) return
-    copy.writeUInt16BE(port, inner + carried.portsAt + (which === 'source' ? 0 : 2))
+    if (carried.portsAt !== undefined) copy.writeUInt16BE(port, inner + carried.portsAt + (which === 'source' ? 0 : 2))
   })
   if (done === undefined) throw new Error('an ICMP error has a checksum')
   return done
