@@ -86,7 +86,8 @@ INLINE void begin(struct packet *p, struct __sk_buff *skb, enum hook hook, __u32
 
 /*
  * The same number, of which the verifier knows nothing. It follows a program once for each constant that a variable may have, and every such variable
- * multiplies the ways: after a decision that leaves its result behind as a number, this lets the ways meet again.
+ * multiplies the ways: after a decision that leaves its result behind as a number, this lets the ways meet again. Before a test it keeps the answer from
+ * being learned of the number itself. The compiler must not take two of them for one.
  */
 INLINE __u32 forget(const struct packet *p, __u32 number) {
   __u32 zero = p->zero;
