@@ -3,9 +3,9 @@ import { dropReasons, flowState, serviceFlag } from '#kernel/bpf/words.ts'
 import { type Backend, backendOf, candidates, isUsable, keepAffinity, mayCome, type Service, serviceAt } from './choose.ts'
 import { flowKeyOf, isSyn } from './flow.ts'
 import { findNodeFlow, nodeKeyOf } from './node-flow.ts'
-import { pass, placeOf, towards } from './node-pass.ts'
+import { changesPort, pass, placeOf, towards } from './node-pass.ts'
 import type { FlowKey } from './policy.ts'
-import { protocols, type Read } from './read.ts'
+import type { Read } from './read.ts'
 import { refuse } from './service.ts'
 import type { Outcome, Step } from './step.ts'
 
@@ -37,11 +37,11 @@ function choose(step: Step, packet: Read, service: Service, key: FlowKey): Backe
     const affinity = row('affinities', { client: packet.source, set: service.set })
     if (option !== undefined && service.affinitySeconds > 0 && affinity?.backend !== option.id) return false
     if (reason === 0) return option !== undefined && row('node_flows', key)?.backend === option.id
+    if (option !== undefined && changesPort(packet, option)) return reason === dropReasons['service-translation-failed']
     const place = option && placeOf(step, option.ip)
     if (reason === dropReasons['service-without-backend']) return place === undefined || (keepsSource && place.is === 'elsewhere')
     if (option === undefined || place === undefined) return false
     if (place.is === 'elsewhere') return [34, 37].includes(reason)
-    if (packet.protocol === protocols.sctp && option.port !== packet.ports.destination) return reason === 37
     const flowKey = flowKeyOf(towards(packet, option), 'remote')
     return (row('new_flows', flowKey) ?? row('flows', flowKey))?.state === flowState.denied
   })

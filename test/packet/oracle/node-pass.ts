@@ -22,6 +22,11 @@ export interface Passage {
 
 type Place = { readonly is: 'pod'; readonly ifIndex: number; readonly endpoint: Endpoint } | { readonly is: 'stack' | 'node' | 'elsewhere' }
 
+/** What no translation can do for SCTP, whose checksum covers all of it. */
+export function changesPort({ protocol, ports }: Read, { port }: Backend): boolean {
+  return protocol === protocols.sctp && port !== ports.destination
+}
+
 export function towards(packet: Read, { ip, port }: Backend): Read {
   return { ...packet, destination: ip, ports: { ...packet.ports, destination: port } }
 }
@@ -52,6 +57,7 @@ function handOn(step: Step, packet: Read, passage: Passage): Outcome {
   const { backend } = passage
   const place = placeOf(step, backend.ip)
   step.portsOf(packet)
+  if (changesPort(packet, backend)) return step.drop('service-translation-failed')
   if (place.is === 'elsewhere') return toElsewhere(step, packet, passage)
   const after = rewrite(step, packet, { which: 'destination', ip: backend.ip, port: backend.port })
   if (after === undefined) return step.drop('service-translation-failed')
