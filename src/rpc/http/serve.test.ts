@@ -53,6 +53,15 @@ test('probes say 503 and what is missing; metrics are refreshed at each scrape',
   assert.equal((await get('/readyz', 'POST')).status, 405)
 })
 
+test('one answer on every path, with headers of its own', async t => {
+  const server = await serveHttp('127.0.0.1:0', () => ({ status: 503, headers: { 'x-weight': '2' }, body: {} }), silent)
+  t.after(() => server.close())
+  for (const path of ['/', '/any']) {
+    const answer = await fetch(`http://127.0.0.1:${server.port}${path}`)
+    assert.deepEqual([answer.status, answer.headers.get('x-weight'), await answer.json()], [503, '2', {}])
+  }
+})
+
 test('an address that is neither a socket nor host:port is refused by name', async () => {
   await assert.rejects(serveHttp('127.0.0.1', {}, silent), (e: unknown) => /"127.0.0.1" is neither unix/.test(messageOf(e)))
   await assert.rejects(serveHttp('127.0.0.1:70000', {}, silent), { code: 'http-listen' })
