@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { ctList, ctStatus, type FlowFilter } from '#cli/ct.ts'
+import type { FlowRow } from '#cli/ct-rows.ts'
+import type { CliDeps } from '#cli/deps.ts'
+import { maps } from '#kernel/bpf/maps.ts'
+import type { Kernel } from '#kernel/port.ts'
 import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe, until } from './datapath-lab.ts'
 import { nodes, putServices, type TestService } from './datapath-services.ts'
 
@@ -44,6 +49,11 @@ const fromOutside: readonly (readonly [what: string, nodePort: number, answers: 
   ['the node, which sees the client', 30030, [`host ${client4}`, `host ${client6}`]],
   ['a pod of the node by policy Local', 30060, [`pod12 ${client4}`, `pod12 ${client6}`]],
 ]
+
+/** What the commands ask of a kernel, of one that is not theirs to close. */
+function bound({ kernel }: DatapathLab): Pick<Kernel, 'mapEntries' | 'countEntries'> {
+  return { mapEntries: map => kernel.mapEntries(map), countEntries: map => kernel.countEntries(map) }
+}
 
 for (const [kind, node] of Object.entries(nodes)) {
   describe(`a ${kind} node`, () => {
@@ -130,6 +140,28 @@ for (const [kind, node] of Object.entries(nodes)) {
         direct.filter(way => taken[way] !== undefined),
         kind === 'v2' ? direct : [],
       )
+    })
+
+    test('terway-cli shows the flows of a Service: the choice, the flow behind it, and what the node carries for others', async () => {
+      const lines: string[] = []
+      const deps = {
+        out: (line: string) => lines.push(line),
+        connect: () => ({ mapping: () => Promise.reject(new Error('no daemon')), close: () => undefined }),
+        kernel: async () => ({ ...bound(lab), close: async () => undefined }),
+      } as unknown as CliDeps
+      const shown = async (filter: FlowFilter) => {
+        await ctList(deps, 's', { all: true, ...filter }, 'json')
+        return JSON.parse(lines.pop() ?? '[]').map((r: FlowRow) => `${r.kind} ${r.protocol} ${r.remote} ${r.frontend}`)
+      }
+      const ofPod = await shown({ ip: '10.0.1.11', port: 7777, protocol: 'udp' })
+      for (const row of [`choice UDP 10.96.0.10 10.96.0.10:7777`, `pod UDP ${internet4} 10.96.0.10:7777`])
+        assert.ok(ofPod.includes(row), row)
+      const ofNode = await shown({ ip: hostIp6, port: 30010 })
+      for (const row of [`client UDP ${client6} [${hostIp6}]:30010`, `backend UDP ${internet6} [${hostIp6}]:30010`])
+        assert.ok(ofNode.includes(row), row)
+      await ctStatus(deps, 'json')
+      const { used, room } = JSON.parse(lines.pop() ?? '[]').find((t: { table: string }) => t.table === 'flows')
+      assert.ok(used > 0 && room === maps.flows.entries, `${used} of ${room}`)
     })
 
     test('connections that were there before a Service lost its backend go on, others are refused', async () => {
