@@ -143,7 +143,8 @@ test('kubeProxyReplacement adds the container that watches Services, what it may
   const conf = (all: readonly Manifest[]) => JSON.parse(find(all, 'ConfigMap', 'eni-config').data?.eni_conf ?? '')
   const without = render('apiServer=10.0.0.1:6443')
   assert.equal(podOf(without, 'DaemonSet', 'terway-eniip').containers.length, 1)
-  assert.equal(conf(without).kube_proxy_replacement, undefined)
+  // Said in both cases: without the key a node keeps what it has decided until a reboot.
+  assert.equal(conf(without).kube_proxy_replacement, false)
   assert.ok(!services(without).includes('services'))
 
   const all = render('terway.kubeProxyReplacement=true', 'apiServer=10.0.0.1:6443')

@@ -41,7 +41,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $_ := set $conf "service_cidr" $t.serviceCIDR -}}
 {{- $_ := set $conf "vswitches" (required "terway.vSwitchIDs is required: {zone: [vSwitch ids]}" $t.vSwitchIDs) -}}
 {{- $_ := set $conf "security_groups" $t.securityGroupIDs -}}
-{{- if $t.kubeProxyReplacement }}{{ $_ := set $conf "kube_proxy_replacement" true }}{{ end -}}
+{{- $_ := set $conf "kube_proxy_replacement" $t.kubeProxyReplacement -}}
 {{ mergeOverwrite $conf (deepCopy $t.eniConf) | toPrettyJson }}
 {{- end }}
 
