@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Context } from '#daemon/context.ts'
+import { tellNode } from '#daemon/node-event.ts'
 import { isHeldHere } from '#daemon/repair.ts'
 import { addressesOf, podIdOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
@@ -10,9 +11,11 @@ const period = 30_000
 const message =
   "the pod's device on the node has an ingress or clsact qdisc of somebody else, which Terway's programs cannot join: the pod goes on through the host stack (tc qdisc show)"
 
-/** Tells of pods that programs leave to the host stack: once for each sandbox. */
+/** Tells of pods that programs leave to the host stack, once for each sandbox, and of the node's own device. */
 export class ForeignHooks {
   readonly #ctx: Context
+  /** The node's device of which it was told. */
+  #toldDevice: string | undefined
   /** Containers of which it was told. */
   #told = new Set<string>()
   #stopped = false
@@ -44,9 +47,18 @@ export class ForeignHooks {
       const leases = book.leases().filter(l => isHeldHere(l) && addressesOf(l).some(ip => left.has(ip)))
       for (const lease of leases) if (!this.#told.has(lease.containerId)) this.#tell(lease)
       this.#told = new Set(leases.map(l => l.containerId))
+      this.#tellDevice(await programs.takenDevice())
     } catch (err) {
       log.warn({ err }, `the programs cannot be asked for pods that they leave to the host stack: ${messageOf(err)}`)
     }
+  }
+
+  #tellDevice(device: string | undefined): void {
+    if (device !== undefined && device !== this.#toldDevice) {
+      const text = `the node's device ${device} has an ingress or clsact qdisc of somebody else: nobody reaches Services by the node's addresses (tc qdisc show)`
+      tellNode(this.#ctx, { type: 'Warning', reason: 'DataPathForeign', message: text, action: 'DataPath' })
+    }
+    this.#toldDevice = device
   }
 
   #tell(lease: Lease): void {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { configIn, nodeConfigEntry, nodeDevices, nodeSideQuery, takenUplink } from '#datapath/v2/node-side.ts'
 import { type Count, countsByName } from '#kernel/bpf/counters.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import { address, addressKey } from '#kernel/bpf/structs.ts'
 import { addressState, dropReasons, path } from '#kernel/bpf/words.ts'
+import { observeHost } from '#kernel/host.ts'
 import { modeOf, turnOff } from '#kernel/mode.ts'
 import type { BpfProbe, Kernel } from '#kernel/port.ts'
 import type { Ip } from '#net/ip.ts'
@@ -17,6 +19,8 @@ export interface Programs {
   turnOff(services: boolean): Promise<void>
   /** How full the tables of connections are, and what the programs have counted since their maps were made. A table of any size is walked through: not to be asked often. */
   sample(): Promise<ProgramSample>
+  /** The node's own device when programs translate Services and cannot join it, since somebody else's qdisc is there. */
+  takenDevice(): Promise<string | undefined>
   /** Addresses of pods that they leave to the host stack. */
   leftToHostStack(): Promise<readonly Ip[]>
 }
@@ -39,6 +43,13 @@ export function programsOf(kernel: Pick<Kernel, 'probePrograms' | 'mapEntries' |
       for (const table of tables) used.push({ table, ...(await kernel.countEntries(table)) })
       const [paths, drops] = [await kernel.mapEntries('paths'), await kernel.mapEntries('drops')]
       return { tables: used, paths: countsByName(paths, path), drops: countsByName(drops, dropReasons) }
+    },
+    takenDevice: async () => {
+      const { routes, hooks } = nodeSideQuery
+      const host = await observeHost(kernel, { links: 'all', families: [4, 6], routes, entries: [nodeConfigEntry] })
+      if (configIn(host) === undefined) return undefined
+      const side = await observeHost(kernel, { links: nodeDevices(host), families: [], hooks })
+      return takenUplink({ ...host, hooks: side.hooks })?.name
     },
     leftToHostStack: async () =>
       (await kernel.mapEntries('addresses')).flatMap(({ key, value }) => {

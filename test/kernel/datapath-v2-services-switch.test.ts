@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
+import { programsOf } from '#daemon/programs.ts'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { mode } from '#kernel/bpf/words.ts'
@@ -152,6 +153,16 @@ test("the node's side is told, repaired, and taken away whole", async () => {
   lab.run('host', `ip addr del ${hostIp6}/64 dev eth0`)
   await lab.datapath.differing(pods)
   assert.deepEqual([joined(), (await node()).address6], [true, '2001:db8:1::11'])
+
+  const programs = programsOf(lab.kernel)
+  assert.equal(await programs.takenDevice(), undefined)
+  lab.run('host', 'tc qdisc del dev eth0 clsact')
+  lab.run('host', 'tc qdisc add dev eth0 clsact')
+  await lab.datapath.differing(pods)
+  assert.equal(await programs.takenDevice(), 'eth0')
+  lab.run('host', 'tc qdisc del dev eth0 clsact')
+  await lab.datapath.differing(pods)
+  assert.deepEqual([await programs.takenDevice(), joined()], [undefined, true])
 
   const { services: _, ...alone } = nodes.v2
   await lab.datapath.setNode(alone, pods)

@@ -105,3 +105,14 @@ test('a kernel that lacks what programs need leaves Services to kube-proxy; one 
   await becomes(w, node, 'services')
   assert.match(told(w, 'ServicesLimited')[0] ?? '', /pods can: the kernel lacks socket-programs/)
 })
+
+test("somebody else's qdisc on the node's own device is told, once", async () => {
+  const { w, node } = await world(ours)
+  await using _ = w
+  await becomes(w, node, 'services')
+  node.takenDevice = 'eth0'
+  await w.until('it is told', () => told(w, 'DataPathForeign').length === 1)
+  assert.match(told(w, 'DataPathForeign')[0] ?? '', /^the node's device eth0 has an ingress or clsact qdisc of somebody else/)
+  await w.clock.advance(120_000)
+  assert.equal(told(w, 'DataPathForeign').length, 1)
+})

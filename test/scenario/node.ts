@@ -41,6 +41,8 @@ export class TestNode {
   modeFault = ''
   /** Pods' addresses that programs leave to the host stack. */
   leftToHostStack: readonly Ip[] = []
+  /** The node's own device, where somebody else's qdisc is. */
+  takenDevice: string | undefined
   /** Files of the machine; those below /var/run are gone after a reboot. */
   readonly files = new Map([[`${defaultOptions.cniConfDir}/10-terway.conflist`, conflist]])
   readonly pods = new Map<string, TestPod>()
@@ -86,6 +88,7 @@ export class TestNode {
           },
           turnOff: this.kernel.programs.turnOff,
           sample: async () => ({ tables: [], paths: new Map(), drops: new Map() }),
+          takenDevice: async () => this.takenDevice,
           leftToHostStack: async () => this.leftToHostStack,
         },
         primaryVSwitch,

@@ -108,6 +108,7 @@ export class SimNode {
         ...this.kernel.programs,
         probe: () => Promise.resolve([]),
         sample: () => Promise.resolve({ tables: [], paths: new Map(), drops: new Map() }),
+        takenDevice: () => Promise.resolve(undefined),
         leftToHostStack: () => Promise.resolve([]),
       },
       primaryVSwitch: () => Promise.resolve(undefined),

@@ -81,6 +81,7 @@ export class DaemonWorld implements AsyncDisposable {
           ...this.kernel.programs,
           probe: async () => this.probes,
           sample: async () => this.sample,
+          takenDevice: async () => undefined,
           leftToHostStack: async () => this.leftToHostStack,
         },
         primaryVSwitch: async () => undefined,

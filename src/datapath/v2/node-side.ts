@@ -96,8 +96,8 @@ function withoutOld(host: NsState, kept?: NodeServices): string {
   return withoutPorts(text, [old.natPortFirst, old.natPortLast])
 }
 
-/** What the programs were told; undefined when it is nothing. */
-function configIn(host: NsState) {
+/** What the programs were told of the node; undefined where they translate no Services. */
+export function configIn(host: NsState) {
   const found = host.entries.find(e => e.map === nodeConfigEntry.map && e.key === nodeConfigEntry.key)
   const config = found && node_configs.value.decode(Buffer.from(found.value, 'hex'))
   return config !== undefined && config.natPortLast > 0 ? config : undefined
