@@ -4,7 +4,7 @@
  * a Service passes as if there were no program, be it as broken as it may.
  */
 #include "lib/node_answer.h"
-#include "lib/node_client.h"
+#include "lib/node_error.h"
 #include "lib/receive.h"
 #include "lib/reject.h"
 
@@ -20,21 +20,10 @@ INLINE outcome take_answer(struct packet *p) {
   return reason ? DROPPED(reason) : PATH_REMOTE_ANSWERS_CLIENT;
 }
 
-INLINE outcome take_error(struct packet *p) {
-  struct flow_key key = {0};
-  __u32 transport;
-  if (p->fragment != FRAGMENT_NONE || read_inner(p, &key, &transport, 0) || !transport) return NOT_OWNED;
-  key.kind = FLOW_KIND_BACKEND;
-  struct node_flow *f = find_node_flow(p, &key);
-  if (!f || !f->nat_port) return NOT_OWNED;
-  __u32 reason = send_error_back(p, f, &key, transport);
-  return reason ? DROPPED(reason) : PATH_REMOTE_ANSWERS_CLIENT;
-}
-
 INLINE outcome node_receives(struct packet *p, const struct node_config *node, struct target *to) {
   struct passage x = {0};
   if (p->skb->vlan_present) return NOT_OWNED;
-  if (is_icmp_error(p)) return take_error(p);
+  if (is_icmp_error(p)) return take_error(p, node);
   if (!has_ports(p)) return NOT_OWNED;
   if (p->fragment == FRAGMENT_LATER && share_ports(p)) return NOT_OWNED;
   forget_packet(p);

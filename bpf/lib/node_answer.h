@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What comes back to a client: answers of backends, and errors about what the node sent in its name. */
+/* What comes back to a client: answers of backends. */
 #pragma once
-#include "icmp.h"
 #include "nat.h"
 #include "node_port.h"
 
@@ -23,12 +22,3 @@ INLINE __u32 send_back(struct packet *p, struct node_flow *f) {
   return reason ? reason : translate_destination(p, client, port);
 }
 
-/* The same for an error about a packet that left with a port of the node. */
-INLINE __u32 send_error_back(struct packet *p, const struct node_flow *f, const struct flow_key *about, __u32 transport) {
-  struct frontend *seen = find_frontend(f->frontend);
-  if (!seen) return DROP_SERVICE_TRANSLATION_FAILED;
-  struct rewrite source = {SIDE_SOURCE, about->local, f->client, about->local_port, f->client_port};
-  struct rewrite destination = {SIDE_DESTINATION, about->remote, seen->ip, about->remote_port, seen->port};
-  if (translate_inner(p, transport, &source) || translate_inner(p, transport, &destination)) return DROP_SERVICE_TRANSLATION_FAILED;
-  return translate_destination(p, f->client, 0);
-}

@@ -100,6 +100,29 @@ for (const family of families) {
     node.meet(about(udp(at, target)), 'service-translation-failed')
   })
 
+  const tooBig = family === 4 ? ([3, 4] as const) : ([2, 0] as const)
+  test(`${v}: an error about an answer reaches the backend, as of what it answered`, () => {
+    for (const [backend, fate, path] of [
+      [pod1.ip[family], 'nodeToPod', 'icmpError'],
+      [here, 'nodeToHost', 'icmpError'],
+      [far, 'nodeToRemote', 'nodeToRemote'],
+    ] as const) {
+      const node = new Node(machine, rowsFor(backend))
+      const asked = ends(node.meet(request(), fate).packet).split(' > ')
+      const about = ipPacket(here, asker, kind.answer(port, client))
+      const error = reached(router[family], here, icmpError(tooBig[0], tooBig[1], about))
+      const { packet } = node.meet(error, path)
+      assert.equal(endsInside(packet), `${asked[1]} > ${asked[0]}`)
+      assert.equal(ends(packet), way(fate === 'nodeToRemote' ? here : router[family], 0, backend, 0))
+      node.meet(
+        reached(router[family], here, icmpError(tooBig[0], tooBig[1], ipPacket(here, asker, kind.answer(port + 1, client)))),
+        'uncounted',
+      )
+      node.change({ map: 'backends', key: { backend: 1 }, value: undefined })
+      node.meet(error, 'uncounted')
+    }
+  })
+
   test(`${v}: a datagram without a checksum stays one`, () => {
     const node = new Node(machine, rowsFor(far))
     const packet = request()

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import { flowKind, mode } from '#kernel/bpf/words.ts'
+import { mode } from '#kernel/bpf/words.ts'
 import { eniIn, ownerOf } from './eni-in.ts'
 import { ask } from './node-client.ts'
+import { blame } from './node-error.ts'
 import { answered, findNodeFlow, nodeKeyOf } from './node-flow.ts'
 import { nodeAddress, sendByNode } from './node-pass.ts'
 import { isPorted, protocols, type Read, read } from './read.ts'
 import type { Outcome, Step } from './step.ts'
-import { rewrite, translatedInside } from './translate.ts'
+import { rewrite } from './translate.ts'
 
 /** What arrives at the node's own device. */
 export function nodeIn(step: Step): Outcome {
   if (!step.has(mode.service)) return eniIn(step)
   const packet = read(step.arrival.packet, step.arrival.gsoSize ?? 0)
   if (packet.is !== 'packet') return step.ignore()
-  const outcome = packet.kind === 'error' ? about(step, packet) : withPorts(step, packet)
+  const outcome = packet.kind === 'error' ? blame(step, packet) : withPorts(step, packet)
   if (outcome !== undefined) return outcome
   return step.has(mode.forward) && ownerOf(step, packet.destination) !== undefined ? eniIn(step) : step.ignore()
 }
@@ -44,20 +45,4 @@ function answer(step: Step, packet: Read): Outcome | undefined {
   const from = rewrite(step, packet, { which: 'source', ip: seen.ip, port: seen.port })
   const both = from && rewrite(step, from, { which: 'destination', ip: flow.client, port: flow.clientPort })
   return both === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'remoteAnswersClient')
-}
-
-/** An ICMP error about what a backend elsewhere got, or should have got, from a client by the node. */
-function about(step: Step, packet: Read): Outcome | undefined {
-  const { carried } = packet
-  if (packet.fragment !== undefined || carried?.portsAt === undefined) return undefined
-  const { source: local, destination: remote, protocol, ports } = carried
-  const key = { local, remote, localPort: ports.source, remotePort: ports.destination, protocol, kind: flowKind.backend, spare: 0 }
-  const flow = findNodeFlow(step, key)
-  if (flow?.client === undefined || flow.natPort === 0) return undefined
-  const seen = step.draft.get('frontends', { frontend: flow.frontend })
-  if (seen?.ip === undefined) return step.drop('service-translation-failed')
-  const source = translatedInside(step.frame, packet, carried, { which: 'source', ip: flow.client, port: flow.clientPort })
-  step.frame = translatedInside(source, packet, carried, { which: 'destination', ip: seen.ip, port: seen.port })
-  const sent = rewrite(step, packet, { which: 'destination', ip: flow.client, port: 0 })
-  return sent === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'remoteAnswersClient')
 }
