@@ -28,6 +28,7 @@ INLINE outcome node_receives(struct packet *p, const struct node_config *node, s
   if (p->fragment == FRAGMENT_LATER && share_ports(p)) return NOT_OWNED;
   forget_packet(p);
   if (is_answer_to_node(p, node)) return take_answer(p);
+  x.scope = forget(p, choose_scope(p));
   forget_packet(p);
   outcome outcome = find_passage(p, &x);
   if (outcome || !x.to || !x.flow) return outcome;

@@ -17,12 +17,19 @@ struct passage {
   __u32 is_first;
   /* The client must be seen with its own address. */
   __u32 keeps_source;
+  /* In which Services are looked for; 0 = in none. */
+  __u32 scope;
 };
 
 enum place { PLACE_POD, PLACE_STACK, PLACE_NODE, PLACE_ELSEWHERE };
 
+/* After a switch the host stack may be translating what goes on in the middle. */
+INLINE __u32 choose_scope(const struct packet *p) {
+  return in_mode(p, MODE_LEARN) && p->protocol == IPPROTO_TCP && !is_syn(p) ? 0 : SERVICE_SCOPE_OUTSIDE;
+}
+
 INLINE outcome begin_passage(const struct packet *p, struct passage *x, const struct flow_key *key) {
-  struct service *s = find_service(p->destination, p->destination_port, p->protocol, SERVICE_SCOPE_OUTSIDE);
+  struct service *s = find_service(p->destination, p->destination_port, p->protocol, x->scope);
   if (!s) return NOT_OWNED;
   if (!may_come(s, p->source)) return DROPPED(DROP_SERVICE_SOURCE_RANGE);
   struct node_flow first = {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { flowKind, flowState, flowTimeout } from '#kernel/bpf/words.ts'
+import { flowKind, flowState, flowTimeout, mode } from '#kernel/bpf/words.ts'
 import { tcp } from '../build.ts'
 import { ago, client, ends, kinds, serviceNode, serviceOf, way } from '../exchange.ts'
 import { Node } from '../node.ts'
@@ -55,7 +55,7 @@ for (const family of families) {
     })
 
     test(`${of}: by a node that does not forward it goes the same way`, () => {
-      const node = new Node(machine, [...rows(), t.modeIs(16)])
+      const node = new Node(machine, [...rows(), t.modeIs(mode.service)])
       node.meet(answer(portOf(node.meet(request(), 'nodeToRemote'))), 'remoteAnswersClient')
     })
 
@@ -187,6 +187,12 @@ for (const family of families) {
   test(`${v}: a packet from the middle of a connection that nobody knows chooses, too`, () => {
     const node = new Node(machine, rowsOfTcp)
     node.meet(back('A', portOf(node.meet(ask('A'), 'nodeToRemote'))), 'remoteAnswersClient')
+    // After a switch the host stack may know it; what the programs know goes on.
+    node.change(t.modeIs(t.everything | mode.service | mode.learn))
+    node.meet(ask('A'), 'nodeToRemote')
+    node.meet(ask('A', client + 1), 'uncounted')
+    node.meet(ask('S', client + 1), 'nodeToRemote')
+    node.meet(ask('A', client + 1), 'nodeToRemote')
   })
 
   test(`${v}: SCTP cannot be sent elsewhere`, () => {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { dropReasons, flowState, serviceFlag } from '#kernel/bpf/words.ts'
+import { dropReasons, flowState, mode, serviceFlag } from '#kernel/bpf/words.ts'
 import { type Backend, backendOf, candidates, isUsable, keepAffinity, mayCome, type Service, serviceAt } from './choose.ts'
 import { flowKeyOf, isSyn } from './flow.ts'
 import { findNodeFlow, nodeKeyOf } from './node-flow.ts'
 import { changesPort, pass, placeOf, towards } from './node-pass.ts'
 import type { FlowKey } from './policy.ts'
-import type { Read } from './read.ts'
+import { protocols, type Read } from './read.ts'
 import { refuse } from './service.ts'
 import type { Outcome, Step } from './step.ts'
 
@@ -19,6 +19,8 @@ export function ask(step: Step, packet: Read): Outcome | undefined {
   if (goesOn && isUsable(kept, packet.protocol))
     return pass(step, packet, { key, entry, frontend: entry.frontend, backend: kept, keepsSource: false })
   const { destination: ip, source, protocol, ports } = packet
+  // The host stack may be translating what goes on in the middle.
+  if (step.has(mode.learn) && protocol === protocols.tcp && !isSyn(packet)) return undefined
   const service = serviceAt(draft, { ip, port: ports.destination, protocol }, 'outside')
   if (service === undefined) return undefined
   if (!mayCome(draft, service, source)) return step.drop('service-source-range')
