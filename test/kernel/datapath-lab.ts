@@ -169,6 +169,11 @@ export class DatapathLab {
     return counts
   }
 
+  /** Where maps and programs are pinned. */
+  get pinDirectory(): string {
+    return this.#options.pins ?? ''
+  }
+
   /** Names of what is pinned. */
   pins(): string[] {
     const { pins = '' } = this.#options
