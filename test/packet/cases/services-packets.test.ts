@@ -126,6 +126,17 @@ for (const family of families) {
       }
     })
 
+    test(`${of}: an error of a pod about what it sent to itself is nobody's`, () => {
+      const about = icmpError(family === 4 ? 3 : 1, family === 4 ? 3 : 4, ipPacket(vip, me, kind.next(client, target)))
+      for (const value of [t.everything | mode.service, regular]) {
+        const node = opened(kind, value, me)
+        node.meet(sent(pod1, vip, kind.first(client, port)), 'hairpin')
+        const error = sent(pod1, vip, about)
+        assert.deepEqual(node.meet(error, 'icmpError').packet, error.arrival.packet)
+        if (value === regular) node.meet(handed(vip, pod1, kind.next(client, target)), 'none')
+      }
+    })
+
     test(`${of}: an answer that has lost its frontend`, () => {
       const node = opened(kind)
       node.meet(sent(pod1, vip, kind.first(client, port)), 'podToRemote')
