@@ -7,7 +7,7 @@ import { parse } from 'yaml'
 export const seed: {
   readonly region: string
   readonly keys: readonly { readonly id: string; readonly secret: string }[]
-  readonly vpc: { readonly id: string }
+  readonly vpc: { readonly id: string; readonly cidr4: string; readonly cidr6: string }
   readonly vSwitches: readonly { readonly id: string; readonly zone: string }[]
   readonly timing: Readonly<Record<string, number>>
 } = parse(readFileSync(join(import.meta.dirname, 'vpc.yaml'), 'utf8'))

@@ -80,7 +80,7 @@ export class Matrix {
     for (const batch of batches(rows)) await this.#settle(batch)
     for (const row of rows) {
       const cells = this.#cells.get(row) ?? []
-      const paths = row.paths === undefined ? 'by chance' : Object.values(row.paths).flat().join(' ')
+      const paths = row.paths === 'by chance' ? row.paths : [...new Set(Object.values(row.paths).flat())].join(' ')
       t.diagnostic(`${titleOf(row).padEnd(56)} ${cellsOf(cells, row).join(' ')} ${paths}`)
       this.#wrong.push(...cells.flatMap(c => c.wrong ?? []).map(text => `${titleOf(row)}: ${text}`))
     }
@@ -95,11 +95,12 @@ export class Matrix {
   }
 
   async #settle(batch: readonly Row[]): Promise<void> {
-    const cells = await ask(this.#parties, batch)
+    const bySource = [...Map.groupBy(batch, row => row.from).values()]
+    const cells = await Promise.all(bySource.map(rows => ask(this.#parties, rows)))
     const after = await this.#counted()
-    const ways = this.#ways(batch, cells.flat().length, after)
+    const ways = this.#ways(batch, cells.flat(2).length, after)
     this.#before = after
-    for (const [i, row] of batch.entries()) this.#cells.set(row, cells[i] ?? [])
+    for (const [i, rows] of bySource.entries()) for (const [j, row] of rows.entries()) this.#cells.set(row, cells[i]?.[j] ?? [])
     this.#wrong.push(...ways.map(text => `${batch.map(titleOf).join('; ')}: ${text}`))
     // Once more, to tell which it is.
     if (ways.length > 0 && batch.length > 1) for (const row of batch) await this.#settle([row])
@@ -108,7 +109,7 @@ export class Matrix {
   /** Rows of one batch have the same paths, and each exchange has a packet on each of them. In words; empty when it was so. */
   #ways([first]: readonly Row[], exchanges: number, after: readonly Counts[]): readonly string[] {
     const paths = first?.paths
-    if (paths === undefined) return []
+    if (paths === undefined || paths === 'by chance') return []
     return this.#nodes.flatMap((node, i) => {
       const is = taken(this.#before[i] ?? {}, after[i] ?? {})
       const wanted = [...new Set(paths[node] ?? [])].sort()

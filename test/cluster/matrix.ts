@@ -21,6 +21,7 @@ export type Source = keyof typeof sources
 export const doors = ['pod', 'ClusterIP', 'NodePort', 'LoadBalancer', 'externalIP', 'hostPort'] as const
 export type Door = (typeof doors)[number]
 
+export type Paths = { readonly [N in Node]?: readonly Counted[] }
 export interface Row {
   readonly from: Source
   readonly to: Door
@@ -35,8 +36,8 @@ export interface Row {
    * asked; `any node`: the source's when the balancer chose the backend's node, else that of the node that it chose; `nobody`: there is no answer.
    */
   readonly seen: 'source' | 'portmap' | 'asked' | 'any node' | 'nobody' | Node
-  /** The paths that packets take through the programs of the nodes: these, all of them, and no others; undefined where chance decides. */
-  readonly paths: { readonly [N in Node]?: readonly Counted[] } | undefined
+  /** The paths that packets take through the programs of the nodes: these, all of them, and no others. */
+  readonly paths: Paths | 'by chance'
   /** Families that are not asked, and why. */
   readonly without?: { readonly family: 4 | 6; readonly why: string }
 }
@@ -135,7 +136,15 @@ export function relationOf({ from, backend }: Row): string {
   return own === undefined ? '' : backend === own ? 'same node' : 'other node'
 }
 
-/** Rows that are asked at once: of one source, and by the same paths, so that the counters tell of any packet that took another one. */
+/** Rows that are asked at once: by the same paths, so that the counters tell of any packet that took another one. */
 export function batches(of: readonly Row[]): readonly (readonly Row[])[] {
-  return [...Map.groupBy(of, ({ from, paths }) => `${from} ${JSON.stringify(paths)}`).values()]
+  const key = ({ paths }: Row) =>
+    paths === 'by chance'
+      ? paths
+      : JSON.stringify(
+          Object.entries(paths)
+            .map(([node, taken]) => [node, [...new Set(taken)].sort()])
+            .sort(),
+        )
+  return [...Map.groupBy(of, key).values()]
 }
