@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
@@ -13,7 +13,7 @@ import { programNames } from '#kernel/bpf/programs.ts'
 import { close } from '#kernel/ffi.ts'
 import { createMap, pinObject, runProgram } from '#kernel/ffi-bpf.ts'
 import { parseIfName } from '#kernel/names.ts'
-import type { FilterSet } from '#kernel/op.ts'
+import { type FilterSet, pinOfMap, pinOfProgram } from '#kernel/op.ts'
 import type { BpfProbe, Kernel } from '#kernel/port.ts'
 import { applied, BpfLab, loadMap, look, objectOf, pass, programsReturning, refusedBy, run, sizes } from './bpf-lab.ts'
 
@@ -123,6 +123,55 @@ test('what lacks outside is said: a BPF file system, the file of the programs', 
   const whole = programsReturning(pass, first)
   lab.use({ ...whole, programs: whole.programs.slice(0, 1) })
   await assert.rejects(kernel.loadPrograms(), { code: 'kernel-refused', message: /programs\.json: it has no pod_out, eni_in/ })
+})
+
+/** Paths of pins, in the order in which a load makes them. */
+const mapPins = mapNames.map(name => pinOfMap(name))
+const programPins = (generation: string) => programNames.map(name => pinOfProgram(generation, name))
+
+/** Each step pins one thing, or takes one pin away, and nothing else outlives a process: so is what one left that was killed before the others. */
+function unpin(pins: readonly string[]): void {
+  for (const pin of pins) unlinkSync(join(lab.pins, pin))
+}
+
+test('a first load that ended after any of its steps is completed by the next', async () => {
+  lab.use(programsReturning(pass, first))
+  await kernel.loadPrograms(sizes)
+  const all = [...mapPins, ...programPins(first)]
+  for (let done = all.length; done-- > 0; ) {
+    unpin(all.slice(done))
+    assert.deepEqual(await kernel.loadPrograms(sizes), { generation: first, created: mapNames.slice(done) })
+    assert.deepEqual(
+      all.filter(pin => !existsSync(join(lab.pins, pin))),
+      [],
+      `after ${done} steps`,
+    )
+  }
+  await applied(kernel, [join0, filterOf(first)])
+})
+
+test('a load of another generation that ended after any of its steps is completed by the next', async () => {
+  const load = async (generation: string) => {
+    lab.use(programsReturning(pass, generation))
+    await kernel.loadPrograms(sizes)
+  }
+  const [old, made] = [programPins(first), programPins(second)]
+  for (let done = 0; done <= made.length + old.length; done++) {
+    // What runs in a block is kept: both are there.
+    await load(first)
+    await applied(kernel, [join0, filterOf(first)])
+    await load(second)
+    await applied(kernel, [{ op: 'block-leave', ns: 'host', dev: d0 }])
+    assert.deepEqual(generations(), [first, second])
+    unpin([...made.slice(done), ...old.slice(0, Math.max(0, done - made.length))])
+    await load(second)
+    assert.deepEqual(generations(), [second])
+    assert.deepEqual(
+      made.filter(pin => !existsSync(join(lab.pins, pin))),
+      [],
+      `after ${done} steps`,
+    )
+  }
 })
 
 test('a process that is killed at any moment of its loads leaves what the next one can go on with', async () => {
