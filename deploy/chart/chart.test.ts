@@ -163,7 +163,7 @@ test('kubeProxyReplacement adds the container that watches Services, what it may
   assert.deepEqual(policy?.readinessProbe?.httpGet, { host: '127.0.0.1', port: 9130, path: '/readyz' })
   assert.equal(policy?.securityContext.privileged, undefined)
   assert.equal(policy?.securityContext.readOnlyRootFilesystem, true)
-  assert.deepEqual(policy?.securityContext.capabilities.drop, ['ALL'])
+  assert.deepEqual(policy?.securityContext.capabilities, { drop: ['ALL'], add: ['SYS_ADMIN'] })
 })
 
 test('each of the three stacks reaches the daemon, and the controller takes the word', { skip }, () => {
