@@ -49,7 +49,7 @@ interface ProgramSettings {
   readonly serviceCidrs: readonly Cidr[]
   /** For a minute after the switch of a node with pods, flows that the host stack may be translating stay with it. */
   readonly learn: boolean
-  /** Entries of the table of flows, where it is made. */
+  /** Entries of the table of flows. A table of another size is made anew, and what goes on goes on. */
   readonly flowEntries?: number
 }
 

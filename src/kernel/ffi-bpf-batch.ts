@@ -33,3 +33,12 @@ export function lookupBatch(
     throw e
   }
 }
+
+/** Puts the first `count` of these entries, in the place of those that are there. */
+export function updateBatch(
+  map: number,
+  { keys, values }: { readonly keys: Uint8Array; readonly values: Uint8Array },
+  count: number,
+): void {
+  if (count > 0) new Attr(56).pointer(16, keys).pointer(24, values).u32(32, count).u32(36, map).call('updateBatch')
+}

@@ -68,6 +68,23 @@ export function openPin(path: string): number | undefined {
   return fd
 }
 
+/** Undefined when there is none of this number. */
+export function openMapById(id: number): number | undefined {
+  return openById('mapById', id)
+}
+
+export function openProgramById(id: number): number | undefined {
+  return openById('programById', id)
+}
+
+function openById(call: 'mapById' | 'programById', id: number): number | undefined {
+  let fd: number | undefined
+  unlessAbsent(() => {
+    fd = new Attr(16).u32(0, id).call(call)
+  })
+  return fd
+}
+
 /** The kernel's refusal of a program, with what its verifier said. */
 export class ProgramError extends SystemCallError {
   readonly log: string
@@ -133,10 +150,11 @@ export function runProgram(program: number, packet: Uint8Array, context: Uint8Ar
   return { verdict: attr.read(4) | 0, packet: packetOut.subarray(0, attr.read(12)), context: contextOut, nanoseconds: attr.read(36) }
 }
 
-export function infoOfMap(map: number): MapShape & { readonly id: number } {
-  const info = infoOf(map, Buffer.alloc(24)) // struct bpf_map_info
+/** The name is cut where it is longer than the kernel keeps. */
+export function infoOfMap(map: number): MapShape & { readonly id: number; readonly name: string } {
+  const info = infoOf(map, Buffer.alloc(40)) // struct bpf_map_info
   const [type = 0, id = 0, keySize = 0, valueSize = 0, entries = 0, flags = 0] = new Uint32Array(info.buffer, info.byteOffset, 6)
-  return { type, id, keySize, valueSize, entries, flags }
+  return { type, id, keySize, valueSize, entries, flags, name: info.toString('latin1', 24, info.indexOf(0, 24)) }
 }
 
 /** The program's number, and those of the maps that it uses. */

@@ -107,7 +107,8 @@ export interface Kernel {
   probePrograms(): Promise<readonly BpfProbe[]>
   /**
    * Loads the programs of dist/terway-bpf.json and pins them, with the maps that are not there yet; a second call finds them. `sizes` are
-   * the entries of maps that are made. Throws `kernel-refused` with the verifier's last words.
+   * the entries of maps that are made; tables of connections that have others are made anew with what they hold, and programs that run go over to
+   * them. Throws `kernel-refused` with the verifier's last words.
    */
   loadPrograms(sizes?: Partial<Record<MapName, number>>): Promise<LoadedPrograms>
   /** Takes every pin of ours away: the maps end with the last program that runs. */

@@ -143,6 +143,11 @@ export class DatapathLab {
     }
   }
 
+  /** Where another process finds the node, its pins and its programs. */
+  get places(): KernelOptions {
+    return this.#options
+  }
+
   /** The next process finds the same programs as another generation. */
   upgrade(generation: string): void {
     const { object } = this.#options

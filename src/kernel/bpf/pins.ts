@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { type MapSizes, makeMap, makeProgram, mapNames, shapeOf, withConstants } from '#kernel/bpf/load.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import type { BpfObject, BpfProgram } from '#kernel/bpf/object.ts'
+import { pinRunning, type Runner, removeUnfinished, resizeTables } from '#kernel/bpf/resize.ts'
 import { close } from '#kernel/ffi.ts'
 import { closeAll, infoOfMap, infoOfProgram, openPin, pinObject } from '#kernel/ffi-bpf.ts'
 import { errnoOf } from '#kernel/netns.ts'
@@ -13,16 +14,27 @@ import { KernelError, type LoadedPrograms } from '#kernel/port.ts'
 /** What statfs says. */
 export const bpfFileSystem = 0xcafe4a11
 
+const nothingRuns: Runner = { programs: [], swap: () => undefined }
+
 /**
  * Pins the maps and programs of an object below `directory`, or finds them there. A process may end between any two steps: each pin is whole by
- * itself, and the next call makes what is missing. Generations that are neither this one nor `inUse` are taken away. Throws KernelError.
+ * itself, and the next call makes what is missing. Tables of connections that have other sizes are made anew, with what they hold. Generations that are
+ * neither this one nor `inUse` are taken away. Throws KernelError.
  */
-export function loadPinned(object: BpfObject, directory: string, sizes: MapSizes, inUse: ReadonlySet<string>): LoadedPrograms {
+export function loadPinned(
+  object: BpfObject,
+  directory: string,
+  sizes: MapSizes,
+  inUse: ReadonlySet<string>,
+  runner: Runner = nothingRuns,
+): LoadedPrograms {
   const { generation } = object
   requireBpfFileSystem(directory)
   const programs = dirname(pinOfProgram(generation, 'pod_in'))
   unlessReadOnly(directory, () => {
     for (const made of ['maps', programs]) makeDirectory(join(directory, made))
+    removeUnfinished(directory)
+    pinRunning(directory, runner.programs)
   })
   const fds = new Map<MapName, number>()
   const created: MapName[] = []
@@ -32,6 +44,7 @@ export function loadPinned(object: BpfObject, directory: string, sizes: MapSizes
       fds.set(name, fd)
       if (isNew) created.push(name)
     }
+    unlessReadOnly(directory, () => resizeTables(object, directory, sizes, fds, runner))
     pinPrograms(object, directory, fds)
     removeOthers(directory, new Set([...inUse, generation]))
     return { generation, created }

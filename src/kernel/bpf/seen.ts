@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** `seen` of the maps' entries counts these since boot, with 32 bits: about a millisecond each. */
-const unitsPerSecond = 1e9 / 2 ** 20
+export const unitsPerSecond = 1e9 / 2 ** 20
 
 /** The kernel's clock as the programs read it. */
 export function seenNow(): number {

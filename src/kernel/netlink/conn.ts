@@ -74,6 +74,26 @@ export class NetlinkConn {
     this.getIfAny(type, body, () => undefined, flags)
   }
 
+  /**
+   * Sends several changes in one datagram: the kernel performs all of them before it lets go of the thread, so that the end of the process does not
+   * come between two. A change that is refused does not keep the next ones from being made. Throws the first NetlinkError after all of them.
+   */
+  requestAll(type: number, flags: number, bodies: readonly Body[]): void {
+    const sequence = this.#send(type, flags | flag.ack, ...bodies)
+    let [left, refusal]: [number, unknown] = [bodies.length, undefined]
+    while (left > 0) {
+      for (const m of this.#receive(sequence)) {
+        left--
+        try {
+          fail(m)
+        } catch (e) {
+          refusal ??= e
+        }
+      }
+    }
+    if (refusal !== undefined) throw refusal
+  }
+
   /** Sends a question that may have no answer: one comes before the acknowledgement. Throws NetlinkError. */
   getIfAny<T>(type: number, body: Body, parse: (m: Message) => T, flags = 0): T | undefined {
     const sequence = this.#send(type, flags | flag.ack, body)
@@ -138,13 +158,18 @@ export class NetlinkConn {
     close(this.#fd)
   }
 
-  #send(type: number, flags: number, body: Body): number {
-    const bytes = body.bytes()
-    const data = Buffer.alloc(headerSize + bytes.length)
+  #send(type: number, flags: number, ...bodies: readonly Body[]): number {
     this.#sequence = (this.#sequence + 1) >>> 0
-    writeHeader(data, { length: data.length, type, flags: flags | flag.request, sequence: this.#sequence, portId: 0 })
-    data.set(bytes, headerSize)
-    send(this.#fd, data)
+    const header = { type, flags: flags | flag.request, sequence: this.#sequence, portId: 0 }
+    const messages = bodies.map(body => {
+      const bytes = body.bytes()
+      const length = headerSize + bytes.length
+      const data = Buffer.alloc(bodies.length === 1 ? length : align(length))
+      writeHeader(data, { length, ...header })
+      data.set(bytes, headerSize)
+      return data
+    })
+    send(this.#fd, messages.length === 1 && messages[0] !== undefined ? messages[0] : Buffer.concat(messages))
     return this.#sequence
   }
 

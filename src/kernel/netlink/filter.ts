@@ -72,12 +72,21 @@ export function leaveBlocks(conn: NetlinkConn, index: number): void {
   conn.request(rtm.delQdisc, 0, tcmsg(index, clsact.handle, clsact.parent, 0))
 }
 
-/** `tc filter replace block $block handle 1 prio 1 protocol all bpf direct-action fd … name …`: each packet meets the old or the new program. */
-export function setFilter(conn: NetlinkConn, block: number, program: number, name: string): void {
-  const body = tcmsg(ofBlock, ourHandle, block, first)
-    .attrString(tca.kind, 'bpf')
-    .nest(tca.options, options => options.attrU32(bpf.fd, program).attrString(bpf.name, name).attrU32(bpf.flags, directAction))
-  conn.request(rtm.newFilter, flag.create, body)
+/** A program, by its descriptor, that is to run in a block, and the name that its filter bears. */
+export interface FilterOf {
+  readonly block: number
+  readonly program: number
+  readonly name: string
+}
+
+/** `tc filter replace block $block handle 1 prio 1 protocol all bpf direct-action fd … name …` of each, in one datagram: each packet meets the old or the new program. */
+export function setFilters(conn: NetlinkConn, filters: readonly FilterOf[]): void {
+  const bodies = filters.map(({ block, program, name }) =>
+    tcmsg(ofBlock, ourHandle, block, first)
+      .attrString(tca.kind, 'bpf')
+      .nest(tca.options, options => options.attrU32(bpf.fd, program).attrString(bpf.name, name).attrU32(bpf.flags, directAction)),
+  )
+  if (bodies.length > 0) conn.requestAll(rtm.newFilter, flag.create, bodies)
 }
 
 /** A filter, and the number of its program when it has one. */

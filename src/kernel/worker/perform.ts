@@ -4,7 +4,7 @@ import { close } from '#kernel/ffi.ts'
 import type { IfName } from '#kernel/names.ts'
 import { addAddr, deleteAddr } from '#kernel/netlink/addr.ts'
 import { NetlinkError } from '#kernel/netlink/conn.ts'
-import { joinBlocks, leaveBlocks, setFilter } from '#kernel/netlink/filter.ts'
+import { joinBlocks, leaveBlocks, setFilters } from '#kernel/netlink/filter.ts'
 import { addVeth, deleteLink, setLink } from '#kernel/netlink/link.ts'
 import { replaceNeigh } from '#kernel/netlink/neigh.ts'
 import { replaceTbf } from '#kernel/netlink/qdisc.ts'
@@ -126,7 +126,7 @@ function put({ map, key, value, numberOf }: MapPut, at: Namespace, pinned: Pinne
 function runInBlock({ block, program, generation }: FilterSet, at: Namespace, pinned: Pinned): void {
   const fd = pinned.openProgram(generation, program)
   try {
-    setFilter(at.conn, block, fd, `${program}.${generation}`)
+    setFilters(at.conn, [{ block, program: fd, name: `${program}.${generation}` }])
   } finally {
     close(fd)
   }

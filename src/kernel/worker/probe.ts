@@ -10,7 +10,7 @@ import { findCgroupRoot } from '#kernel/cgroup.ts'
 import { close, enterNewNetns, setNetns } from '#kernel/ffi.ts'
 import { createMap, loadProgram, pinObject } from '#kernel/ffi-bpf.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
-import { joinBlocks, setFilter } from '#kernel/netlink/filter.ts'
+import { joinBlocks, setFilters } from '#kernel/netlink/filter.ts'
 import { type BpfProbe, KernelError } from '#kernel/port.ts'
 import type { Home } from '#kernel/worker/namespaces.ts'
 import { refusal } from '#kernel/worker/refusal.ts'
@@ -104,7 +104,7 @@ function runInBlock(home: number): void {
     const conn = new NetlinkConn()
     try {
       joinBlocks(conn, loopback, 1, 2)
-      withFd(loadProgram('probe', classifier, callingProgram(pass)), program => setFilter(conn, 1, program, 'probe'))
+      withFd(loadProgram('probe', classifier, callingProgram(pass)), program => setFilters(conn, [{ block: 1, program, name: 'probe' }]))
     } finally {
       conn.close()
     }

@@ -6,9 +6,11 @@ import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
 import { loadPinned } from '#kernel/bpf/pins.ts'
 import { programNames } from '#kernel/bpf/programs.ts'
+import type { Runner } from '#kernel/bpf/resize.ts'
 import { block } from '#kernel/bpf/words.ts'
 import { infoOfMap } from '#kernel/ffi-bpf.ts'
-import { listFilters } from '#kernel/netlink/filter.ts'
+import type { NetlinkConn } from '#kernel/netlink/conn.ts'
+import { type FoundFilter, listFilters, setFilters } from '#kernel/netlink/filter.ts'
 import { KernelError, type LoadedPrograms } from '#kernel/port.ts'
 import type { Home } from '#kernel/worker/namespaces.ts'
 import type { Pinned } from '#kernel/worker/pinned.ts'
@@ -17,10 +19,28 @@ import { messageOf } from '#lib/errors.ts'
 
 /** Loads the object of this release. It is read here and forgotten after. */
 export function load(home: Home, file: string, sizes: MapSizes): LoadedPrograms {
-  const running = [...Object.values(block).flatMap(b => listFilters(home.conn, b)), ...home.sockets.list()].flatMap(
-    ({ name }) => name.split('.')[1] ?? [],
-  )
-  return loadPinned(readObject(file), home.pinned.directory, sizes, new Set(running))
+  const object = readObject(file)
+  const filters = runningFilters(home.conn)
+  const running = [...filters, ...home.sockets.list()].flatMap(({ name }) => name.split('.')[1] ?? [])
+  return loadPinned(object, home.pinned.directory, sizes, new Set(running), runnerOf(home.conn, object.generation, filters))
+}
+
+export function runningFilters(conn: NetlinkConn): FoundFilter[] {
+  return Object.values(block).flatMap(b => listFilters(conn, b))
+}
+
+/** Of the programs in our blocks, whatever their generation is. */
+export function runnerOf(conn: NetlinkConn, generation: string, filters: readonly FoundFilter[]): Runner {
+  const swap: Runner['swap'] = programs => {
+    setFilters(
+      conn,
+      [...programs].flatMap(([name, program]) => {
+        const replaced = filters.filter(f => f.name.startsWith(`${name}.`))
+        return replaced.map(f => ({ block: f.block, program, name: `${name}.${generation}` }))
+      }),
+    )
+  }
+  return { programs: filters.flatMap(({ program }) => program ?? []), swap }
 }
 
 /** None when the map is not pinned. */

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readSlice, type Slice } from '#kernel/bpf/entries.ts'
+import type { Fields, Struct } from '#kernel/bpf/layout.ts'
+import { type MapName, maps } from '#kernel/bpf/maps.ts'
+import { seenNow, unitsPerSecond } from '#kernel/bpf/seen.ts'
+import { flowState, flowTimeout } from '#kernel/bpf/words.ts'
+import { deleteEntry, infoOfMap, lookupEntry, updateEntry } from '#kernel/ffi-bpf.ts'
+import { updateBatch } from '#kernel/ffi-bpf-batch.ts'
+
+/** The tables of connections: their values say when they were seen. */
+export const connectionTables = ['new_flows', 'node_flows', 'host_notes', 'flows'] as const satisfies readonly MapName[]
+export type ConnectionTable = (typeof connectionTables)[number]
+
+/** A table and the one that takes its place: descriptors. */
+export interface Move {
+  readonly table: ConnectionTable
+  readonly from: number
+  readonly to: number
+}
+
+/** An age that no entry has. Ages are in units of `seen`. */
+const anyAge = 2 ** 32
+/** Of the room of a table that is too small for all, what is left for flows that begin. */
+const spare = 1 / 8
+/** A packet that is on its way through a program writes the time at which it came. */
+const slack = 4
+const tcp = 6
+
+/** Everything that counts; where it does not fit, what was seen last. Returns when it began, for `copyChanged`. */
+export function copyAll(moves: readonly Move[]): number {
+  const now = seenNow()
+  for (const move of moves) {
+    const room = infoOfMap(move.to).entries
+    const fits = room >= infoOfMap(move.from).entries
+    copy(move, now, fits ? anyAge : ageThatFits(agesOf(move, now), room * (1 - spare)))
+  }
+  return now
+}
+
+/**
+ * What was seen since an earlier copy, into tables that no program uses yet. The first table comes last once more: a flow that began meanwhile, and one
+ * that was answered meanwhile, which goes from it to another, are both found. Returns when it began.
+ */
+export function copyChanged(moves: readonly Move[], since: number): number {
+  const began = seenNow()
+  forgetReplaced(moves, since)
+  for (const move of [...moves, ...moves.slice(0, 1)]) {
+    const now = seenNow()
+    copy(move, now, ageOf(since, now) + slack)
+  }
+  return began
+}
+
+/** What was seen since an earlier copy, into tables that programs have begun to use: the newer entry wins. */
+export function copyNewer(moves: readonly Move[], since: number): void {
+  for (const { table, from, to } of moves) {
+    const there = Buffer.alloc(maps[table].value.size)
+    const now = seenNow()
+    const limit = ageOf(since, now) + slack
+    for (const slice of slices(table, from)) {
+      for (const { key, value } of wanted(table, slice, now, limit)) {
+        if (!lookupEntry(to, key, there) || isNewer(seenIn(value), seenIn(there))) updateEntry(to, key, value)
+      }
+    }
+  }
+}
+
+/** The age up to which at most so many entries are. */
+export function ageThatFits(ages: Uint32Array, room: number): number {
+  if (ages.length <= room) return anyAge
+  return ages.toSorted()[Math.max(0, Math.floor(room) - 1)] ?? anyAge
+}
+
+/** How long an entry counts after its last packet, in units of `seen`: the programs decide anew afterwards. */
+export function countsFor(table: ConnectionTable, key: Uint8Array, value: Uint8Array): number {
+  const { protocolAt, stateAt } = offsets[table]
+  const open = key[protocolAt] === tcp ? flowTimeout.openTcp : flowTimeout.open
+  const state = stateAt === undefined ? flowState.open : value[stateAt]
+  const seconds = state === flowState.open ? open : (timeouts.get(state ?? 0) ?? 0)
+  return seconds * unitsPerSecond
+}
+
+const timeouts = new Map<number, number>([
+  [flowState.new, flowTimeout.new],
+  [flowState.closing, flowTimeout.closing],
+  [flowState.denied, flowTimeout.denied],
+])
+
+const offsets = Object.fromEntries(
+  connectionTables.map(table => {
+    const { key, value } = maps[table]
+    return [table, { protocolAt: offsetOf(key, 'protocol') ?? 0, stateAt: offsetOf(value, 'state') }]
+  }),
+) as Record<ConnectionTable, { readonly protocolAt: number; readonly stateAt: number | undefined }>
+
+function offsetOf({ fields }: Pick<Struct<Fields>, 'fields'>, name: string): number | undefined {
+  return fields.find(f => f.name === name)?.offset
+}
+
+/** Each value begins with it. */
+function seenIn(value: Uint8Array): number {
+  return new DataView(value.buffer, value.byteOffset).getUint32(0, true)
+}
+
+function isNewer(seen: number, than: number): boolean {
+  return ((seen - than) | 0) > 0
+}
+
+/** What was seen a moment after `now` was read is of now. */
+function ageOf(seen: number, now: number): number {
+  return isNewer(seen, now) ? 0 : (now - seen) >>> 0
+}
+
+function copy({ table, from, to }: Move, now: number, oldest: number): void {
+  for (const slice of slices(table, from)) {
+    let kept = 0
+    // Those that stay behind are overwritten.
+    for (const { key, value } of wanted(table, slice, now, oldest)) {
+      slice.keys.set(key, kept * slice.keySize)
+      slice.values.set(value, kept * slice.valueSize)
+      kept++
+    }
+    updateBatch(to, slice, kept)
+  }
+}
+
+function agesOf({ table, from }: Move, now: number): Uint32Array {
+  const ages = new Uint32Array(infoOfMap(from).entries)
+  let count = 0
+  for (const slice of slices(table, from)) {
+    for (const { value } of wanted(table, slice, now, anyAge)) ages[count++] = ageOf(seenIn(value), now)
+  }
+  return ages.subarray(0, count)
+}
+
+/** A flow that began anew is a new one, and its old entry is gone: programs would believe that first. */
+function forgetReplaced(moves: readonly Move[], since: number): void {
+  const [fresh, settled] = [moves.find(m => m.table === 'new_flows'), moves.find(m => m.table === 'flows')]
+  if (fresh === undefined || settled === undefined) return
+  const value = Buffer.alloc(maps.flows.value.size)
+  const now = seenNow()
+  for (const slice of slices('new_flows', fresh.from)) {
+    for (const { key } of wanted('new_flows', slice, now, ageOf(since, now) + slack)) {
+      if (!lookupEntry(settled.from, key, value)) deleteEntry(settled.to, key)
+    }
+  }
+}
+
+function* slices(table: ConnectionTable, map: number): Generator<Slice> {
+  for (let after: Uint8Array | undefined; ; ) {
+    const slice = readSlice(table, map, after)
+    yield slice
+    if (slice.next === undefined) return
+    after = slice.next
+  }
+}
+
+function* wanted(table: ConnectionTable, slice: Slice, now: number, oldest: number) {
+  for (const entry of each(slice)) {
+    const age = ageOf(seenIn(entry.value), now)
+    if (age <= oldest && age <= countsFor(table, entry.key, entry.value)) yield entry
+  }
+}
+
+/** As views. */
+function* each({ keys, keySize, values, valueSize }: Slice) {
+  for (let i = 0; i * keySize < keys.length; i++) {
+    yield { key: keys.subarray(i * keySize, (i + 1) * keySize), value: values.subarray(i * valueSize, (i + 1) * valueSize) }
+  }
+}
