@@ -10,6 +10,8 @@ export interface Options {
   readonly stack: Stack
   /** How nodes forward: by their host stacks alone, or by programs past them. */
   readonly datapath: 'veth' | 'v2'
+  /** Services are kube-proxy's, or Terway's programs translate them and there is no kube-proxy. */
+  readonly proxy: 'kube-proxy' | 'off'
   /** Leave the cluster running, whatever happened. */
   readonly keep: boolean
 }

@@ -13,7 +13,7 @@ import { shrink } from './step-6-shrink.ts'
 import { agree } from './step-7-agree.ts'
 
 /*
- * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=dual DATAPATH=veth NAME=demo. KEEP=1 (the default) leaves the
+ * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=dual DATAPATH=veth NAME=demo. PROXY=off is without kube-proxy. KEEP=1 (the default) leaves the
  * cluster running; KEEP=0 removes it. Exits with 1 when any check failed.
  */
 const number = (name: string, fallback: number, least: number) => {
@@ -25,6 +25,10 @@ const datapathFrom = (value: string) => {
   if (value !== 'veth' && value !== 'v2') throw new Error(`DATAPATH=${value}: veth or v2`)
   return value
 }
+const proxyFrom = (value: string) => {
+  if (value !== 'kube-proxy' && value !== 'off') throw new Error(`PROXY=${value}: kube-proxy or off`)
+  return value
+}
 const nodes = number('NODES', 3, 2)
 const options: Options = {
   name: process.env.NAME || 'demo',
@@ -32,6 +36,7 @@ const options: Options = {
   pods: number('PODS', 40, 2 * nodes),
   stack: stackFrom('IP_STACK', process.env.IP_STACK || 'dual'),
   datapath: datapathFrom(process.env.DATAPATH || 'veth'),
+  proxy: proxyFrom(process.env.PROXY || 'kube-proxy'),
   keep: process.env.KEEP !== '0',
 }
 const report = new Report()

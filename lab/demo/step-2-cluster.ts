@@ -14,6 +14,7 @@ export async function startCluster(report: Report, options: Options, images: rea
     `ip_stack ${options.stack}: what pods and Services have; machines always have IPv4, for control and metadata`,
     `simulated durations: attach ${seed.timing.attaching} ms, detach ${seed.timing.detaching} ms, create ${seed.timing.creating} ms, delete ${seed.timing.deleting} ms`,
   )
+  if (options.proxy === 'off') report.say('no kube-proxy: Services are for the programs of Terway')
   const lab = await Lab.up({
     name: options.name,
     nodes: options.nodes,
@@ -22,6 +23,7 @@ export async function startCluster(report: Report, options: Options, images: rea
     instanceType: settings.instanceType,
     images,
     vSwitchIds: nodeVSwitches,
+    ...(options.proxy === 'off' && { proxy: 'off' }),
     progress: printProgress(line => report.say(line)),
   })
   for (const { name, identity } of lab.state.nodes)

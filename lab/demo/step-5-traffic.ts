@@ -96,7 +96,7 @@ async function throughService({ lab, report, family }: Traffic, pods: readonly P
     )
     const known = new Set(pods.map(p => p.metadata.name))
     for (const a of answered) if (!known.has(a.server ?? '')) throw new Error(`the Service answered with ${a.server ?? 'nothing'}`)
-    // A pod that reaches itself through the Service is seen with its node's address: kube-proxy translates that one case.
+    // A pod that reaches itself through the Service is seen with another address than its own: its node's by kube-proxy, else the Service's.
     const others = answered.filter(a => a.server !== source.metadata.name)
     const itself = others.length < answered.length ? ', and the pod itself' : ''
     return `${expectClients(others, () => ipOf(source, family))}, ${new Set(others.map(a => a.server)).size} different pods${itself}`

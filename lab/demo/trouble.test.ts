@@ -28,7 +28,7 @@ test('only warnings that the scenario does not announce are trouble', () => {
   )
 })
 
-test("an application's pod that does not listen yet is announced; one that is probed in vain otherwise is not", () => {
+test('a pod of the application or of Terway that does not listen yet is announced; one that is probed in vain otherwise is not', () => {
   const unhealthy = (message: string) => unannounced([{ type: 'Warning', reason: 'Unhealthy', message, involvedObject: about }]).length
   for (const to of ['10.10.1.4:8080', '[fd00:10:10:1::4]:8080']) {
     const get = `probe failed: Get "http://${to}/":`
@@ -36,6 +36,15 @@ test("an application's pod that does not listen yet is announced; one that is pr
     assert.equal(unhealthy(`Liveness ${get} dial tcp ${to}: connect: connection refused`), 1)
     assert.equal(unhealthy(`Startup ${get} context deadline exceeded`), 1)
   }
+  for (const [port, expected] of [
+    [9129, 0],
+    [9130, 0],
+    [9131, 1],
+  ])
+    assert.equal(
+      unhealthy(`Startup probe failed: Get "http://127.0.0.1:${port}/healthz": dial tcp 127.0.0.1:${port}: connect: connection refused`),
+      expected,
+    )
 })
 
 test('a token that the API server refuses because it does not know the node of a pod yet is announced', () => {

@@ -21,7 +21,7 @@ const announced: readonly { readonly reason: string; readonly message: RegExp; r
   },
   {
     reason: 'Unhealthy',
-    message: /probe failed: .*(:9129\/healthz|:8080\/readyz|statuscode: 503)/,
+    message: /probe failed: .*(:91(29|30)\/healthz|:8080\/readyz|statuscode: 503)/,
     why: "Terway's own pods before they are ready",
   },
   {
