@@ -13,7 +13,7 @@ import { plan } from '#datapath/mode/veth-route.ts'
 import { queriesFor, queryForWithdrawal, type Target } from '#datapath/observe.ts'
 import type { Datapath, Inventory, NodeDatapath, SetupResult } from '#datapath/port.ts'
 import { endPrograms, ProgrammedNode } from '#datapath/v2/node.ts'
-import { newMacs, type Pair, recognisePair } from '#datapath/veth.ts'
+import { newMacs, type Pair, recognisePair, withMtuOf } from '#datapath/veth.ts'
 import { withdrawal } from '#datapath/withdraw.ts'
 import { observeHost } from '#kernel/host.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
@@ -281,12 +281,13 @@ class Engine implements Datapath {
 }
 
 function judge(target: Target, host: NsState, pod: NsState): Look<Pair> {
-  const { a, eni, desired } = target
-  const pair = recognisePair(a, host, pod)
+  const { eni, desired } = target
+  const pair = recognisePair(target.a, host, pod)
   const isMade = pair.state === 'joined'
+  const a = isMade ? withMtuOf(target.a, pod) : target.a
   // The draft is the plan of a pair that is still to be made.
   const network = isMade ? plan(a, { eni, hostMac: pair.hostMac, podMac: pair.podMac }) : desired
-  return { ops: diff(merge(network, endpointOf(target, { ...pair, isMade }, host)), { host, pod }, pair), seen: pair }
+  return { ops: diff(merge(network, endpointOf({ ...target, a }, { ...pair, isMade }, host)), { host, pod }, pair), seen: pair }
 }
 
 /** Nothing on a node without programs. */

@@ -5,6 +5,8 @@ import type { NsState } from '#kernel/state.ts'
 import { AppError } from '#lib/errors.ts'
 import { type Mac, macFromBytes } from '#net/mac.ts'
 
+const minMtu6 = 1280
+
 /**
  * The state of a pod's pair. `joined`: the two ends are there and belong together. `absent`: it must be made;
  * `namesake` says that another pair's host end has the name and must go first.
@@ -36,6 +38,15 @@ export function recognisePair(a: SharedEniAttachment, host: NsState, pod: NsStat
     )
   }
   return { state: 'absent', namesake: hostEnd !== undefined, ...newMacs(a) }
+}
+
+/**
+ * The attachment with the MTU that the pod's end has, when that is less: a plugin behind ours, or the pod itself, wanted it so, and the host end must not
+ * send more. Less than IPv6 needs is damage, since IPv6 ends on such a device.
+ */
+export function withMtuOf(a: SharedEniAttachment, pod: NsState): SharedEniAttachment {
+  const mtu = pod.links.find(l => l.name === a.ifName)?.mtu ?? a.mtu
+  return mtu < a.mtu && mtu >= minMtu6 ? { ...a, mtu } : a
 }
 
 /** The addresses that the two ends get when they are made. */
