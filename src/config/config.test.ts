@@ -253,7 +253,7 @@ describe('the CNI list', () => {
 
   test('cilium-cni is left out and named, and CNI 1.1 is offered again', () => {
     const list = make(JSON.stringify({ cniVersion: '0.4.0', plugins: [{ type: 'terway' }, { type: 'cilium-cni', 'enable-debug': false }] }))
-    assert.deepEqual(list.dropped, ['cilium-cni'])
+    assert.deepEqual(list.dropped, ['cilium-cni (there is no agent that it could ask)'])
     const { plugins, cniVersions } = JSON.parse(conflistText(list, 'v2'))
     assert.deepEqual(
       plugins.map((p: { type: string }) => p.type),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { chainOf } from '#config/chain.ts'
 import { terwayName } from '#config/datapath-choice.ts'
 import type { DatapathKind } from '#config/datapath-switch.ts'
 import { Fields } from '#config/fields.ts'
@@ -9,8 +10,6 @@ type Json = Readonly<Record<string, unknown>>
 
 /** What every plugin that runtimes still ship understands; 1.1.0 is added only when the whole list is known to. */
 const commonVersions = ['0.3.1', '0.4.0', '1.0.0']
-/** What Terway puts behind its plugin for eBPF. */
-const chainer = 'cilium-cni'
 
 export interface ConflistInput {
   /** Text of 10-terway.conflist, which wins, and of 10-terway.conf. */
@@ -25,15 +24,14 @@ export interface Conflist {
   readonly plugins: readonly Json[]
   readonly cniVersions: readonly string[]
   readonly settings: PluginSettings
-  /** Types of plugins that are in the mounted list and not in the runtime's. */
+  /** Plugins that are in the mounted list and not in the runtime's, and why. */
   readonly dropped: readonly string[]
   /** Keys of the list and of the terway plugin that nobody knows: they stay in the text and have no effect. */
   readonly unknownKeys: readonly string[]
 }
 
 /**
- * The mounted CNI configuration: the terway plugin and, in their order, the plugins beside it, untouched. `cilium-cni` is left out: there is no
- * agent that it could ask, and every ADD would fail. CNI 1.1 (STATUS, GC) is offered when terway is alone or the mounted list itself claims
+ * The mounted CNI configuration: the terway plugin and, in their order, the plugins beside it, untouched, but for those that `chainOf` leaves out. CNI 1.1 (STATUS, GC) is offered when terway is alone or the mounted list itself claims
  * 1.1.0: the runtime gives the version to every plugin of the list, and an old one would refuse it. Throws `bad-config` naming the file and
  * every wrong key.
  */
@@ -48,13 +46,16 @@ export function readConflist(input: ConflistInput): Conflist {
   })
   const settings = read.find(p => p.settings !== undefined)?.settings
   if (settings === undefined) throw bad(file, 'has no plugin of type terway')
-  const plugins = read.map(p => p.plugin).filter(p => p.type !== chainer)
+  const { plugins, dropped } = chainOf(
+    file,
+    read.map(p => p.plugin),
+  )
   const current = list.claims11 || plugins.every(p => p.type === 'terway')
   return {
     plugins: plugins.map(stripped),
     cniVersions: current ? [...commonVersions, '1.1.0'] : commonVersions,
     settings,
-    dropped: list.plugins.some(p => p.type === chainer) ? [chainer] : [],
+    dropped,
     unknownKeys: [...list.unknownKeys, ...read.flatMap(p => p.unknownKeys)],
   }
 }

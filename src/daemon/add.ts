@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { heldLease } from '#daemon/check.ts'
 import type { Context } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
 import { hold, inTurn, takeLease } from '#daemon/lease.ts'
@@ -32,6 +33,21 @@ export async function add(ctx: Context, request: AddRequest, received: number): 
     if (!ticket.abort.aborted) tell(ctx, request.pod, 'Warning', 'AllocIPFailed', messageOf(e))
     throw e
   }
+}
+
+/** ADD of the entry behind other plugins: neighbours and programs learn what these made of the pod's interface. What they answered is passed on. */
+export function addAgain(ctx: Context, request: AddRequest): Promise<object> {
+  const { pod, containerId } = request
+  const [ifName, netns] = [parseIfName(request.ifName), liveNetns(ctx, request.netns)]
+  return inTurn(ctx, `${pod.namespace}/${pod.name}`, containerId, async () => {
+    const lease = heldLease(ctx, request)
+    try {
+      await ctx.kernelSlots.run(() => ctx.datapath.setup(lease.attachment))
+    } catch (e) {
+      throw kernelFailure(e, ifName, netns)
+    }
+    return formatResult(request.config.cniVersion, { interfaces: [], ips: [] }, request.previous)
+  })
 }
 
 async function addSandbox(ctx: Context, request: AddRequest, received: number, ticket: Ticket): Promise<object> {

@@ -64,7 +64,7 @@ export class CniConf {
     this.#warned = all
     if (unknownKeys.length > 0) log.warn({ keys: unknownKeys }, 'the CNI configuration has keys that nobody knows; they have no effect')
     if (dropped.length === 0) return
-    const message = `plugins of the mounted CNI configuration that the runtime does not get: ${dropped.join(', ')}; DataPath V2 needs no other plugin`
+    const message = `plugins of the mounted CNI configuration that the runtime does not get: ${dropped.join(', ')}`
     log.warn({ dropped }, message)
     tellNode(this.#ctx, { type: 'Warning', reason: 'CniPluginDropped', message, action: 'Config' })
   }

@@ -204,6 +204,24 @@ test('the result of a plugin before ours in the chain comes first, and ours coun
   )
 })
 
+test('terway once more behind other plugins: what they answered is passed on, and its DEL ends nothing', async () => {
+  await using world = new DaemonWorld(addresses(1))
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  const { body } = await world.add('web')
+  const changed = { ...body, interfaces: body?.interfaces?.map(i => ({ ...i, mac: '02:11:22:33:44:55' })) }
+  const args = podArgs('default', 'web', 'uid-web')
+  const call = { containerId: 'c-web', netns: '/run/netns/c-web', args, config: { ...conf, again: true, prevResult: changed } }
+  world.kernel.disturb(() => world.kernel.rules.clear())
+  assert.deepEqual(await world.call({ ...call, command: 'ADD' }), { exit: 0, body: changed })
+  assert.equal(world.kernel.rules.size, 1)
+  assert.equal((await world.call({ ...call, command: 'CHECK' })).exit, 0)
+  assert.equal((await world.call({ ...call, command: 'DEL' })).exit, 0)
+  assert.equal(daemon.state.leases().length, 1)
+  const foreign = await world.call({ ...call, command: 'ADD', containerId: 'c-other' })
+  assert.deepEqual([foreign.body?.code, foreign.body?.msg], [3, 'container c-other has no network eth0 here'])
+})
+
 test('a ledger that is lost before the report: the sandbox is found again, is ours, and its DEL leaves nothing', async () => {
   await using world = new DaemonWorld(addresses(1), { reportInterval: 60_000 })
   await world.started()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { add } from '#daemon/add.ts'
+import { add, addAgain } from '#daemon/add.ts'
 import { check } from '#daemon/check.ts'
 import { Cluster } from '#daemon/cluster.ts'
 import { CniConf } from '#daemon/cni-conf.ts'
@@ -189,9 +189,10 @@ async function trying(ctx: Context, what: string, step: () => Promise<boolean>):
 async function answer(ctx: Context, request: CniRequest, received: number): Promise<object | undefined> {
   switch (request.verb) {
     case 'ADD':
-      return add(ctx, request, received)
+      return request.config.again ? addAgain(ctx, request) : add(ctx, request, received)
     case 'DEL':
-      await del(ctx, request)
+      // Plugins before put the pod's interface back as it was, and need it for that.
+      if (request.config.again !== true) await del(ctx, request)
       return undefined
     case 'CHECK':
       await check(ctx, request)

@@ -22,6 +22,8 @@ export interface CniConfig {
   /** runtimeConfig.bandwidth, converted from bits to bytes per second. */
   readonly ingressBytesPerSecond?: number
   readonly egressBytesPerSecond?: number
+  /** The entry of ours that comes once more, behind plugins that may have changed the pod's interface. */
+  readonly again?: true
 }
 
 export interface ResultInterface {
@@ -190,6 +192,7 @@ function parseConfig(json: Json): CniConfig {
     ...(mtu === undefined ? {} : { mtu }),
     ...(ingress === undefined ? {} : { ingressBytesPerSecond: ingress }),
     ...(egress === undefined ? {} : { egressBytesPerSecond: egress }),
+    ...(json.again === true ? { again: true } : {}),
   }
 }
 

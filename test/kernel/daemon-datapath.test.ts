@@ -2,8 +2,7 @@
 // needs: root
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { datapathLabel } from '#config/datapath-choice.ts'
@@ -13,6 +12,7 @@ import { control } from '#kernel/bpf/words.ts'
 import { close } from '#kernel/ffi.ts'
 import { lookupEntry } from '#kernel/ffi-bpf.ts'
 import { nodes } from '#kube/reflect/node.ts'
+import { bpfFileSystem } from '../support/bpf-fs.ts'
 import { podArgs } from '../support/cni-client.ts'
 import { ipsOf } from '../support/daemon-world.ts'
 import { NetnsNode } from '../support/netns-node.ts'
@@ -20,18 +20,6 @@ import { nodeName } from '../support/node-world.ts'
 import { until } from '../support/until.ts'
 
 const skip = process.getuid?.() !== 0 && 'needs root'
-
-function bpfFileSystem(): Disposable & { readonly directory: string } {
-  const directory = mkdtempSync(join(tmpdir(), 'terway-bpf-'))
-  execFileSync('mount', ['-t', 'bpf', 'bpf', directory])
-  return {
-    directory,
-    [Symbol.dispose]: () => {
-      execFileSync('umount', ['-l', directory])
-      rmdirSync(directory)
-    },
-  }
-}
 
 test('a daemon with its kernel: a pod goes on over label, kill, switch file and back', { skip }, async () => {
   // Taken away after the node, whose daemon has it open.
