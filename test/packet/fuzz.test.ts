@@ -5,7 +5,7 @@ import { dropReasons, path } from '#kernel/bpf/words.ts'
 import { history } from './history.ts'
 import { Machine } from './run.ts'
 
-/** SEED=n replays one history; PACKETS=n is how many there are in all. */
+/** SEED=n replays one history, as far as the kernel's own chance chooses the same backends; PACKETS=n is how many there are in all. */
 const replay = process.env.SEED
 const wanted = Number(process.env.PACKETS ?? 15_000)
 const length = 600

@@ -18,7 +18,8 @@ import { type Change, changed, encodeKey, encodeValue, isArray, mapNames, type W
  *
  * To add a case: take the file of its concern in cases/, or make one; write what is in the maps beyond `nodeRows()`, the packet (`sent`, `arrived`,
  * `handed`), and the path or the drop reason that has to come out. `Node` compares everything else (packet, marks, every row of every map,
- * all counters) with what the oracle says. When the two differ, decide by docs/maps.md and the ADRs which one is wrong.
+ * all counters) with what the oracle says. When the two differ, decide by docs/maps.md and the ADRs which one is wrong. Services have their rows in
+ * `services.ts`, and what their cases share in `exchange.ts`.
  */
 export interface Ran {
   readonly verdict: number

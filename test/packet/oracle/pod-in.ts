@@ -1,7 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import { addressState, flowWay, mode } from '#kernel/bpf/words.ts'
 import { macFromBytes } from '#net/mac.ts'
-import { account, begin, current, type Flow, findFlow, flowKeyOf, goOn, isSyn, judge, make, remoteBegan, type Side, store } from './flow.ts'
+import {
+  account,
+  begin,
+  current,
+  type Flow,
+  type Found,
+  findFlow,
+  flowKeyOf,
+  goOn,
+  isSyn,
+  judge,
+  make,
+  remoteBegan,
+  type Side,
+  store,
+} from './flow.ts'
 import { icmpError } from './icmp.ts'
 import { isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
@@ -67,7 +82,8 @@ function senderOf({ draft, arrival: { ifIndex } }: Step, packet: Read, endpoint:
 function send(step: Step, packet: Read, side: Side, known: Flow | undefined, choice?: Choice): Outcome {
   if (!step.has(mode.forward)) return sendByHost(step, packet, side, known, choice)
   const moment = step.moment(packet)
-  const found = judge(moment, side, known)
+  // Nothing is asked about a pod that speaks to itself.
+  const found: Found = known !== undefined && isOfServices(known) ? { is: 'flow', flow: known } : judge(moment, side, known)
   if (found.is === 'drop') return step.dropFor(found.reason)
   if (found.is === 'flow') {
     const answers = remoteBegan(found.flow)
