@@ -8,6 +8,7 @@ import { pictureOf } from '../show/pictures.ts'
 import { baselineOf, cells, figureOf } from './cells.ts'
 import { datapathFigures } from './figures.ts'
 import { policyOps } from './policy.ts'
+import { serviceOf, servicesOf } from './services.ts'
 
 test('every cell has a figure of its own, and a baseline that is measured', () => {
   const names = cells.map(figureOf)
@@ -17,9 +18,40 @@ test('every cell has a figure of its own, and a baseline that is measured', () =
   assert.ok(names.includes('dp.v2.crossnode.stream.vs_host'))
 })
 
+test('ways by Services and full tables have the names of the goals', () => {
+  const names = cells.map(figureOf)
+  for (const name of [
+    'dp.v2.crr.svc1.vs_host',
+    'dp.v2.crr.svc1000.vs_host',
+    'dp.v2.crr.svc10000.vs_host',
+    'dp.veth_nft.tcp_rr.svc1000.vs_host',
+  ])
+    assert.ok(names.includes(name), name)
+  for (const name of ['dp.v2.ct10k.vs_host', 'dp.v2.ct1m.vs_host', 'dp.v2.ct1m.tcp_rr.vs_host']) assert.ok(names.includes(name), name)
+  const socket = cells.find(cell => figureOf(cell) === 'dp.v2.socket.crr.vs_node')
+  assert.equal(socket && baselineOf(socket), 'dp.v2.node.crr.vs_host')
+})
+
+test('those in the middle of the Services lead to the targets, whatever their number', () => {
+  const [one, other] = [
+    { ip: '10.0.2.11', port: 7777 },
+    { ip: '192.168.2.10', port: 7777 },
+  ]
+  const thousand = servicesOf(1000, [one, other])
+  assert.equal(new Set(thousand.map(s => s.ip)).size, 1000)
+  assert.deepEqual(serviceOf(thousand, 0), { ip: '10.96.2.1', port: 80 })
+  assert.deepEqual(
+    thousand.filter(s => s.endpoints.length === 1).map(s => s.endpoints[0]),
+    [one, other],
+  )
+  assert.deepEqual(servicesOf(1, [one, other])[0]?.endpoints, [one])
+  assert.throws(() => serviceOf(servicesOf(1, [one]), 1), /no Service/)
+  assert.equal(servicesOf(10_000, [])[9999]?.ip, '10.96.39.250')
+})
+
 test('the goals are those of rows that exist, and floors', () => {
   const withGoal = Object.entries(datapathFigures).filter(([, f]) => f.goal !== undefined)
-  assert.equal(withGoal.length, 12)
+  assert.equal(withGoal.length, 19)
   for (const [name, f] of withGoal) assert.equal(f.atLeast ?? false, name.endsWith('.vs_host'), name)
 })
 

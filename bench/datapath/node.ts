@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, mkdirSync, readFileSync } from 'node:fs'
+import { closeSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeDatapath } from '#datapath/engine.ts'
+import { mapSizes } from '#datapath/v2/map-sizes.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
-import { dropReasons, path } from '#kernel/bpf/words.ts'
 import { openPin } from '#kernel/ffi-bpf.ts'
+import { applyAll } from '#kernel/host.ts'
 import { makeKernel } from '#kernel/kernel.ts'
 import { pinOfMap } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
@@ -12,9 +13,11 @@ import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
 import { parseCidr } from '#net/cidr.ts'
 import type { Ipv4 } from '#net/ip.ts'
-import type { Kind } from './cells.ts'
+import { type Kind, kindOf, ruledServices } from './cells.ts'
+import { fillFlows, serviceEntries } from './fill.ts'
 import { policyOps } from './policy.ts'
 import { loadRules } from './rules.ts'
+import { type BenchService, servicesOf, type Target } from './services.ts'
 import { type BenchNode, indexOf, type makePod, netnsFile } from './world.ts'
 
 export type Pod = ReturnType<typeof makePod>
@@ -23,42 +26,69 @@ export type Pod = ReturnType<typeof makePod>
 export interface MadeNode {
   readonly node: BenchNode
   readonly pods: readonly Pod[]
+  readonly services: readonly BenchService[]
   /** Of programs and maps, in milliseconds; undefined in regular mode. */
   readonly loadMs: number | undefined
   readonly pins: string
+  /** Of processes whose sockets reach Services. */
+  readonly cgroup: string
 }
 
-/** The node with its pods' networks; with a policy where `kind` says so, between all `addresses` at this port alone. */
-export async function makeReady(
-  node: BenchNode,
-  { kind, pods, dir, allowed }: { readonly kind: Kind; readonly pods: readonly Pod[]; readonly dir: string; readonly allowed: Allowed },
-): Promise<MadeNode> {
-  const pins = join(dir, 'bpf', node.name)
-  const kernel = await makeKernel({ hostNetns: netnsFile(node.name), pins })
-  const datapath = makeDatapath(kernel, { clock: realClock, log: silent })
-  const programmed = kind === 'v2' || kind === 'v2_nopolicy'
-  let loadMs: number | undefined
-  if (programmed) {
-    mkdirSync(pins, { recursive: true })
-    // The thread that loads starts with its first call.
-    await kernel.reapLinks([])
-    const start = performance.now()
-    await kernel.loadPrograms()
-    loadMs = performance.now() - start
-    const serviceCidrs = [parseCidr('10.96.0.0/16')]
-    await datapath.setNode({ kind: 'v2', hostStackCidrs: [], serviceCidrs, learn: false }, [])
-  }
-  for (const pod of pods) await datapath.setup(pod)
-  if (kind === 'veth_nft') loadRules(node.name, 'nftables')
-  if (kind === 'veth_ipt') loadRules(node.name, 'iptables')
-  if (kind === 'v2') {
-    const endpoints = pods.map(pod => indexOf(node, pod.hostIfName))
-    const { failed } = await kernel.apply(policyOps(endpoints, allowed.addresses, allowed.port))
-    if (failed !== undefined) throw failed
-  }
-  await datapath.close()
-  return { node, pods, loadMs, pins }
+interface Wanted {
+  readonly kind: Kind
+  readonly pods: readonly Pod[]
+  /** With a policy it allows this alone. */
+  readonly allowed: Allowed
+  readonly targets: readonly Target[]
+  readonly dir: string
+  readonly cgroup: string
 }
+
+/** The node with its pods' networks, and with what `kind` says. */
+export async function makeReady(node: BenchNode, { kind, pods, dir, cgroup, allowed, targets }: Wanted): Promise<MadeNode> {
+  const { programs, rules, policy, flows } = kindOf(kind)
+  const services = servicesOf(kindOf(kind).services ?? (rules === undefined ? 0 : ruledServices), targets)
+  const pins = join(dir, 'bpf', node.name)
+  const kernel = await makeKernel({ hostNetns: netnsFile(node.name), pins, cgroup })
+  const datapath = makeDatapath(kernel, { clock: realClock, log: silent })
+  const loadMs = programs === undefined ? undefined : await load(kernel, datapath, kind, pins)
+  for (const pod of pods) await datapath.setup(pod)
+  if (rules !== undefined) loadRules(node.name, rules, services)
+  else if (services.length > 0) await applyAll(kernel, serviceEntries(services))
+  if (policy) {
+    const endpoints = pods.map(pod => indexOf(node, pod.hostIfName))
+    await applyAll(kernel, policyOps(endpoints, allowed.addresses, allowed.port))
+  }
+  const [first] = pods
+  if (flows !== undefined && first !== undefined) fillFlows(pins, flows, first)
+  await datapath.close()
+  return { node, pods, services, loadMs, pins, cgroup }
+}
+
+/** Milliseconds that the programs and maps took. */
+async function load(kernel: Kernel, datapath: NodeSetting, kind: Kind, pins: string): Promise<number> {
+  const { programs, services, flowEntries } = kindOf(kind)
+  mkdirSync(pins, { recursive: true })
+  // The thread that loads starts with its first call.
+  await kernel.reapLinks([])
+  const start = performance.now()
+  await kernel.loadPrograms(mapSizes(flowEntries))
+  const loadMs = performance.now() - start
+  const settings = {
+    hostStackCidrs: [],
+    serviceCidrs: [parseCidr('10.96.0.0/16')],
+    learn: false,
+    ...(flowEntries !== undefined && { flowEntries }),
+  }
+  const own = { services: { natPortFirst: 61_000, natPortLast: 65_535 } }
+  await datapath.setNode(
+    programs === 'services' ? { kind: 'services', ...settings, ...own } : { kind: 'v2', ...settings, ...(services && own) },
+    [],
+  )
+  return loadMs
+}
+
+type NodeSetting = Pick<ReturnType<typeof makeDatapath>, 'setNode'>
 
 export interface Allowed {
   readonly addresses: readonly Ipv4[]
@@ -67,38 +97,23 @@ export interface Allowed {
 
 /** What the kernel says that the node's maps take, in MB. */
 export function memoryOfMaps({ pins }: MadeNode): number {
-  const names = Object.keys(maps) as MapName[]
-  const bytes = names.map(name => {
-    const fd = openPin(join(pins, pinOfMap(name)))
-    if (fd === undefined) throw new Error(`${pins} has no map ${name}`)
+  return memoryOf((Object.keys(maps) as MapName[]).map(name => join(pins, pinOfMap(name))))
+}
+
+/** The same of its programs, without what the kernel compiles them to. */
+export function memoryOfPrograms({ pins }: MadeNode): number {
+  const programs = join(pins, 'programs')
+  const files = readdirSync(programs, { recursive: true, withFileTypes: true }).filter(f => !f.isDirectory())
+  return memoryOf(files.map(f => join(f.parentPath, f.name)))
+}
+
+function memoryOf(objects: readonly string[]): number {
+  const bytes = objects.map(path => {
+    const fd = openPin(path)
+    if (fd === undefined) throw new Error(`nothing is pinned at ${path}`)
     const info = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
     closeSync(fd)
     return Number(/^memlock:\s+(\d+)$/m.exec(info)?.[1])
   })
   return bytes.reduce((a, b) => a + b, 0) / 2 ** 20
-}
-
-/** Packets by way, and by reason of their drop. */
-export async function counted({ node, pins }: MadeNode): Promise<{ readonly paths: Counts; readonly drops: Counts }> {
-  const kernel = await makeKernel({ hostNetns: netnsFile(node.name), pins })
-  try {
-    return { paths: await counts(kernel, 'paths', path), drops: await counts(kernel, 'drops', dropReasons) }
-  } finally {
-    await kernel.close()
-  }
-}
-
-export type Counts = Readonly<Record<string, number>>
-
-async function counts(kernel: Kernel, map: 'paths' | 'drops', words: Readonly<Record<string, number>>): Promise<Counts> {
-  const { key: keys, value: values } = maps[map]
-  const entries = await kernel.mapEntries(map)
-  const byNumber = new Map(entries.map(({ key, value }) => [keys.decode(key).index, sum(value, values.size)]))
-  return Object.fromEntries(Object.entries(words).map(([name, number]) => [name, byNumber.get(number) ?? 0]))
-
-  /** One counter for each CPU. */
-  function sum(value: Uint8Array, size: number): number {
-    const each = Array.from({ length: value.length / size }, (_, i) => values.decode(value.subarray(i * size, (i + 1) * size)))
-    return each.reduce((all, { packets }) => all + Number(packets), 0)
-  }
 }

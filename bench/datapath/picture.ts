@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Row } from '../measure/row.ts'
 import { bars, type Panel } from '../show/svg.ts'
-import { type Cell, cells, figureOf, works } from './cells.ts'
+import { type Between, type Cell, cells, figureOf, type Kind, works } from './cells.ts'
 
 const titles = {
   tcp_rr: 'One byte and back over TCP',
@@ -9,8 +9,25 @@ const titles = {
   crr: 'Connection, one byte and back, end',
   stream: 'TCP stream',
 }
-const labels = { veth: 'regular', veth_nft: 'regular, nftables', veth_ipt: 'regular, iptables', v2_nopolicy: 'V2, no policy', v2: 'V2' }
-const colors = { veth: 1, veth_nft: 2, veth_ipt: 3, v2_nopolicy: 4, v2: 0 }
+const labels: Readonly<Record<Kind, string>> = {
+  veth: 'regular',
+  veth_nft: 'regular, nftables',
+  veth_ipt: 'regular, iptables',
+  veth_svc: 'regular, programs',
+  v2_nopolicy: 'V2, bare',
+  v2: 'V2',
+  v2_svc1: 'V2, 1 Service',
+  v2_svc10k: 'V2, 10 000 Services',
+  v2_ct10k: 'V2, 10 000 flows',
+  v2_ct1m: 'V2, 1 000 000 flows',
+}
+const places: Readonly<Record<Exclude<Between, 'socket'>, string>> = {
+  crossnode: ', two nodes',
+  samenode: ', one node',
+  service: ', to a Service',
+  node: ', node itself',
+}
+const colors: Readonly<Partial<Record<Kind, number>>> = { veth: 1, veth_nft: 2, veth_ipt: 3, v2_nopolicy: 4, veth_svc: 5 }
 
 /** One panel per kind of work, on one CPU: how fast each way is against host to host. */
 export function datapathPanels(rows: ReadonlyMap<string, Row>): readonly Panel[] {
@@ -25,8 +42,11 @@ export function datapathPanels(rows: ReadonlyMap<string, Row>): readonly Panel[]
 
 function barOf(rows: ReadonlyMap<string, Row>, cell: Cell) {
   const found = rows.get(figureOf(cell))
-  if (found === undefined || cell.way.kind === 'host') return []
+  // What is translated at sockets is against the node itself.
+  if (found === undefined || cell.way.kind === 'host' || cell.way.between === 'socket') return []
   const { kind, between } = cell.way
-  const label = `${labels[kind]}, ${between === 'crossnode' ? 'two nodes' : 'one node'}`
-  return [{ label, value: found.value, spread: found.spread, color: colors[kind], ...(found.goal === null ? {} : { goal: found.goal }) }]
+  const label = `${labels[kind]}${places[between]}`
+  return [
+    { label, value: found.value, spread: found.spread, color: colors[kind] ?? 0, ...(found.goal === null ? {} : { goal: found.goal }) },
+  ]
 }

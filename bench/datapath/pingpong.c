@@ -2,8 +2,9 @@
 //
 // One byte there and one back, new connections, or a stream, between two network namespaces, for some time:
 //
-//   pingpong tcp_rr|udp_rr|crr|stream SERVER_NETNS SERVER_CPU CLIENT_NETNS CLIENT_CPU ADDRESS PORT MILLISECONDS [programs]
+//   pingpong tcp_rr|udp_rr|crr|stream SERVER_NETNS SERVER_CPU ADDRESS PORT CLIENT_NETNS CLIENT_CPU TO_ADDRESS TO_PORT MILLISECONDS [programs]
 //
+// The client sends to an address that leads to the server: the server's own, or that of a Service.
 // Both sides run with a real-time priority, so that what else runs on the machine does not get between them. Pinned to one CPU
 // they measure what the path costs, without the wakeup of another. Prints one line of JSON: how many round trips (or
 // connections), their median and 99th percentile in microseconds, and the gigabits a second of a stream. A datagram that is
@@ -161,13 +162,18 @@ static void report(long count, double gigabits) {
   printf("{\"count\":%ld,\"p50Us\":%.3f,\"p99Us\":%.3f,\"gigabits\":%.3f}\n", count, p50, p99, gigabits);
 }
 
+static struct sockaddr_in address_of(const char *ip, const char *port) {
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+  if (inet_pton(AF_INET, ip, &a.sin_addr) != 1) die(ip);
+  return a;
+}
+
 int main(int argc, char **argv) {
-  if (argc != 9 && (argc != 10 || strcmp(argv[9], "programs"))) errno = EINVAL, die("arguments");
+  if (argc != 11 && (argc != 12 || strcmp(argv[11], "programs"))) errno = EINVAL, die("arguments");
   const char *what = argv[1];
   int kind = strcmp(what, "udp_rr") ? SOCK_STREAM : SOCK_DGRAM;
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[7]))};
-  if (inet_pton(AF_INET, argv[6], &to.sin_addr) != 1) die(argv[6]);
-  int64_t length = atol(argv[8]) * 1000000;
+  struct sockaddr_in own = address_of(argv[4], argv[5]), to = address_of(argv[8], argv[9]);
+  int64_t length = atol(argv[10]) * 1000000;
 
   int ready[2];
   if (pipe2(ready, O_CLOEXEC)) die("pipe");
@@ -176,15 +182,15 @@ int main(int argc, char **argv) {
   if (child == 0) {
     settle(argv[2], atoi(argv[3]));
     int s = new_socket(kind);
-    if (bind(s, (struct sockaddr *)&to, sizeof to) || (kind == SOCK_STREAM && listen(s, 16))) die("listen");
+    if (bind(s, (struct sockaddr *)&own, sizeof own) || (kind == SOCK_STREAM && listen(s, 16))) die("listen");
     if (write(ready[1], "", 1) != 1) die("pipe");
     serve(s, what);
   }
   close(ready[1]);
-  settle(argv[4], atoi(argv[5]));
+  settle(argv[6], atoi(argv[7]));
   if (read(ready[0], buffer, 1) != 1) return 1;
 
-  if (argc == 10) count_programs();
+  if (argc == 12) count_programs();
   int64_t until = now_ns() + length;
   if (!strcmp(what, "stream")) report(0, stream(&to, until));
   else report(!strcmp(what, "crr") ? connections(&to, until) : round_trips(kind, &to, until), 0);

@@ -1,27 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules like those that kube-proxy writes for 1 000 Services of two endpoints, in its nftables and its iptables mode: the chains, hooks and
-// matches that a packet between two pods goes through. Written here and not by kube-proxy, which needs a cluster.
+// Rules like those that kube-proxy writes for these Services in its nftables and its iptables mode: the chains, hooks and matches that a packet
+// between two pods, or from a pod to a Service, goes through. Written here and not by kube-proxy, which needs a cluster.
 import { execFileSync } from 'node:child_process'
-
-const services = Array.from({ length: 1000 }, (_, i) => ({
-  name: `S${String(i).padStart(6, '0')}`,
-  ip: `10.96.${Math.floor(i / 250)}.${(i % 250) + 1}`,
-  endpoints: [1, 2].map(e => `10.112.${Math.floor(i / 250) * 2 + e}.${(i % 250) + 1}`),
-}))
+import { type BenchService, servicePort } from './services.ts'
 
 /** In the node's namespace. */
-export function loadRules(node: string, kind: 'nftables' | 'iptables'): void {
-  const [program, input] = kind === 'nftables' ? [['nft', '-f', '-'], nftables()] : [['iptables-restore'], iptables()]
+export function loadRules(node: string, kind: 'nftables' | 'iptables', services: readonly BenchService[]): void {
+  const [program, input] = kind === 'nftables' ? [['nft', '-f', '-'], nftables(services)] : [['iptables-restore'], iptables(services)]
   execFileSync('ip', ['netns', 'exec', node, ...program], { input, stdio: ['pipe', 'inherit', 'inherit'] })
 }
 
-function nftables(): string {
+function nftables(services: readonly BenchService[]): string {
   const chains = services.flatMap(({ name, ip, endpoints }) => [
     ...endpoints.map(
-      (to, e) => `chain endpoint-${name}-${e} { ip saddr ${to} jump mark-for-masquerade; meta l4proto tcp dnat to ${to}:8080; }`,
+      (to, e) =>
+        `chain endpoint-${name}-${e} { ip saddr ${to.ip} jump mark-for-masquerade; meta l4proto tcp dnat to ${to.ip}:${to.port}; }`,
     ),
-    `chain service-${name} { ip daddr ${ip} tcp dport 80 ip saddr != 10.0.0.0/16 jump mark-for-masquerade;
-      numgen random mod 2 vmap { 0 : goto endpoint-${name}-0, 1 : goto endpoint-${name}-1 }; }`,
+    `chain service-${name} { ip daddr ${ip} tcp dport ${servicePort} ip saddr != 10.0.0.0/16 jump mark-for-masquerade;
+      numgen random mod ${endpoints.length} vmap { ${endpoints.map((_, e) => `${e} : goto endpoint-${name}-${e}`).join(', ')} }; }`,
   ])
   return `table ip kube-proxy {
     set cluster-ips { type ipv4_addr; elements = { ${services.map(s => s.ip).join(', ')} }; }
@@ -30,7 +26,7 @@ function nftables(): string {
     map no-endpoint-nodeports { type inet_proto . inet_service : verdict; }
     map service-nodeports { type inet_proto . inet_service : verdict; }
     map service-ips { type ipv4_addr . inet_proto . inet_service : verdict;
-      elements = { ${services.map(s => `${s.ip} . tcp . 80 : goto service-${s.name}`).join(', ')} }; }
+      elements = { ${services.map(s => `${s.ip} . tcp . ${servicePort} : goto service-${s.name}`).join(', ')} }; }
     chain mark-for-masquerade { meta mark set meta mark or 0x4000; }
     chain masquerading { meta mark and 0x4000 == 0 return; meta mark set meta mark xor 0x4000; masquerade fully-random; }
     ${chains.join('\n    ')}
@@ -51,16 +47,19 @@ function nftables(): string {
   }`
 }
 
-function iptables(): string {
-  const chainsOf = services.flatMap(({ name }) => [`:KUBE-SVC-${name} -`, `:KUBE-SEP-${name}A -`, `:KUBE-SEP-${name}B -`])
+function iptables(services: readonly BenchService[]): string {
+  const chainsOf = services.flatMap(({ name, endpoints }) => [
+    `:KUBE-SVC-${name} -`,
+    ...endpoints.map((_, e) => `:KUBE-SEP-${name}${'AB'[e]} -`),
+  ])
   const rulesOf = services.flatMap(({ name, ip, endpoints }) => [
-    `-A KUBE-SERVICES -d ${ip}/32 -p tcp -m comment --comment "default/${name} cluster IP" -m tcp --dport 80 -j KUBE-SVC-${name}`,
-    `-A KUBE-SVC-${name} ! -s 10.0.0.0/16 -d ${ip}/32 -p tcp -m tcp --dport 80 -j KUBE-MARK-MASQ`,
-    `-A KUBE-SVC-${name} -m statistic --mode random --probability 0.5 -j KUBE-SEP-${name}A`,
-    `-A KUBE-SVC-${name} -j KUBE-SEP-${name}B`,
+    `-A KUBE-SERVICES -d ${ip}/32 -p tcp -m comment --comment "default/${name} cluster IP" -m tcp --dport ${servicePort} -j KUBE-SVC-${name}`,
+    `-A KUBE-SVC-${name} ! -s 10.0.0.0/16 -d ${ip}/32 -p tcp -m tcp --dport ${servicePort} -j KUBE-MARK-MASQ`,
+    ...endpoints.slice(1).map(() => `-A KUBE-SVC-${name} -m statistic --mode random --probability 0.5 -j KUBE-SEP-${name}B`),
+    `-A KUBE-SVC-${name} -j KUBE-SEP-${name}A`,
     ...endpoints.flatMap((to, e) => [
-      `-A KUBE-SEP-${name}${'AB'[e]} -s ${to}/32 -j KUBE-MARK-MASQ`,
-      `-A KUBE-SEP-${name}${'AB'[e]} -p tcp -m tcp -j DNAT --to-destination ${to}:8080`,
+      `-A KUBE-SEP-${name}${'AB'[e]} -s ${to.ip}/32 -j KUBE-MARK-MASQ`,
+      `-A KUBE-SEP-${name}${'AB'[e]} -p tcp -m tcp -j DNAT --to-destination ${to.ip}:${to.port}`,
     ]),
   ])
   return `${[

@@ -56,8 +56,8 @@ test('the sum is that of all tables on the page, also of benchmarks that did not
 
 test('the page quotes no figure that does not exist, and has a place for each benchmark', () => {
   const page = readFileSync(join(root, 'docs/benchmarks.md'), 'utf8')
-  const quoted = [...page.matchAll(/`((?:cni|dp|terwayd|pool|node|repair|pod|sim)\.[\w.]+)`/g)].map(m => m[1] ?? '')
+  const quoted = [...page.matchAll(/`((?:cni|dp|terwayd|policyd|pool|node|repair|pod|sim|sync)\.[\w.]+)`/g)].map(m => m[1] ?? '')
   for (const figure of quoted) assert.ok(figure in figures, figure)
-  for (const name of ['summary', 'cni', 'terwayd-memory', 'pool', 'repair', 'simulation', 'datapath', 'pod'])
+  for (const name of ['summary', 'cni', 'terwayd-memory', 'pool', 'repair', 'simulation', 'sync', 'datapath', 'pod'])
     assert.doesNotThrow(() => between(page, name, ''))
 })
