@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -172,6 +172,23 @@ for (const address of ['127.0.0.1', '::1']) {
       assert.ok(Number(then?.lost) > 0, JSON.stringify(then))
     } finally {
       client.kill('SIGKILL')
+    }
+  })
+
+  test(`measuring with ${address} tells what an exchange and a new connection take; without a server it ends with a reason`, async () => {
+    const port = String(await freePort())
+    const program = join(directory, 'heartbeat')
+    const measure = () => spawnSync(program, ['measure', address, port, '100', '20'], { encoding: 'utf8' })
+    const without = measure()
+    assert.deepEqual([without.status, /refused/.test(without.stderr)], [1, true])
+    const server = spawn(program, ['serve', port], { stdio: 'ignore', detached: true })
+    try {
+      for (const deadline = performance.now() + 5000; performance.now() < deadline && measure().status !== 0; ) await delay(20)
+      const { stdout, stderr } = measure()
+      const told = /^exchange_us=(?<exchange>[\d.]+) connect_us=(?<connect>[\d.]+)\n$/.exec(stdout)?.groups
+      assert.ok(Number(told?.exchange) > 0 && Number(told?.connect) > 0, stdout + stderr)
+    } finally {
+      process.kill(-(server.pid ?? assert.fail('no server')), 'SIGKILL')
     }
   })
 

@@ -5,10 +5,14 @@
 //   heartbeat serve PORT              sends back every byte of each connection and every datagram, both families where there is IPv6
 //   heartbeat ask ADDRESS PORT        one byte per millisecond, or as soon as the last one came back; never connects again
 //   heartbeat ask-udp ADDRESS PORT    the same with datagrams, from one port
+//   heartbeat measure ADDRESS PORT EXCHANGES CONNECTIONS
+//                                     so many bytes there and back over one connection, then so many new connections, as fast as they go
 //
 // The asking side prints one line per second, "beats=<since the start> worst=<longest wait for a beat in this second, ms>", and
 // ends with 1 and a reason when the connection breaks or a beat takes longer than two minutes. A datagram without an answer for a second
 // is lost, and the next one follows: such a line says "worst=<…> lost=<since the start>".
+// Measuring prints "exchange_us=<median> connect_us=<median>": the wait for the byte, and that for a connection to be there. It ends with 1
+// and a reason when something does not come.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -26,6 +30,8 @@
 #define PATIENCE_MS 120000
 #define CONNECT_TRIES 300
 #define LOST_MS 1000
+#define MEASURE_SECONDS 10
+#define MEASURE_MOST 100000
 
 static double now_ms(void)
 {
@@ -235,6 +241,90 @@ static int ask_udp(const char *address, const char *port)
 	}
 }
 
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median_us(double *took_ms, long count)
+{
+	qsort(took_ms, count, sizeof(*took_ms), ascending);
+	return took_ms[count / 2] * 1e3;
+}
+
+static int patient_socket(const struct addrinfo *to)
+{
+	struct timeval patience = { .tv_sec = MEASURE_SECONDS };
+	int one = 1, fd = socket(to->ai_family, SOCK_STREAM, 0);
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+static int exchanged(int fd)
+{
+	char byte = 'm';
+
+	return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1;
+}
+
+static int measure_exchanges(const struct addrinfo *to, double *took, long count)
+{
+	int fd = patient_socket(to), good = connect(fd, to->ai_addr, to->ai_addrlen) == 0 && exchanged(fd);
+
+	for (long i = 0; good && i < count; i++) {
+		double before = now_ms();
+
+		good = exchanged(fd);
+		took[i] = now_ms() - before;
+	}
+	close(fd);
+	return good;
+}
+
+// The kernel of the other side answers a new connection; the byte after it, which is not counted, waits until the server has taken it from
+// its queue. A reset ends it, so that no closed connection keeps its port.
+static int measure_connections(const struct addrinfo *to, double *took, long count)
+{
+	struct linger reset = { .l_onoff = 1 };
+	int good = 1;
+
+	for (long i = 0; good && i < count; i++) {
+		int fd = patient_socket(to);
+		double before = now_ms();
+
+		good = connect(fd, to->ai_addr, to->ai_addrlen) == 0;
+		took[i] = now_ms() - before;
+		good = good && exchanged(fd);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		close(fd);
+	}
+	return good;
+}
+
+static int measure(const char *address, const char *port, long exchanges, long connections)
+{
+	static double took[MEASURE_MOST];
+	const struct addrinfo *to = parsed(address, port);
+	double exchange;
+
+	if (!to || exchanges <= 0 || exchanges > MEASURE_MOST || connections <= 0 || connections > MEASURE_MOST) {
+		fprintf(stderr, "cannot measure %ld exchanges and %ld connections with %s port %s\n", exchanges, connections, address, port);
+		return 2;
+	}
+	if (!measure_exchanges(to, took, exchanges))
+		return fail("an exchange did not come back");
+	exchange = median_us(took, exchanges);
+	if (!measure_connections(to, took, connections))
+		return fail("a new connection did not work");
+	printf("exchange_us=%.1f connect_us=%.1f\n", exchange, median_us(took, connections));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	signal(SIGTERM, leave);
@@ -246,6 +336,8 @@ int main(int argc, char **argv)
 		return ask(argv[2], argv[3]);
 	if (argc == 4 && strcmp(argv[1], "ask-udp") == 0)
 		return ask_udp(argv[2], argv[3]);
-	fprintf(stderr, "heartbeat serve PORT | heartbeat ask|ask-udp ADDRESS PORT\n");
+	if (argc == 6 && strcmp(argv[1], "measure") == 0)
+		return measure(argv[2], argv[3], atol(argv[4]), atol(argv[5]));
+	fprintf(stderr, "heartbeat serve PORT | heartbeat ask|ask-udp ADDRESS PORT | heartbeat measure ADDRESS PORT EXCHANGES CONNECTIONS\n");
 	return 2;
 }
