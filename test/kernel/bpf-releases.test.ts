@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import { mapSizes } from '#datapath/v2/map-sizes.ts'
 import { mapNames } from '#kernel/bpf/load.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { block, flowState, mode } from '#kernel/bpf/words.ts'
@@ -22,6 +23,8 @@ const release = keptReleases().at(-1) ?? assert.fail('no release is kept')
 const { generation: old } = objectOf(release)
 const forwarding = mode.guard | mode.forward | mode.policy
 const serviceIp = '10.96.0.10'
+/** Not those of the release: its tables get another size while they are in use. */
+const flowEntries = 65_536
 
 let lab: DatapathLab
 let pods: readonly SharedEniAttachment[]
@@ -142,10 +145,11 @@ test('from the last release to this one, back, and forward again: each goes on w
 
   const forward = async (missing: readonly string[]) =>
     lab.afterRestart(async (datapath, kernel) => {
-      const { created, generation } = await kernel.loadPrograms()
+      const { created, generation } = await kernel.loadPrograms(mapSizes(flowEntries))
       assert.deepEqual(created, missing)
       await putServices(kernel, [{ name: 'remote', ips: [serviceIp], backends: [internet4] }])
-      await datapath.setNode(nodes.v2, pods)
+      await datapath.setNode({ ...nodes.v2, flowEntries }, pods)
+      assert.equal((await kernel.countEntries('flows')).room, flowEntries)
       assert.equal(await lab.mode(), forwarding | mode.service)
       assert.deepEqual(
         running(),
