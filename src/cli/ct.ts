@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FlowRow, flowRow, nodeFlowRow } from '#cli/ct-rows.ts'
 import type { CliDeps } from '#cli/deps.ts'
-import { frontendNames, podNames } from '#cli/node-view.ts'
+import { frontendNames, type PodNames, podNames } from '#cli/node-view.ts'
 import { type Output, print, withPort } from '#cli/output.ts'
 import { tableLines } from '#cli/table.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
@@ -48,18 +48,21 @@ export async function ctStatus(deps: CliDeps, output: Output): Promise<void> {
 
 async function readFlows(deps: CliDeps, socket: string): Promise<FlowRow[]> {
   const pods = await podNames(deps, socket)
-  return withKernel(deps, async kernel => {
-    const names = { pods, frontends: await frontendNames(kernel), now: seenNow() }
-    const [flows, fresh, node] = [
-      await kernel.mapEntries('flows'),
-      await kernel.mapEntries('new_flows'),
-      await kernel.mapEntries('node_flows'),
-    ]
-    return [...[...flows, ...fresh].map(e => flowRow(e, names)), ...node.map(e => nodeFlowRow(e, names))]
-  })
+  return withKernel(deps, kernel => flowsIn(kernel, pods))
 }
 
-async function withKernel<T>(deps: CliDeps, fn: (kernel: Kernel) => Promise<T>): Promise<T> {
+/** All of them, also outdated ones. */
+export async function flowsIn(kernel: Kernel, pods: PodNames): Promise<FlowRow[]> {
+  const names = { pods, frontends: await frontendNames(kernel), now: seenNow() }
+  const [flows, fresh, node] = [
+    await kernel.mapEntries('flows'),
+    await kernel.mapEntries('new_flows'),
+    await kernel.mapEntries('node_flows'),
+  ]
+  return [...[...flows, ...fresh].map(e => flowRow(e, names)), ...node.map(e => nodeFlowRow(e, names))]
+}
+
+export async function withKernel<T>(deps: CliDeps, fn: (kernel: Kernel) => Promise<T>): Promise<T> {
   const kernel = await deps.kernel()
   try {
     return await fn(kernel)

@@ -11,6 +11,8 @@ import { list } from '#cli/list.ts'
 import { mapping } from '#cli/mapping.ts'
 import { metadata } from '#cli/metadata.ts'
 import { parseOutput } from '#cli/output.ts'
+import { path } from '#cli/path.ts'
+import { connectFrom, probeBy } from '#cli/probe.ts'
 import { serviceList, serviceShow } from '#cli/service.ts'
 import { show } from '#cli/show.ts'
 import { why } from '#cli/why.ts'
@@ -78,6 +80,7 @@ export function makeProgram(deps: CliDeps): Command {
     .action(() => datapathOn(deps, socket()))
   addServices(program, deps)
   addFlows(program, deps, socket)
+  addPath(program, deps, socket)
   return program
 }
 
@@ -127,6 +130,23 @@ function addFlows(program: Command, deps: CliDeps, socket: () => string): void {
     .command('list')
     .option(...outputOption)
     .action((o: { output: string }) => endpointList(deps, socket(), parseOutput(o.output)))
+}
+
+function addPath(program: Command, deps: CliDeps, socket: () => string): void {
+  program
+    .command('path <namespace/pod> <destination>')
+    .description("which way a pod's packets to an address take, as the programs have it; the destination is address or address:port")
+    .option('--probe', 'first try one TCP connection from inside the pod')
+    .option(...outputOption)
+    .action((pod: string, destination: string, o: { probe?: boolean; output: string }) =>
+      path(deps, socket(), { pod, destination, probe: o.probe ? probeBy(process.argv[1] ?? '') : undefined }, parseOutput(o.output)),
+    )
+  // What `path --probe` starts.
+  program
+    .command('connect <netns> <address> <port>', { hidden: true })
+    .action(async (netns: string, address: string, port: string) =>
+      deps.out(JSON.stringify(await connectFrom(netns, address, wholeNumber(port)))),
+    )
 }
 
 function wholeNumber(text: string): number {

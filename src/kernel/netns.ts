@@ -39,6 +39,18 @@ export function inNetns<T>(own: number, fd: number, path: string, fn: () => Sync
   }
 }
 
+/** For a process that has nothing else to do: its only thread that works stays in the namespace. Throws as `inNetns` does. */
+export function enterNetns(path: string): void {
+  const fd = openNetns(path)
+  try {
+    setNetns(fd)
+  } catch (e) {
+    throw new KernelError('kernel-refused', `enter network namespace ${path}`, { errno: errnoOf(e) })
+  } finally {
+    closeNetns(fd)
+  }
+}
+
 export function closeNetns(fd: number): void {
   closeSync(fd)
 }
