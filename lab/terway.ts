@@ -70,6 +70,13 @@ export async function readyPods(lab: Lab, selector: string, wanted: number, ms =
   }
 }
 
+/** Runs a program in the daemon's container of a node. */
+export async function inDaemon(lab: Lab, node: string, ...argv: readonly string[]): Promise<string> {
+  const daemon = (await podsOf(lab, 'app=terway-eniip')).find(p => p.spec.nodeName === node)
+  if (daemon === undefined) throw new Error(`there is no daemon on ${node}`)
+  return lab.kubectl(['exec', '-n', 'kube-system', daemon.metadata.name, '-c', 'terway', '--', ...argv])
+}
+
 /** Waits until every node of the lab is Ready, which it is when its kubelet has found the CNI plugin; returns how many. */
 export async function readyNodes(lab: Lab): Promise<number> {
   interface Node {

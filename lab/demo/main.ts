@@ -9,8 +9,9 @@ import { startCluster } from './step-2-cluster.ts'
 import { installTerway } from './step-3-install.ts'
 import { startApplication } from './step-4-application.ts'
 import { checkTraffic } from './step-5-traffic.ts'
-import { shrink } from './step-6-shrink.ts'
-import { agree } from './step-7-agree.ts'
+import { compare } from './step-6-compare.ts'
+import { shrink } from './step-7-shrink.ts'
+import { agree } from './step-8-agree.ts'
 
 /*
  * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=dual DATAPATH=veth NAME=demo. PROXY=off is without kube-proxy. KEEP=1 (the default) leaves the
@@ -56,6 +57,7 @@ async function tour(): Promise<void> {
   try {
     await report.step(`An application of ${options.pods} pods`, () => startApplication(demo))
     await report.step('Addresses and traffic', () => checkTraffic(demo))
+    if (options.datapath === 'v2') await report.step('DataPath V2 and the regular mode, side by side', () => compare(demo))
     await report.step('Scale to nothing: addresses go back', () => shrink(demo))
   } finally {
     // Also, and even more so, when something went wrong before.

@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import assert from 'node:assert/strict'
+import { beatGoesOn, beatSeconds } from '../../lab/beat.ts'
 import type { Lab } from '../../lab/lab.ts'
-import { get, ipsOf, type Pod } from '../../lab/pods.ts'
-import { until } from '../../lab/process.ts'
+import { ipsOf, type Pod } from '../../lab/pods.ts'
 import { familyOf } from '../../sim/fabric/address.ts'
 import { startPod } from './terway-pods.ts'
 
 export const beatPort = 7000
 
 export type Protocol = 'tcp' | 'udp'
-interface Second {
-  readonly beats: number
-  /** The longest wait for a beat in this second, ms. */
-  readonly worst: number
-  /** Datagrams without an answer, since the start. */
-  readonly lost: number
-}
 
 /** A pod that answers beats (deploy/image/heartbeat.c). */
 export function beatServer(lab: Lab, node: string, name = 'beat-server'): Promise<Pod> {
@@ -61,42 +53,23 @@ export class Heartbeat {
     return beat
   }
 
-  async #seconds(): Promise<readonly Second[]> {
-    const log = await this.#lab.kubectl(['logs', this.client])
-    const told = log.matchAll(/^beats=(\d+) worst=([\d.]+)(?: lost=(\d+))?$/gm)
-    return [...told].map(m => ({ beats: Number(m[1]), worst: Number(m[2]), lost: Number(m[3] ?? 0) }))
-  }
-
   /** How many seconds it has told of; for `worstSince`. */
   async mark(): Promise<number> {
-    return (await this.#seconds()).length
+    return (await beatSeconds(this.#lab, this.client)).length
   }
 
-  /** Two more seconds of beats, in the very same processes, within `ms`: after an outage TCP waits before it tries again. */
-  async goesOn(ms = 40_000): Promise<void> {
-    const before = (await this.#seconds()).at(-1)?.beats ?? 0
-    const mark = await this.mark()
-    await until(
-      `the heartbeat of ${this.client} goes on`,
-      ms,
-      async () => {
-        const client = await get<Pod>(this.#lab, 'pod', this.client)
-        assert.equal(client.status.phase, 'Running', `the heartbeat ended: ${await this.#lab.kubectl(['logs', '--tail=3', this.client])}`)
-        const seconds = await this.#seconds()
-        return seconds.length >= mark + 2 && (seconds.at(-1)?.beats ?? 0) > before
-      },
-      250,
-    )
+  async goesOn(ms?: number): Promise<void> {
+    await beatGoesOn(this.#lab, this.client, ms)
   }
 
   /** The longest wait for a beat since the mark, ms. */
   async worstSince(mark: number): Promise<number> {
-    return Math.max(0, ...(await this.#seconds()).slice(mark).map(s => s.worst))
+    return Math.max(0, ...(await beatSeconds(this.#lab, this.client)).slice(mark).map(s => s.worst))
   }
 
   /** Datagrams that were lost since the mark; none of a connection, which repeats what is lost. */
   async lostSince(mark: number): Promise<number> {
-    const seconds = await this.#seconds()
+    const seconds = await beatSeconds(this.#lab, this.client)
     return (seconds.at(-1)?.lost ?? 0) - (seconds[mark - 1]?.lost ?? 0)
   }
 }

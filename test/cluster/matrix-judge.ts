@@ -2,17 +2,11 @@
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import type { Lab } from '../../lab/lab.ts'
-import { podsOf } from '../../lab/pods.ts'
+import { inDaemon } from '../../lab/terway.ts'
 import { batches, doors, type Node, type Row, relationOf, type Source, sources, type Without } from './matrix.ts'
 import { ask, type Cell, type Parties } from './matrix-run.ts'
 
-/** A program in the daemon's container of a node. */
-export async function inDaemon(lab: Lab, node: string, ...argv: readonly string[]): Promise<string> {
-  const daemon = (await podsOf(lab, 'app=terway-eniip')).find(p => p.spec.nodeName === node) ?? assert.fail(`no daemon on ${node}`)
-  return lab.kubectl(['exec', '-n', 'kube-system', daemon.metadata.name, '-c', 'terway', '--', ...argv])
-}
-
-/** `terway-cli datapath` there. */
+/** `terway-cli datapath` on a node. */
 export const datapath = (lab: Lab, node: string, ...args: readonly string[]) => inDaemon(lab, node, 'terway-cli', 'datapath', ...args)
 
 type Counts = Readonly<Record<string, number>>
