@@ -145,6 +145,54 @@ _Static_assert(__builtin_offsetof(struct endpoint_policy, enforce) == 8, "");
 _Static_assert(__builtin_offsetof(struct endpoint_policy, spare) == 12, "");
 _Static_assert(sizeof(struct endpoint_policy) == 16, "");
 
+struct event {
+  __u64 time;
+  __u32 if_index;
+  __u32 endpoint;
+  __u32 target;
+  __u32 frontend;
+  __u32 length;
+  __be32 source[4];
+  __be32 destination[4];
+  __be16 source_port;
+  __be16 destination_port;
+  __u8 reason;
+  __u8 path;
+  __u8 hook;
+  __u8 protocol;
+  __u8 tcp_flags;
+  __u8 icmp_type;
+  __u8 flags;
+  __u8 spare;
+};
+_Static_assert(__builtin_offsetof(struct event, time) == 0, "");
+_Static_assert(__builtin_offsetof(struct event, if_index) == 8, "");
+_Static_assert(__builtin_offsetof(struct event, endpoint) == 12, "");
+_Static_assert(__builtin_offsetof(struct event, target) == 16, "");
+_Static_assert(__builtin_offsetof(struct event, frontend) == 20, "");
+_Static_assert(__builtin_offsetof(struct event, length) == 24, "");
+_Static_assert(__builtin_offsetof(struct event, source) == 28, "");
+_Static_assert(__builtin_offsetof(struct event, destination) == 44, "");
+_Static_assert(__builtin_offsetof(struct event, source_port) == 60, "");
+_Static_assert(__builtin_offsetof(struct event, destination_port) == 62, "");
+_Static_assert(__builtin_offsetof(struct event, reason) == 64, "");
+_Static_assert(__builtin_offsetof(struct event, path) == 65, "");
+_Static_assert(__builtin_offsetof(struct event, hook) == 66, "");
+_Static_assert(__builtin_offsetof(struct event, protocol) == 67, "");
+_Static_assert(__builtin_offsetof(struct event, tcp_flags) == 68, "");
+_Static_assert(__builtin_offsetof(struct event, icmp_type) == 69, "");
+_Static_assert(__builtin_offsetof(struct event, flags) == 70, "");
+_Static_assert(__builtin_offsetof(struct event, spare) == 71, "");
+_Static_assert(sizeof(struct event) == 72, "");
+
+struct event_rate {
+  __u64 last;
+  __u64 untold;
+};
+_Static_assert(__builtin_offsetof(struct event_rate, last) == 0, "");
+_Static_assert(__builtin_offsetof(struct event_rate, untold) == 8, "");
+_Static_assert(sizeof(struct event_rate) == 16, "");
+
 struct flow {
   __u32 seen;
   __u8 state;
@@ -300,6 +348,10 @@ struct netns_key {
 };
 _Static_assert(__builtin_offsetof(struct netns_key, cookie) == 0, "");
 _Static_assert(sizeof(struct netns_key) == 8, "");
+
+struct no_key {
+};
+_Static_assert(sizeof(struct no_key) == 0, "");
 
 struct node_config {
   __u32 if_index;
@@ -501,6 +553,8 @@ enum {
 
 enum {
   CONTROL_MODE = 0,
+  CONTROL_SAMPLE = 1,
+  CONTROL_MONITORS = 4,
 };
 
 enum {
@@ -533,6 +587,15 @@ enum {
 enum {
   ENFORCE_IN = 1,
   ENFORCE_OUT = 2,
+};
+
+enum {
+  EVENT_FLAG_FIRST = 1,
+};
+
+enum {
+  EVENT_KIND_DROP = 0,
+  EVENT_KIND_PASS = 1,
 };
 
 enum {
@@ -569,6 +632,14 @@ enum {
   FLOW_WAY_DIRECT = 1,
   FLOW_WAY_HOST = 2,
   FLOW_WAY_SERVICE = 3,
+};
+
+enum {
+  HOOK_POD_IN = 0,
+  HOOK_POD_OUT = 1,
+  HOOK_ENI_IN = 2,
+  HOOK_NODE_IN = 3,
+  HOOK_NODE_OUT = 4,
 };
 
 enum {
@@ -668,3 +739,5 @@ MAP(node_configs, struct index, struct node_config); /* array, 1 entries */
 MAP(node_flows, struct flow_key, struct node_flow); /* lruHash, 65536 entries */
 MAP(socket_peers, struct socket_key, struct socket_peer); /* lruHash, 16384 entries */
 MAP(namespaces, struct netns_key, struct netns); /* hash, 16 entries */
+MAP(events, struct no_key, struct event); /* ringBuffer, 262144 entries */
+MAP(event_rates, struct index, struct event_rate); /* percpuArray, 2 entries */

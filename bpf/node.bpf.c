@@ -80,6 +80,7 @@ INLINE outcome node_answers(struct packet *p) {
   if (!f || f->nat_port) return NOT_OWNED;
   if (p->fragment == FRAGMENT_FIRST) share_ports(p);
   struct frontend *seen = answer_client(p, f);
+  p->frontend = f->frontend;
   __u32 reason = seen ? translate_source(p, seen->ip, seen->port) : DROP_SERVICE_TRANSLATION_FAILED;
   return reason ? DROPPED(reason) : PATH_HOST_ANSWERS_CLIENT;
 }

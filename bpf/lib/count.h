@@ -2,6 +2,7 @@
 /* Each packet that was looked at counts once, by its path or by the reason for which it is dropped; and what passes, for its endpoint. */
 #pragma once
 #include "../layout.gen.h"
+#include "monitor.h"
 #include "packet.h"
 
 /* Set by tests when the programs are loaded: what was decided is also written into the packet's control block. */
@@ -45,11 +46,13 @@ INLINE void show(const struct packet *p, __u32 reason, __u32 path, __u32 target)
 
 INLINE void count_dropped(const struct packet *p, __u32 reason) {
   count(&drops, reason, p);
+  tell_dropped(p, reason);
   show(p, reason, 0, 0);
 }
 
 INLINE void count_passed(const struct packet *p, __u32 path, __u32 target) {
   count(&paths, path, p);
   if (p->counted && p->hook != HOOK_ENI_IN) count_endpoint(p, p->counted, p->hook == HOOK_POD_IN ? SENT : RECEIVED);
+  tell_passed(p, path, target);
   show(p, 0, path, target);
 }

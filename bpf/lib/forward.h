@@ -116,6 +116,7 @@ INLINE outcome forward(struct packet *p, struct end *own, struct target *to) {
   if (in_mode(p, MODE_SERVICE) && has_ports(p) && (!own->flow || own->flow->way == FLOW_WAY_SERVICE)) {
     outcome end = go_through_service(p, own, &t);
     if (end) return end;
+    p->frontend = forget(p, t.frontend);
     if (own->remote_sends) return return_to_pod(p, own, &t, to);
     own->remote_sends = 0;
   }
@@ -133,6 +134,7 @@ INLINE outcome forward(struct packet *p, struct end *own, struct target *to) {
   } else {
     outcome end = begin_flow(p, own, &t, &d);
     if (end != PATH_POD_VIA_HOST) return end;
+    p->first = forget(p, t.frontend);
   }
   if (!in_mode(p, MODE_FORWARD)) return PATH_POD_VIA_HOST;
   /* Without a note for its answers: a server that the host stack asked once, as a probe does, would be left to it by everybody. */

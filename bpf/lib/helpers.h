@@ -25,6 +25,8 @@ static __s64 (*bpf_csum_diff)(const __be32 *from, __u32 from_size, const __be32 
 static long (*bpf_skb_change_type)(struct __sk_buff *skb, __u32 type) = (void *)32;
 static long (*bpf_skb_change_tail)(struct __sk_buff *skb, __u32 length, __u64 flags) = (void *)38;
 static __s64 (*bpf_csum_update)(struct __sk_buff *skb, __u32 sum) = (void *)40;
+static void *(*bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
+static void (*bpf_ringbuf_submit)(void *record, __u64 flags) = (void *)132;
 static long (*bpf_redirect_neigh)(__u32 if_index, struct bpf_redir_neigh *next_hop, int length, __u64 flags) = (void *)152;
 static long (*bpf_redirect_peer)(__u32 if_index, __u64 flags) = (void *)155;
 /* Of programs at sockets. */

@@ -17,6 +17,7 @@ INLINE __u32 send_back(struct packet *p, struct node_flow *f) {
   __be16 port = f->client_port;
   copy_ip(client, f->client);
   struct frontend *seen = answer_client(p, f);
+  p->frontend = f->frontend;
   if (!seen) return DROP_SERVICE_TRANSLATION_FAILED;
   __u32 reason = translate_source(p, seen->ip, seen->port);
   return reason ? reason : translate_destination(p, client, port);

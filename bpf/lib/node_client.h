@@ -143,6 +143,8 @@ INLINE outcome pass_on(struct packet *p, const struct passage *x, const struct n
 
 /* The packet of a client, whose backend is known. `to` becomes the pod, if it is one of this node. */
 INLINE outcome pass(struct packet *p, const struct passage *x, const struct node_config *node, struct target *to) {
+  p->frontend = x->flow->frontend;
+  p->first = x->is_first;
   __u32 reason = translate_destination(p, x->to->ip, x->to->port);
   if (reason) return DROPPED(reason);
   forget_packet(p);

@@ -8,9 +8,9 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include "../layout.gen.h"
 #include "helpers.h"
 
-enum hook { HOOK_POD_IN, HOOK_POD_OUT, HOOK_ENI_IN, HOOK_NODE_IN, HOOK_NODE_OUT };
 enum parsed { PARSED, PARSED_OTHER, PARSED_MALFORMED };
 enum fragment_kind { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
@@ -25,7 +25,8 @@ typedef __u32 outcome;
 
 struct packet {
   struct __sk_buff *skb;
-  enum hook hook;
+  /* HOOK_. */
+  __u32 hook;
   /* Bits of MODE_. */
   __u32 mode;
   /* In units of 2^20 ns, as every `seen`. */
@@ -34,6 +35,9 @@ struct packet {
   __u32 zero;
   /* The endpoint whose host end this is, for its counters; 0 = none. */
   __u32 counted;
+  /* For those who look: by which Service it was translated, 0 = by none; and not 0 when it is the first of that flow. */
+  __u32 frontend;
+  __u32 first;
   __be32 source[4];
   __be32 destination[4];
   __be16 source_port;
@@ -74,7 +78,7 @@ struct extensions {
   __u8 fragment;
 };
 
-INLINE void begin(struct packet *p, struct __sk_buff *skb, enum hook hook, __u32 mode) {
+INLINE void begin(struct packet *p, struct __sk_buff *skb, __u32 hook, __u32 mode) {
   p->skb = skb;
   p->hook = hook;
   p->mode = mode;
@@ -82,6 +86,8 @@ INLINE void begin(struct packet *p, struct __sk_buff *skb, enum hook hook, __u32
   __u32 same = p->now;
   asm volatile("" : "+r"(same));
   p->zero = p->now - same;
+  p->frontend = p->zero;
+  p->first = p->zero;
 }
 
 /*

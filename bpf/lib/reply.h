@@ -19,5 +19,6 @@ INLINE int is_answer_to_client(const struct flow *f) {
 /* The packet gets the frontend as its source. 0, or the reason to drop it. */
 INLINE __u32 show_frontend(struct packet *p, __u32 number) {
   struct frontend *f = find_frontend(number);
+  p->frontend = forget(p, number);
   return f ? translate_source(p, f->ip, f->port) : DROP_SERVICE_TRANSLATION_FAILED;
 }

@@ -66,6 +66,8 @@ async function node(t: TestContext, o: { mode?: number; daemon?: (switched: stri
     kernel: async () => kernel,
     switchPath,
     metadata: () => ({ get: async () => undefined }),
+    events: async () => ({ read: () => ({ events: [], lost: false }), close: () => {} }),
+    stopped: () => AbortSignal.abort(),
     findPod: async () => undefined,
     policy: async () => undefined,
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Metadata } from '#cloud/metadata.ts'
+import type { Event } from '#kernel/bpf/ring.ts'
 import type { Kernel } from '#kernel/port.ts'
 import type { TerwayClient } from '#rpc/grpc/client.ts'
 
@@ -18,6 +19,15 @@ export interface CliDeps {
   readonly switchPath: string
   /** Where the API server says that the pod is; undefined when it has no such pod. Throws when no API server can be asked. */
   readonly findPod: (namespace: string, name: string) => Promise<PodPlace | undefined>
+  /** What the programs tell from now on; the command closes it. Throws KernelError. */
+  readonly events: () => Promise<EventSource>
+  /** Aborts when this process is asked to end, which from now on is left to the command. */
+  readonly stopped: () => AbortSignal
+}
+
+export interface EventSource {
+  read(): { readonly events: readonly Event[]; readonly lost: boolean }
+  close(): void
 }
 
 export interface PodPlace {

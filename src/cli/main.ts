@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander'
 import type { PodPlace } from '#cli/deps.ts'
 import { makeProgram } from '#cli/program.ts'
+import { stopped } from '#cli/stopped.ts'
 import { makeMetadata } from '#cloud/metadata.ts'
 import { switchPath } from '#config/datapath-switch.ts'
 import { KubeClient } from '#kube/client.ts'
@@ -51,6 +52,8 @@ const program = makeProgram({
   policy: askPolicy,
   switchPath,
   findPod,
+  events: async () => (await import('#kernel/bpf/ring.ts')).openEvents(),
+  stopped,
 })
 try {
   await program.parseAsync()

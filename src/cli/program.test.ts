@@ -52,6 +52,8 @@ async function cli(
     switchPath: join(dir, 'datapath'),
     metadata: () => ({ get: async path => meta[path] }),
     policy: async () => undefined,
+    events: async () => ({ read: () => ({ events: [], lost: false }), close: () => {} }),
+    stopped: () => AbortSignal.abort(),
     findPod: async () => {
       if (options.place instanceof Error) throw options.place
       return options.place

@@ -10,12 +10,14 @@ import { install } from '#cli/install.ts'
 import { list } from '#cli/list.ts'
 import { mapping } from '#cli/mapping.ts'
 import { metadata } from '#cli/metadata.ts'
+import { monitor } from '#cli/monitor.ts'
 import { parseOutput } from '#cli/output.ts'
 import { path } from '#cli/path.ts'
 import { connectFrom, probeBy } from '#cli/probe.ts'
 import { serviceList, serviceShow } from '#cli/service.ts'
 import { show } from '#cli/show.ts'
 import { why } from '#cli/why.ts'
+import { parseDuration } from '#lib/duration.ts'
 import { AppError } from '#lib/errors.ts'
 import { defaultSocket } from '#rpc/grpc/definition.ts'
 
@@ -81,6 +83,7 @@ export function makeProgram(deps: CliDeps): Command {
   addServices(program, deps)
   addFlows(program, deps, socket)
   addPath(program, deps, socket)
+  addMonitor(program, deps, socket)
   return program
 }
 
@@ -147,6 +150,31 @@ function addPath(program: Command, deps: CliDeps, socket: () => string): void {
     .action(async (netns: string, address: string, port: string) =>
       deps.out(JSON.stringify(await connectFrom(netns, address, wholeNumber(port)))),
     )
+}
+
+function addMonitor(program: Command, deps: CliDeps, socket: () => string): void {
+  program
+    .command('monitor')
+    .description('packets as the programs drop or pass them, while it runs: drops, and first packets of flows to Services')
+    .option('--drops', 'drops alone')
+    .option('--samples <number>', 'one of so many packets that pass, too')
+    .option('--pod <namespace/name>')
+    .option('--reason <name>', 'drops for this reason alone')
+    .option('--for <duration>', 'how long, as 10s; until it is stopped otherwise')
+    .option(...outputOption)
+    .action(({ output, samples = '0', for: time, drops = false, ...o }: MonitorArguments) => {
+      const duration = time === undefined ? {} : { duration: parseDuration(time) }
+      return monitor(deps, socket(), { ...o, ...duration, drops, samples: wholeNumber(samples), output: parseOutput(output) })
+    })
+}
+
+interface MonitorArguments {
+  output: string
+  drops?: boolean
+  samples?: string
+  pod?: string
+  reason?: string
+  for?: string
 }
 
 function wholeNumber(text: string): number {

@@ -348,8 +348,8 @@ export function netnsFile(name: string): string {
 }
 
 /** Polls until the condition holds; fails after five seconds. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 5000
+export async function until(what: string, condition: () => boolean | Promise<boolean>, patienceMs = 5000): Promise<void> {
+  const deadline = performance.now() + patienceMs
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`)
     await new Promise(resolve => setTimeout(resolve, 10))

@@ -150,7 +150,7 @@ function damaged(c: Chance, packet: Buffer): Buffer {
 function anyMode(c: Chance): number {
   if (c.rarely(6)) return c.below(32)
   const forwards = c.rarely(5) ? mode.guard : mode.guard | mode.forward | (c.rarely(2) ? 0 : mode.policy) | (c.rarely(6) ? mode.learn : 0)
-  return forwards | (c.rarely(4) ? 0 : mode.service)
+  return forwards | (c.rarely(4) ? 0 : mode.service) | (c.rarely(4) ? mode.monitor : 0)
 }
 
 function anyEndpoint(c: Chance, pod: t.Pod): Change {

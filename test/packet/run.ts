@@ -5,7 +5,9 @@ import { readEntries, unpackEntries, valueSizeOf } from '#kernel/bpf/entries.ts'
 import { type LoadedObject, loadObject } from '#kernel/bpf/load.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { ProgramName } from '#kernel/bpf/object.ts'
+import { EventReader } from '#kernel/bpf/ring.ts'
 import { deleteEntry, lookupEntry, runProgram, updateEntry } from '#kernel/ffi-bpf.ts'
+import { mapRing } from '#kernel/ffi-bpf-ring.ts'
 import { closeNetns, inNetns, openNetns, openOwnNetns } from '#kernel/netns.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
 import type { Arrival } from './oracle/step.ts'
@@ -53,7 +55,7 @@ export class Machine implements Disposable {
   readonly #known = new Map<string, Change>()
   readonly #cpus = valueSizeOf('drops') / maps.drops.value.size
 
-  run(program: ProgramName, { packet, ifIndex, ingressIfIndex = 0, mark = 0, time = 0n, gsoSize = 0 }: Arrival): Ran {
+  run(program: ProgramName, { packet, ifIndex, ingressIfIndex = 0, mark = 0, time = 0n, gsoSize = 0 }: Arrival, repeat = 1): Ran {
     const context = Buffer.alloc(contextSize)
     context.writeUInt32LE(mark, at.mark)
     context.writeUInt32LE(ingressIfIndex, at.ingressIfIndex)
@@ -61,7 +63,9 @@ export class Machine implements Disposable {
     context.writeBigUInt64LE(time, at.time)
     context.writeUInt32LE(gsoSize, at.gsoSize)
     context.writeUInt32LE(gsoSize > 0 ? Math.ceil(packet.length / gsoSize) : 0, at.gsoSegments)
-    const ran = inNetns(this.#own, this.#netns, 'the test', () => runProgram(this.#fd(this.#loaded.programs, program), packet, context))
+    const ran = inNetns(this.#own, this.#netns, 'the test', () =>
+      runProgram(this.#fd(this.#loaded.programs, program), packet, context, repeat),
+    )
     const word = (offset: number) => ran.context.readUInt32LE(offset)
     return {
       verdict: ran.verdict,
@@ -119,6 +123,17 @@ export class Machine implements Disposable {
     const change = this.#known.get(bytes) ?? ({ map, key: maps[map].key.decode(key), value: maps[map].value.decode(value) } as Change)
     this.#known.set(bytes, change)
     return change
+  }
+
+  /** What the programs tell from now on; the test closes it. */
+  events(): EventReader {
+    return new EventReader(mapRing(this.#fd(this.#loaded.maps, 'events'), maps.events.entries))
+  }
+
+  /** How many packets there was no time or room to tell of. */
+  untold(): bigint {
+    const rows = unpackEntries(readEntries('event_rates', this.#fd(this.#loaded.maps, 'event_rates')))
+    return rows.map(({ value }) => this.#sums(Buffer.from(value))[1] ?? 0n).reduce((a, b) => a + b)
   }
 
   /** What has been counted, a line for each row that is not zero. */

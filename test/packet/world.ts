@@ -20,7 +20,7 @@ export interface Change<N extends MapName = MapName> {
 }
 
 /** Maps that only count. */
-export const counting: readonly MapName[] = ['drops', 'paths', 'endpoint_counters']
+export const counting: readonly MapName[] = ['drops', 'paths', 'endpoint_counters', 'event_rates', 'events']
 export const mapNames = (Object.keys(maps) as MapName[]).filter(name => !counting.includes(name))
 /** Maps that a packet may change. */
 export const changing: readonly MapName[] = ['flows', 'new_flows', 'host_notes', 'fragments', 'affinities', 'node_flows']

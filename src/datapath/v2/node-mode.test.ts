@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { repairedMode, servesNow, wantedMode } from '#datapath/v2/node-mode.ts'
+import { keptMonitor, repairedMode, servesNow, wantedMode } from '#datapath/v2/node-mode.ts'
 import { mode } from '#kernel/bpf/words.ts'
 
-const { guard, forward, policy, learn, service } = mode
+const { guard, forward, policy, learn, service, monitor } = mode
 const v2 = guard | forward | policy
 
 test('the mode of each kind of node', () => {
@@ -15,14 +15,27 @@ test('the mode of each kind of node', () => {
 })
 
 test('repair puts the mode back, but for a node that is switched off, of which only Services go on', () => {
-  assert.equal(repairedMode(v2, v2 | learn), v2)
-  assert.equal(repairedMode(v2, 0), 0)
-  assert.equal(repairedMode(v2, guard), v2)
-  assert.equal(repairedMode(v2 | service, service), service)
-  assert.equal(repairedMode(v2 | service | learn, 0), service)
-  assert.equal(repairedMode(v2 | service, v2), v2 | service)
-  assert.equal(repairedMode(service, 0), service)
-  assert.equal(repairedMode(0, service), 0)
+  assert.equal(repairedMode(v2, v2 | learn, false), v2)
+  assert.equal(repairedMode(v2, 0, false), 0)
+  assert.equal(repairedMode(v2, guard, false), v2)
+  assert.equal(repairedMode(v2 | service, service, false), service)
+  assert.equal(repairedMode(v2 | service | learn, 0, false), service)
+  assert.equal(repairedMode(v2 | service, v2, false), v2 | service)
+  assert.equal(repairedMode(service, 0, false), service)
+  assert.equal(repairedMode(0, service, false), 0)
+})
+
+test('the bit of those who look stays while somebody looks, and is no reason to take a node for one that is on', () => {
+  assert.equal(repairedMode(v2, v2 | monitor, true), v2 | monitor)
+  assert.equal(repairedMode(v2, v2 | learn | monitor, true), v2 | monitor)
+  assert.equal(repairedMode(v2, v2 | monitor, false), v2, 'that of one who was killed')
+  assert.equal(repairedMode(v2, v2, true), v2, 'it is nobody else’s to set')
+  assert.equal(repairedMode(v2, monitor, true), 0)
+  assert.equal(repairedMode(v2 | service, service | monitor, true), service | monitor)
+  assert.equal(repairedMode(undefined, v2 | monitor, true), v2 | monitor)
+  assert.equal(repairedMode(undefined, v2 | monitor, false), v2)
+  assert.equal(keptMonitor(v2 | learn, v2 | monitor), v2 | learn | monitor)
+  assert.equal(keptMonitor(0, v2 | monitor), 0)
 })
 
 test('a node with pods translates Services once all of them are there, and never stops by itself', () => {

@@ -11,10 +11,20 @@ export function wantedMode(kind: Programs['kind'], serves: boolean, learns: bool
   return (kind === 'v2' ? forwarding : 0) | (serves ? mode.service : 0) | (learns ? mode.learn : 0)
 }
 
-/** What a repair makes of the mode that it sees. A node that somebody has switched off stays so, and its Services go on. */
-export function repairedMode(wanted: number, seen: number): number {
-  const isOff = forwards(wanted) && (seen & ~mode.service) === 0
-  return isOff ? wanted & mode.service : wanted
+/**
+ * What a repair makes of the mode that it sees. A node that somebody has switched off stays so, and its Services go on. `isWatched`: somebody looks at events;
+ * the bit of one that was killed is taken away. While nothing is `wanted` yet, the rest stays as it is.
+ */
+export function repairedMode(wanted: number | undefined, seen: number, isWatched: boolean): number {
+  const own = seen & ~mode.monitor
+  const isOff = forwards(wanted) && (own & ~mode.service) === 0
+  const right = wanted === undefined ? own : isOff ? wanted & mode.service : wanted
+  return isWatched ? keptMonitor(right, seen) : right
+}
+
+/** Another mode, in which the programs tell those who look what they told before. One that does nothing tells nothing. */
+export function keptMonitor(wanted: number, seen: number): number {
+  return wanted === 0 ? 0 : wanted | (seen & mode.monitor)
 }
 
 /** What a node is told of its Services. */

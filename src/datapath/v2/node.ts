@@ -6,7 +6,7 @@ import type { Programs } from '#datapath/port.ts'
 import { hostSetOps, wantedHostSet } from '#datapath/v2/host-set.ts'
 import { importedFlows } from '#datapath/v2/import.ts'
 import { mapSizes } from '#datapath/v2/map-sizes.ts'
-import { repairedMode, servesNow, wantedMode } from '#datapath/v2/node-mode.ts'
+import { keptMonitor, repairedMode, servesNow, wantedMode } from '#datapath/v2/node-mode.ts'
 import { nodeConfigEntry, nodeDevices, nodeSideOps, nodeSideQuery, takenUplink } from '#datapath/v2/node-side.ts'
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { staleEntries } from '#datapath/v2/stale.ts'
@@ -15,6 +15,7 @@ import { seenNow } from '#kernel/bpf/seen.ts'
 import { block, mode, serviceWord } from '#kernel/bpf/words.ts'
 import { applyAll, observeHost } from '#kernel/host.ts'
 import { modeEntry, modeIn, modeOf, modeOp } from '#kernel/mode.ts'
+import { monitorEntries, monitorsIn } from '#kernel/monitors.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
 import type { LinkState, NsState } from '#kernel/state.ts'
@@ -94,8 +95,8 @@ export class ProgrammedNode {
     const there = await kernel.mapEntries('host_set')
     const host = await this.#look()
     const ops = [...hostSetOps(wantedHostSet(this.#wanted, host), there), ...nodeSideOps(this.#wanted.services, host, this.generation)]
-    const [wanted, seen] = [this.#mode, modeIn(host) ?? 0]
-    const right = wanted === undefined ? seen : repairedMode(wanted, seen)
+    const seen = modeIn(host) ?? 0
+    const right = repairedMode(this.#mode, seen, monitorsIn(host, seenNow()).length > 0)
     if (right !== seen) ops.push(modeOp(right))
     this.#tell(takenWords(this.services ? takenUplink(host) : undefined))
     await applyAll(kernel, ops)
@@ -124,8 +125,9 @@ export class ProgrammedNode {
     this.#state = { serves, learns }
     this.#cancelLearning()
     if (learns) this.#cancelLearning = clock.after(learning, () => this.#endLearning())
-    const wanted = this.#mode ?? 0
-    if ((await modeOf(kernel)) === wanted) return
+    const seen = await modeOf(kernel)
+    const wanted = keptMonitor(this.#mode ?? 0, seen ?? 0)
+    if (seen === wanted) return
     await applyAll(kernel, [modeOp(wanted)])
     log.info({ mode: wanted }, 'the programs have another mode')
   }
@@ -160,7 +162,13 @@ export class ProgrammedNode {
   async #look(): Promise<NsState> {
     const { kernel } = this.#deps
     const { hooks, blocks, ...rest } = nodeSideQuery
-    const host = await observeHost(kernel, { links: 'all', addrs: true, families: [4, 6], entries: [modeEntry, nodeConfigEntry], ...rest })
+    const host = await observeHost(kernel, {
+      links: 'all',
+      addrs: true,
+      families: [4, 6],
+      entries: [...monitorEntries, nodeConfigEntry],
+      ...rest,
+    })
     const links = nodeDevices(host)
     const side = await observeHost(kernel, { links, families: [], hooks, blocks })
     return { ...host, hooks: side.hooks, filters: side.filters }

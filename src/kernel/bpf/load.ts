@@ -45,7 +45,8 @@ export function loadObject(
 
 export function shapeOf(name: MapName, sizes: MapSizes = {}): MapShape {
   const { type, key, value, entries, flags }: MapSpec = maps[name]
-  return { type, keySize: key.size, valueSize: value.size, entries: sizes[name] ?? entries, flags }
+  // To the kernel a ring buffer is so many bytes.
+  return { type, keySize: key.size, valueSize: type === mapType.ringBuffer ? 0 : value.size, entries: sizes[name] ?? entries, flags }
 }
 
 export function makeMap(name: MapName, sizes: MapSizes): number {

@@ -3,7 +3,7 @@ import type { Fields, Struct } from '#kernel/bpf/layout.ts'
 import * as s from '#kernel/bpf/structs.ts'
 
 /** BPF_MAP_TYPE_*. */
-export const mapType = { hash: 1, array: 2, percpuHash: 5, percpuArray: 6, lruHash: 9, lpmTrie: 11 } as const
+export const mapType = { hash: 1, array: 2, percpuHash: 5, percpuArray: 6, lruHash: 9, lpmTrie: 11, ringBuffer: 27 } as const
 /** BPF_F_NO_PREALLOC: memory is taken as entries come; longest prefix maps must have it, and large ones that most clusters use little of. */
 const noPrealloc = 1
 const sparse: readonly string[] = ['services', 'frontends', 'backend_sets', 'backend_slots', 'backends']
@@ -14,6 +14,7 @@ export interface MapSpec<K extends Fields = Fields, V extends Fields = Fields> {
   readonly layout: number
   readonly type: (typeof mapType)[keyof typeof mapType]
   readonly flags: number
+  /** Of a ring buffer: its bytes. */
   readonly entries: number
   readonly key: Struct<K>
   readonly value: Struct<V>
@@ -55,5 +56,7 @@ export const maps = {
   node_flows: spec('node_flows', 'lruHash', 65536, s.flowKey, s.nodeFlow),
   socket_peers: spec('socket_peers', 'lruHash', 16384, s.socketKey, s.socketPeer),
   namespaces: spec('namespaces', 'hash', 16, s.netnsKey, s.netns),
+  events: spec('events', 'ringBuffer', 262144, s.noKey, s.event),
+  event_rates: spec('event_rates', 'percpuArray', 2, s.index, s.eventRate),
 } as const
 export type MapName = keyof typeof maps

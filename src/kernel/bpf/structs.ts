@@ -171,6 +171,39 @@ export const socketPeer = struct('socket_peer', 24, { ip: 'ip', port: 'be16', sp
 export const netnsKey = struct('netns_key', 8, { cookie: 'u64' })
 export const netns = struct('netns', 4, { translated: 'u32' })
 
+/** One packet that was dropped, or a sample of those that passed: as it was when that was decided, so translated already when it is. */
+export const event = struct('event', 72, {
+  /** Nanoseconds since boot. */
+  time: 'u64',
+  /** The device whose program had the packet. */
+  ifIndex: 'u32',
+  /** Of the pod at whose host end that was, else 0. */
+  endpoint: 'u32',
+  /** Where it went past the host stack: a pod's host end or another device. */
+  target: 'u32',
+  /** By which Service it was translated; 0 = by none. */
+  frontend: 'u32',
+  /** With all segments of it. */
+  length: 'u32',
+  source: 'ip',
+  destination: 'ip',
+  sourcePort: 'be16',
+  destinationPort: 'be16',
+  /** 0 = it passed. */
+  reason: 'u8',
+  path: 'u8',
+  hook: 'u8',
+  protocol: 'u8',
+  tcpFlags: 'u8',
+  icmpType: 'u8',
+  flags: 'u8',
+  spare: 'u8',
+})
+/** How events are bounded, on each CPU. `untold`: how many there were no room or no time for. */
+export const eventRate = struct('event_rate', 16, { last: 'u64', untold: 'u64' })
+/** Of a ring buffer: its records have no key. */
+export const noKey = struct('no_key', 0, {})
+
 /** All zeros, or no entry: nothing is enforced. */
 export const endpointPolicy = struct('endpoint_policy', 16, { policy: 'u32', revision: 'u32', enforce: 'u32', spare: 'u32' })
 /** A longest prefix search: 96 bits name a port, 80 to 95 a range of ports, 80 every port of a protocol, 72 every protocol. Identity 0 is everybody. */

@@ -3,7 +3,13 @@
 /** The numbers that programs and processes share; bpf/layout.gen.h has them in C. They only append: counters and flows of a release are read by the next. */
 
 /** Where the words of the map `control` are. */
-export const control = { mode: 0 } as const
+export const control = {
+  mode: 0,
+  /** One of so many packets that pass is told of while somebody looks; 0 = none. */
+  sample: 1,
+  /** Four places, one for each that looks: when it last said so (in units of 2^20 ns, the high half) and its own `sample`; 0 = nobody. */
+  monitors: 4,
+} as const
 
 /** Bits of the mode, which every program reads first. 0 = every packet goes on to the host stack, as if there were no program. */
 export const mode = {
@@ -15,6 +21,7 @@ export const mode = {
   /** For a minute after the switch: what goes on in the middle of an unknown flow goes to the host stack, which may be translating it. */
   learn: 8,
   service: 16,
+  /** Somebody looks: what is dropped, and samples of what passes, are told of in `events`. */
   monitor: 32,
 } as const
 
@@ -112,6 +119,15 @@ export const path = {
   podAnswersClient: 15,
   remoteAnswersClient: 16,
   hostAnswersClient: 17,
+} as const
+
+/** Of an event: which program had the packet. */
+export const hook = { podIn: 0, podOut: 1, eniIn: 2, nodeIn: 3, nodeOut: 4 } as const
+/** `event_rates`: what the events are of. */
+export const eventKind = { drop: 0, pass: 1 } as const
+export const eventFlag = {
+  /** The first packet of a flow to a Service. */
+  first: 1,
 } as const
 
 /** Why a packet was dropped, by number; the names are shown to users. 32–47 are of Services, 48–55 for trunk ENIs. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { callingProgram } from '#kernel/bpf/instruction.ts'
 import { mapNames, shapeOf } from '#kernel/bpf/load.ts'
 import { memoryFacts, requireLockedMemory } from '#kernel/bpf/locked-memory.ts'
+import { mapType } from '#kernel/bpf/maps.ts'
 import { requireBpfFileSystem, unlessReadOnly } from '#kernel/bpf/pins.ts'
 import { classifier, programKinds, socketProgramNames } from '#kernel/bpf/programs.ts'
 import { findCgroupRoot } from '#kernel/cgroup.ts'
@@ -71,7 +72,9 @@ function makeEachType(): void {
 }
 
 function makeSmall(name: (typeof mapNames)[number]): number {
-  return createMap('probe', { ...shapeOf(name), entries: 1 })
+  const shape = shapeOf(name)
+  // A ring buffer is whole pages.
+  return createMap('probe', shape.type === mapType.ringBuffer ? shape : { ...shape, entries: 1 })
 }
 
 function callEachHelper(): void {
