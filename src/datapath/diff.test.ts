@@ -13,6 +13,7 @@ import type { LinkState, NsState } from '#kernel/state.ts'
 import { type Cidr, hostCidr, parseCidr } from '#net/cidr.ts'
 import { type Ip, parseIp, parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
+import { emptyNamespace } from '../../test/support/empty-namespace.ts'
 
 const netns = parseNetnsPath('/run/netns/pod5')
 const [cali, eth0, eth1] = [parseIfName('cali0d7763386da'), parseIfName('eth0'), parseIfName('eth1')]
@@ -41,22 +42,7 @@ const pod6: SharedEniAttachment = { ...base, v6 }
 const macs = newMacs(pod4)
 
 function state(ns: Netns, more: Partial<NsState> = {}): NsState {
-  return {
-    ns,
-    links: [],
-    addrs: [],
-    neighs: [],
-    tbfs: [],
-    routes: [],
-    rules: [],
-    sysctls: {},
-    nsids: {},
-    hooks: [],
-    filters: [],
-    sockets: [],
-    entries: [],
-    ...more,
-  }
+  return { ...emptyNamespace, ns, ...more }
 }
 
 function link(name: IfName, index: number, more: Partial<LinkState> = {}): LinkState {

@@ -7,6 +7,7 @@ import type { LinkState, NsState, RouteState } from '#kernel/state.ts'
 import { parseCidr } from '#net/cidr.ts'
 import { parseIp } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
+import { emptyNamespace } from '../../test/support/empty-namespace.ts'
 
 const macOf = (n: number) => parseMac(`00:16:3e:00:00:0${n}`)
 const device = (n: number): LinkState => ({ name: parseIfName(`eth${n}`), index: 2 + n, mac: macOf(n), mtu: 1500, up: true })
@@ -33,19 +34,11 @@ const [own4, own6, other6] = [addr(0, '192.0.2.10'), addr(0, '2001:db8:1::10'), 
 /** What is known of eth1 on such a node: the uplink, and the addresses that it shall carry. */
 function facts(routes: readonly RouteState[], addrs: NsState['addrs'] = [own4, own6, other6]): string {
   const host: NsState = {
+    ...emptyNamespace,
     ns: 'host',
     links: [device(1), device(0)],
     addrs,
-    neighs: [],
-    tbfs: [],
     routes,
-    rules: [],
-    sysctls: {},
-    nsids: {},
-    hooks: [],
-    filters: [],
-    sockets: [],
-    entries: [],
   }
   const { uplink, hostIps = [] } = findEni(macOf(1), host) ?? {}
   return [uplink ?? 'none', ...hostIps].join(' ')

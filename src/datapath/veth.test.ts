@@ -6,6 +6,7 @@ import { withMtuOf } from '#datapath/veth.ts'
 import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import type { NsState } from '#kernel/state.ts'
 import { parseMac } from '#net/mac.ts'
+import { emptyNamespace } from '../../test/support/empty-namespace.ts'
 
 const eth0 = parseIfName('eth0')
 const a: SharedEniAttachment = {
@@ -22,8 +23,7 @@ const a: SharedEniAttachment = {
 
 function pod(mtu: number): NsState {
   const links = [{ name: eth0, index: 2, mtu, up: true }]
-  const none = { addrs: [], neighs: [], tbfs: [], routes: [], rules: [], hooks: [], filters: [], sockets: [], entries: [] }
-  return { ns: a.netns, links, sysctls: {}, nsids: {}, ...none }
+  return { ...emptyNamespace, ns: a.netns, links }
 }
 
 test('a smaller MTU of the pod counts, unless IPv6 ends with it; a larger one does not', () => {

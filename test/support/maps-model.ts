@@ -3,21 +3,9 @@ import { type MapName, maps, mapType } from '#kernel/bpf/maps.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { type ApplyResult, type Kernel, KernelError, type MapPage } from '#kernel/port.ts'
 import type { NsQuery, NsState, Observed } from '#kernel/state.ts'
+import { emptyNamespace } from './empty-namespace.ts'
 
 const pageSize = 16
-const nothing = {
-  links: [],
-  addrs: [],
-  neighs: [],
-  tbfs: [],
-  routes: [],
-  rules: [],
-  sysctls: {},
-  nsids: {},
-  hooks: [],
-  filters: [],
-  sockets: [],
-} as const
 
 /** The pinned maps of a kernel, in memory: what the real one would answer to those who write entries and look at them. */
 export class MapsModel implements Pick<Kernel, 'apply' | 'observe' | 'mapPage'> {
@@ -75,7 +63,7 @@ export class MapsModel implements Pick<Kernel, 'apply' | 'observe' | 'mapPage'> 
         const value = this.#maps?.get(map)?.get(key)
         return value === undefined ? [] : [{ map, key, value }]
       })
-      return { ...nothing, ns: q.ns, entries }
+      return { ...emptyNamespace, ns: q.ns, entries }
     })
   }
 

@@ -16,6 +16,7 @@ import type { NsState } from '#kernel/state.ts'
 import { hostCidr, parseCidr } from '#net/cidr.ts'
 import { parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
+import { emptyNamespace } from '../../../test/support/empty-namespace.ts'
 
 const [cali, eth1] = [parseIfName('cali0d7763386da'), parseIfName('eth1')]
 const macs = { hostMac: parseMac('02:00:00:00:00:01'), podMac: parseMac('02:00:00:00:00:02') }
@@ -37,22 +38,12 @@ const pod: SharedEniAttachment = {
   extraRoutes: [],
 }
 const bare: NsState = {
+  ...emptyNamespace,
   ns: 'host',
   links: [
     { name: eth1, index: 7, mtu: 1500, up: true },
     { name: cali, index: 20, mtu: 1500, up: true, alias: 'c5' },
   ],
-  addrs: [],
-  neighs: [],
-  tbfs: [],
-  routes: [],
-  rules: [],
-  sysctls: {},
-  nsids: {},
-  hooks: [],
-  filters: [],
-  sockets: [],
-  entries: [],
 }
 
 function ops(a: SharedEniAttachment, host: NsState, facts: EniFacts = eni): KernelOp[] {

@@ -6,6 +6,7 @@ import { maps } from '#kernel/bpf/maps.ts'
 import type { NsState } from '#kernel/state.ts'
 import { parseCidr } from '#net/cidr.ts'
 import { parseIp } from '#net/ip.ts'
+import { emptyNamespace } from '../../../test/support/empty-namespace.ts'
 
 const wanted = {
   kind: 'v2',
@@ -16,8 +17,7 @@ const wanted = {
 
 function host(...addresses: string[]): NsState {
   const addrs = addresses.map(a => ({ ifIndex: 2, address: parseIp(a), prefix: 32, scope: 'global', secondary: false }) as const)
-  const none = { links: [], neighs: [], tbfs: [], routes: [], rules: [], hooks: [], filters: [], sockets: [], entries: [] }
-  return { ns: 'host', sysctls: {}, nsids: {}, ...none, addrs }
+  return { ...emptyNamespace, ns: 'host', addrs }
 }
 
 test('what belongs to the host stack: the configuration, link-local, multicast and the addresses of the node', () => {

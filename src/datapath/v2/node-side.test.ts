@@ -10,31 +10,25 @@ import { parseIfName } from '#kernel/names.ts'
 import { formatOp, mainTable } from '#kernel/op.ts'
 import type { HookState, NsState } from '#kernel/state.ts'
 import { parseIp } from '#net/ip.ts'
+import { emptyNamespace } from '../../../test/support/empty-namespace.ts'
 
 const services = { natPortFirst: 61000, natPortLast: 65535 }
 const [eth0, eth1] = [parseIfName('eth0'), parseIfName('eth1')]
 const route = { table: mainTable, ifIndex: 2, scope: 'global', onlink: false, priority: 0 } as const
 const address = (ip: string, ifIndex = 2) => ({ ifIndex, address: parseIp(ip), prefix: 24, scope: 'global', secondary: false }) as const
 const bare: NsState = {
+  ...emptyNamespace,
   ns: 'host',
   links: [
     { name: eth0, index: 2, mtu: 1500, up: true },
     { name: eth1, index: 3, mtu: 1500, up: true },
   ],
   addrs: [address('192.0.2.10'), address('2001:db8::10'), address('192.0.2.10', 3)],
-  neighs: [],
-  tbfs: [],
   routes: [
     { ...route, dst: default4 },
     { ...route, dst: default6 },
   ],
-  rules: [],
   sysctls: { [reservedPortsKey]: '8080' },
-  nsids: {},
-  hooks: [],
-  filters: [],
-  sockets: [],
-  entries: [],
 }
 const nodeHook = (ifIndex: number): HookState => ({ ifIndex, ingress: block.nodeIn, egress: block.nodeOut, foreign: false })
 const config = (first: number, last: number) => {
