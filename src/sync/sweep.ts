@@ -19,22 +19,29 @@ export async function sweep(
   kernel: Pick<Kernel, 'mapPage' | 'observe'>,
   report: SyncReport,
 ): Promise<void> {
-  let there = 0
+  const seen = new Set<string>()
   for await (const page of pagesOf(kernel, map))
     for (const { key, value } of page) {
+      seen.add(key)
       if (wanted.isPending(map, key)) continue
       const want = wanted.get(map, key)
-      if (want !== undefined) there++
       if (want === value) continue
       wanted.touch(map, key)
       report.damaged(map, key, want === undefined ? 'foreign' : 'changed')
     }
-  // Also when some were written meanwhile: then nothing is missing, which only a look can tell.
-  if (there < wanted.count(map)) await findMissing(map, wanted, kernel, report)
+  // Missing, or written after its page was read, which only a look can tell: while Services change there are always some.
+  const unseen: string[] = []
+  for (const key of wanted.keys(map)) if (!seen.has(key)) unseen.push(key)
+  await findMissing(map, unseen, { wanted, kernel, report })
 }
 
-async function findMissing(map: ServiceMap, wanted: Wanted, kernel: Pick<Kernel, 'observe'>, report: SyncReport): Promise<void> {
-  const keys = [...wanted.keys(map)]
+interface Sweeping {
+  readonly wanted: Wanted
+  readonly kernel: Pick<Kernel, 'observe'>
+  readonly report: SyncReport
+}
+
+async function findMissing(map: ServiceMap, keys: readonly string[], { wanted, kernel, report }: Sweeping): Promise<void> {
   for (let at = 0; at < keys.length; at += asked) {
     const some = keys.slice(at, at + asked)
     const { entries } = await observeHost(kernel, { links: [], families: [], entries: some.map(key => ({ map, key })) })

@@ -260,6 +260,23 @@ test('damage to any map is found within a minute, said, and put right', async ()
   await sync.stop()
 })
 
+test('a sweep asks the maps for those entries alone that it did not see', async () => {
+  const wanted = [1, 2].flatMap(n => service(n))
+  const { kernel, clock, sync } = await started(wanted)
+  const { map, key } = wanted.find(c => c.map === 'backends') ?? assert.fail('no backend')
+  kernel.entries(map).delete(key)
+  const asked: string[] = []
+  const { observe } = kernel
+  kernel.observe = queries => {
+    asked.push(...queries.flatMap(q => q.entries ?? []).flatMap(e => (e.map === 'service_states' ? [] : [`${e.map} ${e.key}`])))
+    return observe.call(kernel, queries)
+  }
+  await clock.advance(defaultSyncOptions.sweepInterval + 1000)
+  holds(kernel, wanted)
+  assert.deepEqual(asked, [`${map} ${key}`])
+  await sync.stop()
+})
+
 test('killed between any two operations, the next one finishes', async () => {
   const [before, wanted] = [
     [...service(1, 3), ...service(2)],
