@@ -170,9 +170,10 @@ await isolated(async dir => {
   const quietFrom = policy.cpuMs()
   await setTimeout(idleMs)
   const quiet = (policy.cpuMs() - quietFrom) / idleMs
-  const [from, begun] = [policy.cpuMs(), performance.now()]
+  const [from, begun, writtenFrom] = [policy.cpuMs(), performance.now(), await policy.written()]
   const times = await churn(api, kernel)
   const busy = (policy.cpuMs() - from) / (performance.now() - begun)
+  const writtenEach = ((await policy.written()) - writtenFrom) / changes
   rss.push(policy.memory('VmRSS'))
   await policy.stop()
   await kernel.unloadPrograms()
@@ -184,6 +185,7 @@ await isolated(async dir => {
     row('sync.restart.changes', written),
     row('sync.p50.ms', stretches(times)),
     row('sync.p99.ms', [percentile(times, 0.99)]),
+    row('sync.change.entries', [writtenEach]),
     row('policyd.rss.mb', rss),
     row('policyd.rss.peak.mb', peaks),
     row('policyd.rss.idle.mb', [idleRss]),

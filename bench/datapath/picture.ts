@@ -16,15 +16,15 @@ const labels: Readonly<Record<Kind, string>> = {
   veth_svc: 'regular, programs',
   v2_nopolicy: 'V2, bare',
   v2: 'V2',
-  v2_svc1: 'V2, 1 Service',
-  v2_svc10k: 'V2, 10 000 Services',
+  v2_svc1: 'V2 with 1',
+  v2_svc10k: 'V2 with 10 000',
   v2_ct10k: 'V2, 10 000 flows',
   v2_ct1m: 'V2, 1 000 000 flows',
 }
 const places: Readonly<Record<Exclude<Between, 'socket'>, string>> = {
   crossnode: ', two nodes',
   samenode: ', one node',
-  service: ', to a Service',
+  service: ' → Service',
   node: ', node itself',
 }
 const colors: Readonly<Partial<Record<Kind, number>>> = { veth: 1, veth_nft: 2, veth_ipt: 3, v2_nopolicy: 4, veth_svc: 5 }

@@ -71,6 +71,7 @@ export const figures: Readonly<Record<string, Figure>> = {
   'sync.restart.changes': { unit: 'count', goal: 0, what: 'entries that such a start changes' },
   'sync.p50.ms': { unit: 'ms', what: 'an endpoint sent on a watch until the map has it, 5 000 Services, median' },
   'sync.p99.ms': { unit: 'ms', goal: 50, what: 'the same, slowest of a hundred' },
+  'sync.change.entries': { unit: 'count', what: 'entries that such a change writes: the number of endpoints, a slot, the backend' },
   'policyd.rss.mb': {
     unit: 'MB',
     goal: 200,
