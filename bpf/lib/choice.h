@@ -129,7 +129,7 @@ INLINE int go_on_through(const struct packet *p, struct end *own, struct through
 /* The choice ends with the flow that it led to, which `own` has. */
 INLINE void keep_choice(const struct packet *p, const struct end *own, const struct through *t) {
   const struct flow *f = own->flow;
-  int moves = !t->settled && f->flags & FLOW_FLAG_ANSWERED;
+  int moves = !t->settled && settles(p, own, f);
   int turns = t->state != f->state && (f->state == FLOW_STATE_OPEN || f->state == FLOW_STATE_CLOSING);
   if (!moves && !turns) return;
   struct flow_key key;

@@ -206,23 +206,27 @@ INLINE void account(const struct packet *p, const struct end *e, struct flow *f)
   if (UNLIKELY(p->tcp_flags & (TCP_FIN | TCP_RST))) end_flow(p->tcp_flags, e->remote_sends, &f->state, &f->flags);
 }
 
-/* Of a flow that was found and not denied. The first answer moves it to where a flood of new ones cannot evict it. */
+/*
+ * Has this packet shown that the flow is in use? It is answered; and of TCP the one who began goes on: whoever only asks is answered as well, by an open
+ * port and by a closed one.
+ */
+INLINE int settles(const struct packet *p, const struct end *e, const struct flow *f) {
+  if (!(f->flags & FLOW_FLAG_ANSWERED)) return 0;
+  return p->protocol != IPPROTO_TCP || (f->state == FLOW_STATE_OPEN && from_initiator(e, f));
+}
+
+/* Of a flow that was found and not denied. It moves to where a flood of new ones cannot evict it. */
 INLINE void track(const struct packet *p, struct end *e) {
   struct flow *f = e->flow;
   account(p, e, f);
-  if (e->settled || !(f->flags & FLOW_FLAG_ANSWERED)) return;
+  if (e->settled || !settles(p, e, f)) return;
   if (bpf_map_update_elem(&flows, &e->key, f, BPF_ANY) == 0) bpf_map_delete_elem(&new_flows, &e->key);
 }
 
 /* Of an entry that is made anew. */
 INLINE void write_flow(const struct end *e, const struct flow *f) {
-  if (f->flags & FLOW_FLAG_ANSWERED) {
-    bpf_map_update_elem(&flows, &e->key, f, BPF_ANY);
-    bpf_map_delete_elem(&new_flows, &e->key);
-  } else {
-    bpf_map_update_elem(&new_flows, &e->key, f, BPF_ANY);
-    if (e->kept) bpf_map_delete_elem(&flows, &e->key);
-  }
+  bpf_map_update_elem(&new_flows, &e->key, f, BPF_ANY);
+  if (e->kept) bpf_map_delete_elem(&flows, &e->key);
 }
 
 /*

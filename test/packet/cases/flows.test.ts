@@ -87,18 +87,34 @@ for (const family of families) {
     node.meet(sent(pod1, remote[family], data), 'podViaHost')
     node.meet(arrived(remote[family], pod1, answer), 'remoteViaHost')
     node.meet(handed(remote[family], pod1, answer), 'hostToPod')
+    node.meet(sent(pod1, remote[family], data), 'podViaHost')
     assert.equal(theFlow(node).map, 'flows')
   })
 
-  test(`${v}: the first answer opens a flow and moves it`, () => {
+  test(`${v}: the first answer opens a flow, and one of TCP moves when the one who began goes on`, () => {
     const node = new Node(machine, nodeRows())
     node.meet(sent(pod1, remote[family], tcp(40000, 80, 'S')), 'podToRemote')
     node.meet(sent(pod1, remote[family], tcp(40000, 80, 'S')), 'podToRemote')
     assert.deepEqual([theFlow(node).map, theFlow(node).state, theFlow(node).txPackets], ['new_flows', flowState.new, 2])
     node.meet(arrived(remote[family], pod1, tcp(80, 40000, 'SA')), 'remoteToPod')
-    assert.deepEqual([theFlow(node).map, theFlow(node).state, theFlow(node).flags], ['flows', flowState.open, flowFlag.answered])
+    assert.deepEqual([theFlow(node).map, theFlow(node).state, theFlow(node).flags], ['new_flows', flowState.open, flowFlag.answered])
+    node.meet(arrived(remote[family], pod1, tcp(80, 40000, 'SA')), 'remoteToPod')
+    assert.equal(theFlow(node).map, 'new_flows')
     node.meet(sent(pod1, remote[family], data), 'podToRemote')
-    assert.equal(theFlow(node).txPackets, 3)
+    assert.deepEqual([theFlow(node).map, theFlow(node).txPackets, theFlow(node).rxPackets], ['flows', 3, 2])
+  })
+
+  test(`${v}: whoever only asks stays where others that are new can take its place, whatever the answer is`, () => {
+    for (const [answer, ask] of [
+      ['RA', 'S'],
+      ['SA', 'R'],
+    ] as const) {
+      const node = new Node(machine, nodeRows())
+      node.meet(arrived(remote[family], pod1, tcp(80, 40000, 'S')), 'remoteToPod')
+      node.meet(sent(pod1, remote[family], tcp(40000, 80, answer)), 'podToRemote')
+      node.meet(arrived(remote[family], pod1, tcp(80, 40000, ask)), 'remoteToPod')
+      assert.equal(theFlow(node).map, 'new_flows')
+    }
   })
 
   test(`${v}: a FIN of each side, or one RST, closes`, () => {

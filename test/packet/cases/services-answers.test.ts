@@ -39,7 +39,7 @@ for (const family of families) {
         const out = node.meet(answer, 'podAnswersClient')
         assert.deepEqual([ends(out.packet), out.target, out.mark, out.time], [way(host, nodePort, far, client), nodeDevice, 0, 0n])
         assert.deepEqual(
-          rowsOf(node.world, 'flows').map(({ value }) => [value.state, value.frontend, value.txPackets]),
+          rowsOf(node.world, protocol === 6 ? 'new_flows' : 'flows').map(({ value }) => [value.state, value.frontend, value.txPackets]),
           [[flowState.open, 3, 1]],
         )
         const long = kind.next(target, client)

@@ -168,13 +168,18 @@ export function account({ draft, now, length, packet }: Moment, side: Side, flow
       ? { txPackets: flow.txPackets + 1, txBytes: flow.txBytes + BigInt(length) }
       : { rxPackets: flow.rxPackets + 1, rxBytes: flow.rxBytes + BigInt(length) }
   const after = { ...flow, ...counters, seen: now, flags, state }
-  store(draft, side.key, after, answers)
+  store(draft, side.key, after, settles(packet.protocol, after, !answers))
   return after
 }
 
-/** Writes an entry where it is, or moves it to the answered ones. */
-export function store(draft: Draft, key: FlowKey, flow: Flow, answered = false): void {
-  if (answered || draft.get('new_flows', key) === undefined) {
+/** Whether a packet shows that the flow is in use: it is answered, and of TCP the one who began goes on. */
+export function settles(protocol: number, { flags, state }: Flow, byInitiator: boolean): boolean {
+  return (flags & flowFlag.answered) !== 0 && (protocol !== tcp || (byInitiator && state === flowState.open))
+}
+
+/** Writes an entry where it is, or moves it to those in use. */
+export function store(draft: Draft, key: FlowKey, flow: Flow, moves = false): void {
+  if (moves || draft.get('new_flows', key) === undefined) {
     draft.put('flows', key, flow)
     draft.delete('new_flows', key)
   } else draft.put('new_flows', key, flow)

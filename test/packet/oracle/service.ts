@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flowFlag, flowState, flowWay, hostReason, mode, ownMark, serviceFlag } from '#kernel/bpf/words.ts'
 import { type Backend, backendOf, choose, isUsable, mayCome, type Service, serviceAt } from './choose.ts'
-import { account, type Flow, findFlow, isOlder, isSyn, judge, remoteBegan, type Side, store } from './flow.ts'
+import { account, type Flow, findFlow, isOlder, isSyn, judge, remoteBegan, type Side, settles, store } from './flow.ts'
 import { answerItself, toItself } from './hairpin.ts'
 import { isPorted, protocols, type Read } from './read.ts'
 import { refusal } from './reject.ts'
@@ -91,7 +91,8 @@ function towards(step: Step, packet: Read, choice: Choice): Served {
 /** A choice goes on as its flow does. */
 export function keepChoice({ draft }: Step, { side, entry }: Choice, flow: Flow): void {
   const state = flow.state === flowState.open || flow.state === flowState.closing ? flow.state : entry.state
-  store(draft, side.key, { ...entry, state }, (flow.flags & flowFlag.answered) !== 0)
+  const byInitiator = (flow.flags & (flowFlag.hairpin | flowFlag.remoteFirst)) !== flowFlag.remoteFirst
+  store(draft, side.key, { ...entry, state }, settles(side.key.protocol, flow, byInitiator))
 }
 
 /** What somebody asked of the node: the answer of a pod here leaves by the node's device, from the address that was asked. */

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { maps } from '#kernel/bpf/maps.ts'
+import { seenNow } from '#kernel/bpf/seen.ts'
+import { flowFlag, flowState, flowWay } from '#kernel/bpf/words.ts'
+import { applyAll } from '#kernel/host.ts'
+import type { KernelOp } from '#kernel/op.ts'
+import { parseIp } from '#net/ip.ts'
+import { DatapathLab, internet4, type Probe, port, until } from './datapath-lab.ts'
+import { nodes, putServices } from './datapath-services.ts'
+
+/** Ten times more first packets than the tables of connections have entries: what is established stays. */
+
+const directory = mkdtempSync(join(tmpdir(), 'tdp-flood-'))
+process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
+const synFlood = join(directory, 'syn-flood')
+const flags = ['-O2', '-static', '-Wall', '-Wextra', '-Werror', '-std=gnu11']
+execFileSync('musl-gcc', [...flags, '-o', synFlood, join(import.meta.dirname, 'syn-flood.c')])
+
+const entries = 1024
+const idle = Array.from({ length: 500 }, (_, i) => 1000 + i)
+let lab: DatapathLab
+let pod: Probe
+before(async () => {
+  lab = await DatapathLab.create('flood', { v2: true })
+  await lab.datapath.setNode({ ...nodes.v2, flowEntries: entries }, [])
+  await putServices(lab.kernel, [{ name: 'remote', ips: ['10.96.0.10'], backends: [internet4] }])
+  await lab.datapath.setup(lab.pod(11))
+  await lab.probe('gw1')
+  pod = await lab.probe('pod11')
+  assert.equal(await pod.beat('tcp', internet4, 1), 'ok')
+  assert.equal(await pod.beat('tcp', '10.96.0.10', 1), 'ok')
+  assert.equal(await pod.beat('udp', '10.96.0.10', 1), 'ok')
+  await applyAll(lab.kernel, idle.map(silent))
+})
+after(() => lab.close())
+
+/** A connection that is open and silent. */
+function silent(localPort: number): KernelOp {
+  const key = { local: parseIp('10.0.1.11'), remote: parseIp('203.0.113.1'), localPort, remotePort: 443, protocol: 6 }
+  const value = { seen: seenNow(), state: flowState.open, way: flowWay.direct, flags: flowFlag.answered }
+  const hex = { key: maps.flows.key.encode(key).toString('hex'), value: maps.flows.value.encode(value).toString('hex') }
+  return { op: 'map-put', ns: 'host', map: 'flows', ...hex }
+}
+
+async function silentOnes(): Promise<number> {
+  return (await lab.kernel.mapEntries('flows')).filter(e => maps.flows.key.decode(e.key).remote === '203.0.113.1').length
+}
+
+/** Every connection lives, and what was sent comes back. */
+async function goesOn(): Promise<void> {
+  const before = Object.values(await pod.beats())
+  const all = async () => Object.values(await pod.beats())
+  await until('all connections go on', async () => (await all()).every((b, i) => b.ended !== '' || b.echoed > (before[i]?.sent ?? 0)))
+  assert.ok((await all()).every(b => b.ended === ''))
+}
+
+const floods: readonly (readonly [what: string, from: string, source: string, to: string, at: number])[] = [
+  ['of a pod that nobody answers', 'pod11', '10.0.1.11', '198.51.100.77', 80],
+  ['of a pod that is refused', 'pod11', '10.0.1.11', internet4, 80],
+  ['from elsewhere that a pod refuses', 'gw1', '203.0.113.7', '10.0.1.11', 80],
+  ['from elsewhere that a pod answers', 'gw1', '203.0.113.8', '10.0.1.11', port],
+]
+for (const [what, from, source, to, at] of floods) {
+  test(`a flood of first packets ${what}`, async t => {
+    const packets = async () => {
+      const { podToRemote = 0, remoteToPod = 0 } = await lab.counted('paths')
+      return podToRemote + remoteToPod
+    }
+    const before = await packets()
+    lab.run(from, `${synFlood} ${source} ${to} ${at} ${10 * entries}`)
+    const [seen, left] = [(await packets()) - before, await silentOnes()]
+    t.diagnostic(`${seen} packets through tables of ${entries}: ${left} of ${idle.length} silent connections are known`)
+    assert.ok(seen >= 10 * entries)
+    assert.equal(left, idle.length)
+    await goesOn()
+  })
+}
+
+test('nothing of what was under way was lost', async t => {
+  await pod.hush()
+  const beats = async () => Object.values(await pod.beats())
+  await until('everything came back', async () => (await beats()).every(b => b.echoed === b.sent))
+  t.diagnostic(`sent and came back: ${(await beats()).map(b => b.echoed).join(', ')}`)
+})
