@@ -47,7 +47,7 @@ export async function monitor(deps: CliDeps, socket: string, options: MonitorOpt
 async function watch(deps: CliDeps, socket: string, kernel: Kernel, source: EventSource, options: MonitorOptions): Promise<void> {
   const stopped = deps.stopped()
   const untold = await countUntold(kernel)
-  const names = await namesOf(deps, socket, kernel)
+  let names = await namesOf(deps, socket, kernel)
   const at = await begin(kernel, options)
   const started = realClock.now()
   let [beaten, named] = [started, started]
@@ -62,12 +62,12 @@ async function watch(deps: CliDeps, socket: string, kernel: Kernel, source: Even
         beaten = now
       }
       if (now - named >= naming) {
-        Object.assign(names, await podsOf(deps, socket, kernel))
+        names = { ...names, ...(await podsOf(deps, socket, kernel)) }
         named = now
       }
     }
   } finally {
-    await applyAll(kernel, endOps(await observeHost(kernel, query), { at, seen: seenNow(), sample: 0 }))
+    await end(kernel, at)
   }
   tellUntold(deps, options.output, (await countUntold(kernel)) - untold)
 }
@@ -85,6 +85,12 @@ async function say(kernel: Kernel, own: Omit<Monitor, 'seen'>): Promise<void> {
   const host = await observeHost(kernel, query)
   if (modeIn(host) === undefined) throw new AppError('no-programs', 'the programs were taken away')
   await applyAll(kernel, beatOps(host, { ...own, seen: seenNow() }))
+}
+
+/** Where the programs were taken away, there is nothing to end. */
+async function end(kernel: Kernel, at: number): Promise<void> {
+  const host = await observeHost(kernel, query)
+  if (modeIn(host) !== undefined) await applyAll(kernel, endOps(host, { at, seen: seenNow(), sample: 0 }))
 }
 
 async function show(deps: CliDeps, kernel: Kernel, source: EventSource, names: Names, options: MonitorOptions): Promise<void> {

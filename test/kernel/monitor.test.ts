@@ -28,8 +28,7 @@ before(async () => {
   pod = await lab.probe('pod11')
 })
 afterEach(async () => {
-  for (const child of children.splice(0).filter(c => c.exitCode === null && c.signalCode === null))
-    await ended({ child, rows: [] }, 'SIGTERM')
+  for (const child of children.splice(0).filter(c => c.exitCode === null && c.signalCode === null)) await ended({ child }, 'SIGTERM')
 })
 after(() => lab.close())
 
@@ -37,17 +36,22 @@ interface Monitor {
   readonly child: ChildProcess
   /** What it has printed. */
   readonly rows: Record<string, unknown>[]
+  /** Its complaints. */
+  said(): string
 }
 
 async function monitor(...words: string[]): Promise<Monitor> {
   const known = await present()
   const script = join(import.meta.dirname, 'monitor-process.ts')
   const child = spawn(process.execPath, [script, JSON.stringify(lab.places), ...words, '--output', 'json'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
   children.push(child)
   const rows: Record<string, unknown>[] = []
-  let text = ''
+  let [text, complaints] = ['', '']
+  child.stderr?.on('data', chunk => {
+    complaints += chunk
+  })
   child.stdout?.on('data', chunk => {
     const lines = `${text}${chunk}`.split('\n')
     text = lines.pop() ?? ''
@@ -55,10 +59,10 @@ async function monitor(...words: string[]): Promise<Monitor> {
   })
   // A process takes its time to start on a busy machine.
   await until('the programs tell', async () => ((await lab.mode()) & mode.monitor) !== 0 && (await present()) > known, 30_000)
-  return { child, rows }
+  return { child, rows, said: () => complaints }
 }
 
-async function ended({ child }: Monitor, signal: NodeJS.Signals): Promise<void> {
+async function ended({ child }: Pick<Monitor, 'child'>, signal: NodeJS.Signals): Promise<void> {
   const exit = once(child, 'exit')
   child.kill(signal)
   await exit
@@ -172,4 +176,13 @@ test('a node that is switched off stays so', async () => {
   await ended(m, 'SIGINT')
   assert.equal(await lab.mode(), 0)
   await applyAll(lab.kernel, [word(forwarding)])
+})
+
+test('it ends when the programs are taken away', async () => {
+  const m = await monitor('--drops')
+  const exit = once(m.child, 'exit')
+  await lab.datapath.setNode({ kind: 'veth' }, [a])
+  const [code] = await exit
+  assert.equal(code, 1)
+  assert.match(m.said(), /the programs were taken away/)
 })

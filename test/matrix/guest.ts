@@ -7,10 +7,13 @@ import { makeDatapath } from '#datapath/engine.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import { attachSockets } from '#datapath/v2/sockets.ts'
 import { maps } from '#kernel/bpf/maps.ts'
+import { openEvents } from '#kernel/bpf/ring.ts'
+import { seenNow } from '#kernel/bpf/seen.ts'
 import { dropReasons, mode, path } from '#kernel/bpf/words.ts'
-import { applyAll } from '#kernel/host.ts'
+import { applyAll, observeHost } from '#kernel/host.ts'
 import { makeKernel } from '#kernel/kernel.ts'
 import { modeOf, modeOp } from '#kernel/mode.ts'
+import { beatOps, endOps, monitorEntries } from '#kernel/monitors.ts'
 import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import type { BpfProbe, Kernel } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
@@ -27,6 +30,8 @@ export interface Finding {
   /** What was asked, who the asked ones saw, and which counters moved. */
   readonly exchanges: Readonly<Record<string, Exchange>>
   readonly drops: readonly string[]
+  /** Ways of a pod's packets to the world and back, as somebody who looks is told of them. */
+  readonly told: readonly string[]
 }
 export interface Exchange {
   /** The address that each target has seen, by target: `tcp 10.0.1.12 8080`; empty when it did not answer. */
@@ -115,6 +120,20 @@ async function exchange(kernel: Kernel, from: string, ...addresses: readonly str
   return { seen, ways: [...after.keys()].filter(name => name !== 'none' && after.get(name) !== before.get(name)).sort() }
 }
 
+/** What is told of each packet that passes. */
+async function told(kernel: Kernel): Promise<string[]> {
+  const own = { at: 0, seen: seenNow(), sample: 1 }
+  const look = () => observeHost(kernel, { links: [], families: [], entries: monitorEntries })
+  const reader = openEvents()
+  await applyAll(kernel, beatOps(await look(), own))
+  askAll('pod11', [`tcp 198.51.100.1 ${port}`, `udp 2001:db8:ffff::1 ${port}`])
+  const { events } = reader.read()
+  reader.close()
+  await applyAll(kernel, endOps(await look(), own))
+  const ways = new Set(events.map(e => Object.entries(path).find(([, number]) => number === e.path)?.[0] ?? String(e.path)))
+  return [...ways].filter(name => name !== 'none').sort()
+}
+
 /** A Service of each family and protocol, whose backend is a pod of the node; processes of the node reach it by their sockets. */
 async function makeService(kernel: Kernel): Promise<void> {
   const { generation } = await kernel.loadPrograms()
@@ -158,10 +177,11 @@ async function find(): Promise<Finding> {
     'pod to host': await exchange(kernel, 'pod11', '192.0.2.10', '2001:db8:1::10'),
     'host to pod': await exchange(kernel, 'host', '10.0.1.12', 'fd00:1::12'),
   }
+  const ways = await told(kernel)
   await makeService(kernel)
   const service = { 'host to Service': await exchange(kernel, 'host', '10.96.0.10', 'fd00:96::10') }
   const drops = [...(await counters(kernel, 'drops'))].filter(([, packets]) => packets > 0n).map(([name]) => name)
-  return { probes, loadMs, exchanges: { ...exchanges, ...service }, drops }
+  return { probes, loadMs, exchanges: { ...exchanges, ...service }, drops, told: ways }
 }
 
 console.log(`FOUND ${JSON.stringify(await find())}`)

@@ -28,7 +28,7 @@ const expected: Finding['exchanges'] = {
 /** The only feature that one of them never has: sockets are translated there too, since the node is the initial namespace. */
 const lacking = (name: string) => (name === '5.10' ? ['netns-cookie'] : [])
 
-function assertAsExpected({ probes, exchanges, drops }: Finding, never: readonly string[]): void {
+function assertAsExpected({ probes, exchanges, drops, told }: Finding, never: readonly string[]): void {
   const absent = Object.entries(probes).map(([when, list]) => [when, list.filter(p => !p.ok).map(p => p.feature)])
   assert.deepEqual(Object.fromEntries(absent), {
     bare: ['bpf-file-system', 'clsact-blocks', 'socket-programs', ...never],
@@ -37,6 +37,7 @@ function assertAsExpected({ probes, exchanges, drops }: Finding, never: readonly
   })
   assert.deepEqual(exchanges, expected)
   assert.deepEqual(drops, [])
+  assert.deepEqual(told, ['podToRemote', 'remoteToPod'])
 }
 
 for (const name of series) {
