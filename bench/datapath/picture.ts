@@ -18,8 +18,8 @@ const labels: Readonly<Record<Kind, string>> = {
   v2: 'V2',
   v2_svc1: 'V2 with 1',
   v2_svc10k: 'V2 with 10 000',
-  v2_ct10k: 'V2, 10 000 flows',
-  v2_ct1m: 'V2, 1 000 000 flows',
+  v2_ct10k: 'V2, 10k flows',
+  v2_ct1m: 'V2, 1M flows',
 }
 const places: Readonly<Record<Exclude<Between, 'socket'>, string>> = {
   crossnode: ', two nodes',
