@@ -58,7 +58,8 @@ export function copyNewer(moves: readonly Move[], since: number): void {
     const now = seenNow()
     const limit = ageOf(since, now) + slack
     for (const slice of slices(table, from)) {
-      for (const { key, value } of wanted(table, slice, now, limit)) {
+      for (const i of wanted(table, slice, now, limit)) {
+        const { key, value } = entryOf(slice, i)
         if (!lookupEntry(to, key, there) || isNewer(seenIn(value), seenIn(there))) updateEntry(to, key, value)
       }
     }
@@ -72,12 +73,9 @@ export function ageThatFits(ages: Uint32Array, room: number): number {
 }
 
 /** How long an entry counts after its last packet, in units of `seen`: the programs decide anew afterwards. */
-export function countsFor(table: ConnectionTable, key: Uint8Array, value: Uint8Array): number {
-  const { protocolAt, stateAt } = offsets[table]
-  const open = key[protocolAt] === tcp ? flowTimeout.openTcp : flowTimeout.open
-  const state = stateAt === undefined ? flowState.open : value[stateAt]
-  const seconds = state === flowState.open ? open : (timeouts.get(state ?? 0) ?? 0)
-  return seconds * unitsPerSecond
+export function countsFor(protocol: number | undefined, state: number | undefined): number {
+  if (state === flowState.open) return (protocol === tcp ? flowTimeout.openTcp : flowTimeout.open) * unitsPerSecond
+  return (timeouts.get(state ?? 0) ?? 0) * unitsPerSecond
 }
 
 const timeouts = new Map<number, number>([
@@ -99,7 +97,7 @@ function offsetOf({ fields }: Pick<Struct<Fields>, 'fields'>, name: string): num
 
 /** Each value begins with it. */
 function seenIn(value: Uint8Array): number {
-  return new DataView(value.buffer, value.byteOffset).getUint32(0, true)
+  return viewOf(value).getUint32(0, true)
 }
 
 function isNewer(seen: number, than: number): boolean {
@@ -113,11 +111,14 @@ function ageOf(seen: number, now: number): number {
 
 function copy({ table, from, to }: Move, now: number, oldest: number): void {
   for (const slice of slices(table, from)) {
+    const { keys, keySize, values, valueSize } = slice
     let kept = 0
     // Those that stay behind are overwritten.
-    for (const { key, value } of wanted(table, slice, now, oldest)) {
-      slice.keys.set(key, kept * slice.keySize)
-      slice.values.set(value, kept * slice.valueSize)
+    for (const i of wanted(table, slice, now, oldest)) {
+      if (kept < i) {
+        keys.copyWithin(kept * keySize, i * keySize, (i + 1) * keySize)
+        values.copyWithin(kept * valueSize, i * valueSize, (i + 1) * valueSize)
+      }
       kept++
     }
     updateBatch(to, slice, kept)
@@ -128,7 +129,8 @@ function agesOf({ table, from }: Move, now: number): Uint32Array {
   const ages = new Uint32Array(infoOfMap(from).entries)
   let count = 0
   for (const slice of slices(table, from)) {
-    for (const { value } of wanted(table, slice, now, anyAge)) ages[count++] = ageOf(seenIn(value), now)
+    const view = viewOf(slice.values)
+    for (const i of wanted(table, slice, now, anyAge)) ages[count++] = ageOf(view.getUint32(i * slice.valueSize, true), now)
   }
   return ages.subarray(0, count)
 }
@@ -140,7 +142,8 @@ function forgetReplaced(moves: readonly Move[], since: number): void {
   const value = Buffer.alloc(maps.flows.value.size)
   const now = seenNow()
   for (const slice of slices('new_flows', fresh.from)) {
-    for (const { key } of wanted('new_flows', slice, now, ageOf(since, now) + slack)) {
+    for (const i of wanted('new_flows', slice, now, ageOf(since, now) + slack)) {
+      const { key } = entryOf(slice, i)
       if (!lookupEntry(settled.from, key, value)) deleteEntry(settled.to, key)
     }
   }
@@ -155,16 +158,23 @@ function* slices(table: ConnectionTable, map: number): Generator<Slice> {
   }
 }
 
-function* wanted(table: ConnectionTable, slice: Slice, now: number, oldest: number) {
-  for (const entry of each(slice)) {
-    const age = ageOf(seenIn(entry.value), now)
-    if (age <= oldest && age <= countsFor(table, entry.key, entry.value)) yield entry
+/** Numbers of entries. Most are too old for a copy of what changed, so that no more than their age is looked at. */
+function* wanted(table: ConnectionTable, { keys, keySize, values, valueSize }: Slice, now: number, oldest: number): Generator<number> {
+  const { protocolAt, stateAt } = offsets[table]
+  const view = viewOf(values)
+  for (let i = 0; i * keySize < keys.length; i++) {
+    const age = ageOf(view.getUint32(i * valueSize, true), now)
+    if (age > oldest) continue
+    const state = stateAt === undefined ? flowState.open : values[i * valueSize + stateAt]
+    if (age <= countsFor(keys[i * keySize + protocolAt], state)) yield i
   }
 }
 
 /** As views. */
-function* each({ keys, keySize, values, valueSize }: Slice) {
-  for (let i = 0; i * keySize < keys.length; i++) {
-    yield { key: keys.subarray(i * keySize, (i + 1) * keySize), value: values.subarray(i * valueSize, (i + 1) * valueSize) }
-  }
+function entryOf({ keys, keySize, values, valueSize }: Slice, i: number) {
+  return { key: keys.subarray(i * keySize, (i + 1) * keySize), value: values.subarray(i * valueSize, (i + 1) * valueSize) }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }
