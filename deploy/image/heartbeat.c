@@ -6,7 +6,7 @@
 //   heartbeat ask ADDRESS PORT        one byte per millisecond, or as soon as the last one came back; never connects again
 //   heartbeat ask-udp ADDRESS PORT    the same with datagrams, from one port
 //   heartbeat measure ADDRESS PORT EXCHANGES CONNECTIONS
-//                                     so many bytes there and back over one connection, then so many new connections, as fast as they go
+//                                     so many bytes there and back over one connection, as fast as they go, then so many new connections
 //
 // The asking side prints one line per second, "beats=<since the start> worst=<longest wait for a beat in this second, ms>", and
 // ends with 1 and a reason when the connection breaks or a beat takes longer than two minutes. A datagram without an answer for a second
@@ -287,7 +287,7 @@ static int measure_exchanges(const struct addrinfo *to, double *took, long count
 }
 
 // The kernel of the other side answers a new connection; the byte after it, which is not counted, waits until the server has taken it from
-// its queue. A reset ends it, so that no closed connection keeps its port.
+// its queue. A reset ends it, so that no closed connection keeps its port; the server's process for it has a moment to end before the next.
 static int measure_connections(const struct addrinfo *to, double *took, long count)
 {
 	struct linger reset = { .l_onoff = 1 };
@@ -302,6 +302,7 @@ static int measure_connections(const struct addrinfo *to, double *took, long cou
 		good = good && exchanged(fd);
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 		close(fd);
+		pause_ms(1);
 	}
 	return good;
 }
