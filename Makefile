@@ -55,7 +55,7 @@ lab-up: setup ## a Kubernetes cluster on the simulated cloud: NODES=2 NAME=lab
 	@$(NODE) lab/cli.ts up --nodes $(NODES) --name $(NAME)
 lab-down: deps ## remove it: NAME=lab
 	@$(NODE) lab/cli.ts down --name $(NAME)
-demo: setup ## a cluster with Terway, traffic and a tour; PODS=40, IP_STACK=dual, KEEP=1 leaves it running
+demo: setup ## a cluster with Terway, traffic and a tour; PODS=40, IP_STACK=dual, DATAPATH=v2, KEEP=1 leaves it running
 	@$(NODE) lab/demo/main.ts
 chaos: setup ## pods come and go while everything is killed, then all is accounted for; SECONDS=120, SEED=7 replays, NODES=3, IP_STACK=ipv4
 	@env SECONDS=$(or $(SECONDS),120) $(NODE) lab/chaos/main.ts

@@ -14,8 +14,8 @@ import { shrink } from './step-7-shrink.ts'
 import { agree } from './step-8-agree.ts'
 
 /*
- * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=dual DATAPATH=veth NAME=demo. PROXY=off is without kube-proxy. KEEP=1 (the default) leaves the
- * cluster running; KEEP=0 removes it. Exits with 1 when any check failed.
+ * A tour of Terway on this machine alone: `make demo`, with PODS=40 NODES=3 IP_STACK=dual DATAPATH=v2 NAME=demo. DATAPATH=veth is the regular mode, with kube-proxy;
+ * PROXY=off|kube-proxy says otherwise. KEEP=1 (the default) leaves the cluster running; KEEP=0 removes it. Exits with 1 when any check failed.
  */
 const number = (name: string, fallback: number, least: number) => {
   const value = Number(process.env[name] || fallback)
@@ -31,13 +31,14 @@ const proxyFrom = (value: string) => {
   return value
 }
 const nodes = number('NODES', 3, 2)
+const datapath = datapathFrom(process.env.DATAPATH || 'v2')
 const options: Options = {
   name: process.env.NAME || 'demo',
   nodes,
   pods: number('PODS', 40, 2 * nodes),
   stack: stackFrom('IP_STACK', process.env.IP_STACK || 'dual'),
-  datapath: datapathFrom(process.env.DATAPATH || 'veth'),
-  proxy: proxyFrom(process.env.PROXY || 'kube-proxy'),
+  datapath,
+  proxy: proxyFrom(process.env.PROXY || (datapath === 'v2' ? 'off' : 'kube-proxy')),
   keep: process.env.KEEP !== '0',
 }
 const report = new Report()
