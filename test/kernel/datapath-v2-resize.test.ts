@@ -70,10 +70,20 @@ function idle(port: number, seconds: number, protocol = 6): KernelOp {
   return { op: 'map-put', ns: 'host', map: 'flows', ...hex }
 }
 
+async function flows() {
+  return (await lab.kernel.mapEntries('flows')).map(e => ({ ...maps.flows.key.decode(e.key), ...maps.flows.value.decode(e.value) }))
+}
+
 /** Local ports of the flows that nobody uses, by what they have counted. */
 async function idlePorts(protocol = 6): Promise<number[]> {
-  const flows = (await lab.kernel.mapEntries('flows')).map(e => ({ ...maps.flows.key.decode(e.key), ...maps.flows.value.decode(e.value) }))
-  return flows.flatMap(f => (f.remote === '203.0.113.1' && f.protocol === protocol ? [f.txPackets] : [])).toSorted((a, b) => a - b)
+  return (await flows())
+    .flatMap(f => (f.remote === '203.0.113.1' && f.protocol === protocol ? [f.txPackets] : []))
+    .toSorted((a, b) => a - b)
+}
+
+/** How many exchanges by UDP without a Service are known. */
+async function asked(): Promise<number> {
+  return (await flows()).filter(f => f.remote === internet4 && f.protocol === 17 && f.frontend === 0).length
 }
 
 const room = async () => (await lab.kernel.countEntries('flows')).room
@@ -117,9 +127,11 @@ test('killed before any kind of step: the next process finds the tables of befor
     const { signal } = spawnSync(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] })
     assert.equal(signal, 'SIGKILL')
     await goesOn()
+    assert.equal(await pod.ask(internet4), 'gw1 10.0.1.11')
     const wanted = i % 2 === 0 ? other : before
     await lab.afterRestart(datapath => resize(datapath, wanted))
     assert.equal(await room(), wanted)
+    assert.equal(await asked(), i + 1, `what began after a kill ${step}`)
     assert.deepEqual(
       (await idlePorts()).filter(p => p < 150),
       range(100, 50),

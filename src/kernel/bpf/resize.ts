@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { type ConnectionTable, connectionTables, copyAll, copyChanged, copyNewer, type Move } from '#kernel/bpf/copy.ts'
+import { connectionTables, copyAll, copyChanged, copyNewer, type Move } from '#kernel/bpf/copy.ts'
 import { type MapSizes, makeMap, makeProgram, withConstants } from '#kernel/bpf/load.ts'
-import type { MapName } from '#kernel/bpf/maps.ts'
+import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject, ProgramName } from '#kernel/bpf/object.ts'
 import { close } from '#kernel/ffi.ts'
 import { closeAll, infoOfMap, infoOfProgram, openMapById, openPin, openProgramById, pinObject } from '#kernel/ffi-bpf.ts'
@@ -29,16 +29,19 @@ export function removeUnfinished(directory: string): void {
 
 /**
  * Programs may run with tables of connections that are pinned nowhere: a process ended in `resizeTables`, or somebody took a pin away. Those that
- * run know the flows of now, so they are pinned again.
+ * run know the flows of now, so they are pinned again. Tables of another layout have pins of their own.
  */
 export function pinRunning(directory: string, running: readonly number[]): void {
   const used = new Set(running.flatMap(mapsOf))
-  const lost = connectionTables.filter(table => !used.has(numberOfPin(directory, table)))
+  const lost = connectionTables.filter(table => !used.has(numberOfPin(join(directory, pinOfMap(table)))))
   if (used.size === 0 || lost.length === 0) return
+  const pins = join(directory, 'maps')
+  for (const pin of readdirSync(pins)) used.delete(numberOfPin(join(pins, pin)))
   for (const number of used) {
     const fd = openMapById(number)
     if (fd === undefined) continue
-    const table = lost.find(t => t === infoOfMap(fd).name)
+    const found = infoOfMap(fd)
+    const table = lost.find(t => t === found.name && maps[t].key.size === found.keySize && maps[t].value.size === found.valueSize)
     if (table !== undefined) pinInPlace(fd, join(directory, pinOfMap(table)))
     close(fd)
   }
@@ -46,13 +49,13 @@ export function pinRunning(directory: string, running: readonly number[]): void 
 
 /**
  * Gives tables of connections the sizes that are wanted, while programs use them: others are made, filled, and used by programs that take the place of those
- * that run. `maps` are what is pinned, and afterwards. Until the swap nothing but a program's pin is another; from the swap on `pinRunning` ends what is left.
+ * that run. `pinned` are the maps before and afterwards. Until the swap nothing but a program's pin is another; from the swap on `pinRunning` ends what is left.
  */
-export function resizeTables(object: BpfObject, directory: string, sizes: MapSizes, maps: Map<MapName, number>, runner: Runner): void {
+export function resizeTables(object: BpfObject, directory: string, sizes: MapSizes, pinned: Map<MapName, number>, runner: Runner): void {
   const moves: Move[] = []
   try {
     for (const table of connectionTables) {
-      const from = maps.get(table)
+      const from = pinned.get(table)
       if (from === undefined || infoOfMap(from).entries === (sizes[table] ?? infoOfMap(from).entries)) continue
       moves.push({ table, from, to: makeMap(table, sizes) })
     }
@@ -61,10 +64,10 @@ export function resizeTables(object: BpfObject, directory: string, sizes: MapSiz
     throw e
   }
   if (moves.length === 0) return
-  for (const { table, to } of moves) maps.set(table, to)
+  for (const { table, to } of moves) pinned.set(table, to)
   try {
     const began = copyAll(moves)
-    withProgramsOf(object, moves, maps, programs => {
+    withProgramsOf(object, moves, pinned, programs => {
       const pins = [...programs].map(([name, fd]) => ({ pin: join(directory, pinOfProgram(object.generation, name)), fd }))
       // A filter whose program is not the pinned one would be given that one, by whoever looks.
       for (const { pin } of pins) rmSync(pin, { force: true })
@@ -84,11 +87,11 @@ export function resizeTables(object: BpfObject, directory: string, sizes: MapSiz
 function withProgramsOf(
   object: BpfObject,
   moves: readonly Move[],
-  maps: ReadonlyMap<MapName, number>,
+  pinned: ReadonlyMap<MapName, number>,
   fn: (programs: ReadonlyMap<ProgramName, number>) => void,
 ): void {
   const isMoved = (name: MapName | 'rodata') => moves.some(m => m.table === name)
-  withConstants(object, {}, maps, fds => {
+  withConstants(object, {}, pinned, fds => {
     const programs = new Map<ProgramName, number>()
     try {
       for (const program of object.programs) {
@@ -118,8 +121,8 @@ function mapsOf(program: number): readonly number[] {
 }
 
 /** 0 when there is no such pin. */
-function numberOfPin(directory: string, table: ConnectionTable): number {
-  const fd = openPin(join(directory, pinOfMap(table)))
+function numberOfPin(pin: string): number {
+  const fd = openPin(pin)
   if (fd === undefined) return 0
   try {
     return infoOfMap(fd).id
