@@ -43,6 +43,7 @@ export function addAgain(ctx: Context, request: AddRequest): Promise<object> {
     const lease = heldLease(ctx, request)
     try {
       await ctx.kernelSlots.run(() => ctx.datapath.setup(lease.attachment))
+      crashPoint('add-again.set-up')
     } catch (e) {
       throw kernelFailure(e, ifName, netns)
     }

@@ -4,7 +4,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
-import type { CniReply } from '../support/cni-client.ts'
+import { type CniBody, type CniReply, conf, podArgs } from '../support/cni-client.ts'
 import { ipsOf } from '../support/daemon-world.ts'
 import { NetnsNode } from '../support/netns-node.ts'
 import { nodeName } from '../support/node-world.ts'
@@ -23,6 +23,13 @@ const step = /\bbook\.commit\(|\bdatapath\.(setup|withdraw|reap|removeLeftovers)
 /** Lines after a step within which its crash point must be. */
 const reach = 6
 
+/** terway's second entry of a list: the plugins before it have answered `prevResult`. */
+function addBehind(node: NetnsNode, pod: string, prevResult: CniBody | undefined): Promise<CniReply> {
+  const containerId = `c-${pod}`
+  const config = { ...conf, again: true, prevResult }
+  return node.call({ command: 'ADD', containerId, netns: node.sandbox(containerId), args: podArgs('default', pod, `uid-${pod}`), config })
+}
+
 const pairOf = (n: number): readonly [string, string] => [`10.0.0.${n}`, `fd00:1::${n}`]
 
 test('every commit and every kernel step has a crash point after it, and each name is used once', () => {
@@ -39,7 +46,7 @@ test('every commit and every kernel step has a crash point after it, and each na
 
 /**
  * One life of a dual-stack node. A pod has its network when the ledger is lost, with a device that nobody wants beside it; then terwayd
- * is started with the point armed. Two pods come, somebody changes a rule, the first goes, an idle pair is asked back, and
+ * is started with the point armed. Two pods come, one with other plugins around it, somebody changes a rule, the first goes, an idle pair is asked back, and
  * a third pod gets a second sandbox before the first one's DEL. terwayd is killed at the point; a new one is started, and the
  * runtime does what runtimes do: whatever was not answered with success is asked again. In the end everything must be as if
  * nothing had happened.
@@ -63,6 +70,7 @@ describe('killed at each point, the node converges', { skip, concurrency: false 
         ['ADD old again', () => node.add('old')],
         ['ADD a', () => node.add('a')],
         ['ADD b', () => node.add('b')],
+        ['ADD b behind other plugins', () => addBehind(node, 'b', answers.get('ADD b')?.body)],
         ['ADD c', () => node.add('c', 'c-c1')],
         ['DEL a', () => node.del('c-a')],
         ['ADD c again', () => node.add('c', 'c-c2')],
