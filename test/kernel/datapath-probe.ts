@@ -54,7 +54,8 @@ function speak(): string {
   return 'ok'
 }
 
-const connectMs = 3000
+/** Time for a first packet to be sent four times: what is asked is whether a connection comes about. */
+const connectMs = 10_000
 
 /**
  * UDP: answers the first byte of the question and "<name> <asker's address>". TCP: echoes; on the next port, speaks first, when it is told to; on the one after, says
