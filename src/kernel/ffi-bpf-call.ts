@@ -76,3 +76,14 @@ export function infoOf(fd: number, into: Buffer): Buffer {
   new Attr(16).u32(0, fd).u32(4, into.length).pointer(8, into).call('info')
   return into
 }
+
+/** The kernel gives up with EAGAIN, the verifier when a signal comes, and is asked again a few times. */
+export function uninterrupted<T>(call: () => T): T {
+  for (let again = 5; ; again--) {
+    try {
+      return call()
+    } catch (e) {
+      if (again === 0 || !(e instanceof SystemCallError) || e.errno !== 'EAGAIN') throw e
+    }
+  }
+}

@@ -2,7 +2,7 @@
 import koffi from 'koffi'
 import type { ProgramKind } from '#kernel/bpf/programs.ts'
 import { close, SystemCallError } from '#kernel/ffi.ts'
-import { Attr, infoOf } from '#kernel/ffi-bpf-call.ts'
+import { Attr, infoOf, uninterrupted } from '#kernel/ffi-bpf-call.ts'
 
 /** bpf(2), synchronous, on the calling thread: maps, programs and their pins, by descriptors that the caller closes. */
 
@@ -116,17 +116,6 @@ export function loadProgram(name: string, kind: ProgramKind, instructions: Uint8
       return attr.call('loadProgram')
     } catch {
       throw new ProgramError(e.errno, log.toString('latin1', 0, log.indexOf(0)))
-    }
-  }
-}
-
-/** The verifier gives up with EAGAIN when a signal comes, and is asked again a few times. */
-function uninterrupted<T>(call: () => T): T {
-  for (let again = 5; ; again--) {
-    try {
-      return call()
-    } catch (e) {
-      if (again === 0 || !(e instanceof SystemCallError) || e.errno !== 'EAGAIN') throw e
     }
   }
 }
