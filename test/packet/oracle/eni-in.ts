@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { addressState, flowWay, mode } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
-import { account, begin, current, type Flow, flowKeyOf, goOn, isSyn, make, type Side, store } from './flow.ts'
+import { account, begin, current, type Flow, goOn, isSyn, make, type Side, store } from './flow.ts'
 import { hasNote, icmpError } from './icmp.ts'
-import { isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
+import { receiverOf } from './receiver.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
 import { showAsked } from './translate.ts'
 
@@ -38,17 +38,8 @@ export function ownerOf({ draft, arrival }: Step, ip: Ip): Owner | undefined {
 }
 
 function forward(step: Step, packet: Read, { ifIndex, endpoint }: Owner): Outcome {
-  const { draft } = step
   const moment = step.moment(packet)
-  const remote = packet.source
-  const side: Side = {
-    ifIndex,
-    endpoint,
-    key: flowKeyOf(packet, 'remote'),
-    remote,
-    sends: 'remote',
-    exempt: (way, when) => when === 'again' && isExempt(draft, way, remote),
-  }
+  const side = receiverOf(step, packet, ifIndex, endpoint)
   // What arrives goes on with no choice.
   if (current(moment, side)?.way === flowWay.service) return step.pass('remoteViaHost')
   const found = goOn(moment, side)

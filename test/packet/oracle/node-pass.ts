@@ -2,11 +2,11 @@
 import { addressState, flowFlag, flowState, flowWay, mode } from '#kernel/bpf/words.ts'
 import { type Ip, isIpv4 } from '#net/ip.ts'
 import type { Backend } from './choose.ts'
-import { account, begin, current, type Flow, flowKeyOf, judge, make, type Side, store } from './flow.ts'
+import { account, begin, current, type Flow, judge, make, store } from './flow.ts'
 import { type NodeFlow, nodeKeyOf } from './node-flow.ts'
 import { begun, joined, type Passage, takePort } from './node-port.ts'
-import { isExempt } from './policy.ts'
 import { protocols, type Read } from './read.ts'
+import { receiverOf } from './receiver.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
 import { rewrite } from './translate.ts'
 
@@ -92,15 +92,7 @@ function toNode(step: Step, packet: Read, passage: Passage): NodeFlow {
 function toPod(step: Step, packet: Read, passage: Passage, { ifIndex, endpoint }: Place & { is: 'pod' }): Outcome {
   const { draft } = step
   const moment = step.moment(packet)
-  const remote = packet.source
-  const side: Side = {
-    ifIndex,
-    endpoint,
-    key: flowKeyOf(packet, 'remote'),
-    remote,
-    sends: 'remote',
-    exempt: (way, when) => when === 'again' && isExempt(draft, way, remote),
-  }
+  const side = receiverOf(step, packet, ifIndex, endpoint)
   const direct = step.has(mode.forward)
   const way = direct ? flowWay.direct : flowWay.host
   const { frontend } = passage

@@ -20,6 +20,7 @@ import {
 import { icmpError } from './icmp.ts'
 import { isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
+import { receiverOf } from './receiver.ts'
 import { type Choice, isOfServices, keepChoice, serve } from './service.ts'
 import { type Endpoint, isLinkLocal, isMulticast, type Outcome, type Step, unspecified6 } from './step.ts'
 import { showAsked } from './translate.ts'
@@ -186,15 +187,7 @@ function toPod(step: Step, packet: Read, leaving: Leaving, flow: Flow): Outcome 
   const moment = step.moment(packet)
   const endpoint = draft.get('endpoints', { ifIndex: flow.peer })
   if (endpoint === undefined) return step.pass('none')
-  const remote = packet.source
-  const receiver: Side = {
-    ifIndex: flow.peer,
-    endpoint,
-    key: flowKeyOf(packet, 'remote'),
-    remote,
-    sends: 'remote',
-    exempt: (way, when) => when === 'again' && isExempt(draft, way, remote),
-  }
+  const receiver = receiverOf(step, packet, flow.peer, endpoint)
   const sender = leaving.side
   const found = goOn(moment, receiver)
   if (found.is === 'flow' && found.flow.way === flowWay.host && !isSyn(packet)) {
