@@ -2,11 +2,12 @@
 import { type FlowRow, flowRow, nodeFlowRow } from '#cli/ct-rows.ts'
 import type { CliDeps } from '#cli/deps.ts'
 import { frontendNames, type PodNames, podNames } from '#cli/node-view.ts'
-import { type Output, print, withPort } from '#cli/output.ts'
+import { type Output, print } from '#cli/output.ts'
 import { tableLines } from '#cli/table.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { AppError } from '#lib/errors.ts'
+import { withPort } from '#net/ip.ts'
 
 /** Which flows are shown; what is not said does not narrow it. */
 export interface FlowFilter {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { nameOf, type PodNames, protocolName } from '#cli/node-view.ts'
-import { withPort } from '#cli/output.ts'
 import type { Event } from '#kernel/bpf/ring.ts'
 import { dropReasons, eventFlag, hook, path } from '#kernel/bpf/words.ts'
+import { withPort } from '#net/ip.ts'
 
 /** One packet that programs told of. */
 export interface EventRow {

@@ -3,7 +3,7 @@ import type { CliDeps, EventSource } from '#cli/deps.ts'
 import { endpointRows } from '#cli/endpoint.ts'
 import { type EventFilter, type EventNames, eventLine, eventRow, isWanted } from '#cli/monitor-row.ts'
 import { podNames } from '#cli/node-view.ts'
-import { type Output, print, withPort } from '#cli/output.ts'
+import { type Output, print } from '#cli/output.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import type { Event } from '#kernel/bpf/ring.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
@@ -14,6 +14,7 @@ import { beatOps, endOps, freePlace, type Monitor, monitorEntries } from '#kerne
 import type { Kernel } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
+import { withPort } from '#net/ip.ts'
 
 export interface MonitorOptions extends EventFilter {
   /** One of so many packets that pass is shown; 0 = none but first ones of flows to Services. */

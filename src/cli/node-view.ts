@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type CliDeps, withDaemon } from '#cli/deps.ts'
-import { withPort } from '#cli/output.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import type { Kernel } from '#kernel/port.ts'
+import { withPort } from '#net/ip.ts'
 
 /** Pods by their addresses, as namespace/name; none while no daemon answers. */
 export type PodNames = ReadonlyMap<string, string>

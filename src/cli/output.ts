@@ -15,8 +15,3 @@ export function print<T>(deps: Pick<CliDeps, 'out'>, output: Output, value: T, l
   if (output === 'json') deps.out(JSON.stringify(value))
   else for (const line of lines(value)) deps.out(line)
 }
-
-/** IPv6 addresses in brackets. */
-export function withPort(ip: string, port: number): string {
-  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
-}

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FlowRow } from '#cli/ct-rows.ts'
 import { modeWords } from '#cli/datapath-status.ts'
-import { withPort } from '#cli/output.ts'
 import type { Attempt } from '#cli/probe.ts'
 import { type Tree, treeLines } from '#cli/tree.ts'
 import { mode } from '#kernel/bpf/words.ts'
+import { withPort } from '#net/ip.ts'
 
 /** What was found of the way from a pod to a destination. */
 export interface PathFound {

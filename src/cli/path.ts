@@ -3,13 +3,13 @@ import { flowsIn, withKernel } from '#cli/ct.ts'
 import type { FlowRow } from '#cli/ct-rows.ts'
 import type { CliDeps } from '#cli/deps.ts'
 import { type PodNames, podNames } from '#cli/node-view.ts'
-import { type Output, print, withPort } from '#cli/output.ts'
+import { type Output, print } from '#cli/output.ts'
 import { counts, difference, endsOf, lookAt, netnsOf } from '#cli/path-look.ts'
 import { type PathFound, stepLines } from '#cli/path-steps.ts'
 import type { ProbeFrom } from '#cli/probe.ts'
 import type { ServiceView } from '#compile/service/view.ts'
 import { AppError } from '#lib/errors.ts'
-import { familyOf, type Ip, tryParseIp } from '#net/ip.ts'
+import { familyOf, type Ip, tryParseIp, withPort } from '#net/ip.ts'
 
 export interface PathWish {
   /** namespace/name */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readFileSync } from 'node:fs'
 import { AppError } from '#lib/errors.ts'
+import { withPort } from '#net/ip.ts'
 import { readKubeconfig } from './kubeconfig.ts'
 
 /** Where a credential comes from; files are read again while the process runs, because the kubelet rotates them. */
@@ -73,7 +74,7 @@ function serviceServers(env: ConfigOptions['env']): readonly string[] {
   const host = env.KUBERNETES_SERVICE_HOST
   if (host === undefined || host === '') return []
   const port = env.KUBERNETES_SERVICE_PORT ?? '443'
-  return [`https://${host.includes(':') ? `[${host}]` : host}:${port}`]
+  return [`https://${withPort(host, port)}`]
 }
 
 /** A missing or damaged file is no reason not to start: it is only a help. */

@@ -2,6 +2,7 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import * as Type from 'typebox'
+import { withPort } from '#net/ip.ts'
 import type { Kube, KubeObject, Watch } from './port.ts'
 import { resource } from './resource.ts'
 import type { ValueOf } from './shape.ts'
@@ -34,7 +35,7 @@ export function originsOf(slices: readonly EndpointSlice[]): readonly string[] {
     (s.endpoints ?? [])
       .filter(e => e.conditions?.ready !== false)
       .flatMap(e => e.addresses)
-      .flatMap(a => (s.ports ?? []).map(p => `https://${a.includes(':') ? `[${a}]` : a}:${p.port ?? 443}`)),
+      .flatMap(a => (s.ports ?? []).map(p => `https://${withPort(a, p.port ?? 443)}`)),
   )
   return [...new Set(origins)].sort()
 }

@@ -2,7 +2,19 @@
 import assert from 'node:assert/strict'
 import { isIPv4, isIPv6 } from 'node:net'
 import { test } from 'node:test'
-import { compareIp, familyOf, fromBigInt, fromBytes, parseIp, parseIpv4, parseIpv6, toBigInt, toBytes, tryParseIp } from '#net/ip.ts'
+import {
+  compareIp,
+  familyOf,
+  fromBigInt,
+  fromBytes,
+  parseIp,
+  parseIpv4,
+  parseIpv6,
+  toBigInt,
+  toBytes,
+  tryParseIp,
+  withPort,
+} from '#net/ip.ts'
 
 test('parses to canonical text', () => {
   const cases: readonly (readonly [string, string])[] = [
@@ -57,4 +69,9 @@ test('bytes and numbers round-trip', () => {
 test('orders by family, then as numbers', () => {
   const sorted = ['::2', '10.0.0.10', '10.0.0.9', '::1'].map(parseIp).sort(compareIp)
   assert.deepEqual(sorted, ['10.0.0.9', '10.0.0.10', '::1', '::2'])
+})
+
+test('a port behind an address or a name', () => {
+  const written = [withPort('10.0.0.1', 80), withPort('fd00::1', 80), withPort('api.example', '6443')]
+  assert.deepEqual(written, ['10.0.0.1:80', '[fd00::1]:80', 'api.example:6443'])
 })

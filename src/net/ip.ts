@@ -67,6 +67,11 @@ export function fromBigInt(n: bigint, family: Family): Ip {
   return fromBytes(Uint8Array.from({ length: size }, (_, i) => Number((n >> BigInt(8 * (size - 1 - i))) & 255n)))
 }
 
+/** An address or a name with a port, as URLs and people write it: IPv6 addresses stand in brackets. */
+export function withPort(host: string, port: number | string): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
 /** Orders by family, then numerically: for stable output. */
 export function compareIp(a: Ip, b: Ip): number {
   if (familyOf(a) !== familyOf(b)) return familyOf(a) - familyOf(b)

@@ -2,7 +2,7 @@
 import type { HealthCheck } from '#compile/service/state.ts'
 import type { Clock } from '#lib/clock.ts'
 import type { Logger } from '#lib/log.ts'
-import { familyOf, type Ip } from '#net/ip.ts'
+import { type Ip, withPort } from '#net/ip.ts'
 import { type Answer, serveHttp } from '#rpc/http/serve.ts'
 
 export interface HealthChecksDeps {
@@ -37,7 +37,7 @@ export class HealthChecks {
   /** These and no others; one that goes on only learns its new number of endpoints. */
   set(checks: readonly HealthCheck[], addresses: readonly Ip[]): void {
     const wanted = new Map(
-      checks.flatMap(check => addresses.map(ip => [`${listenAt(ip, check.port)} ${check.namespace}/${check.name}`, { check, ip }])),
+      checks.flatMap(check => addresses.map(ip => [`${withPort(ip, check.port)} ${check.namespace}/${check.name}`, { check, ip }])),
     )
     for (const [key, server] of this.#servers) {
       if (wanted.has(key)) continue
@@ -65,7 +65,7 @@ class HealthServer {
 
   constructor(check: HealthCheck, ip: Ip, deps: HealthChecksDeps) {
     this.check = check
-    this.#done = this.#serve(listenAt(ip, check.port), deps)
+    this.#done = this.#serve(withPort(ip, check.port), deps)
   }
 
   async close(): Promise<void> {
@@ -87,8 +87,4 @@ class HealthServer {
       }
     }
   }
-}
-
-function listenAt(ip: Ip, port: number): string {
-  return familyOf(ip) === 6 ? `[${ip}]:${port}` : `${ip}:${port}`
 }

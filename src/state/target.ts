@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Ip, isIpv4 } from '#net/ip.ts'
+import { type Ip, withPort } from '#net/ip.ts'
 
 /** The numbers of protocols that can have Services. */
 export const protocols: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
@@ -20,5 +20,5 @@ export function target(ip: Ip, port: number, protocol: number): Target {
 
 /** `10.0.0.7:8080/TCP` */
 export function nameOfTarget({ ip, port, protocol }: Omit<Target, 'key'>): string {
-  return `${isIpv4(ip) ? ip : `[${ip}]`}:${port}/${names.get(protocol) ?? protocol}`
+  return `${withPort(ip, port)}/${names.get(protocol) ?? protocol}`
 }

@@ -6,7 +6,7 @@ import { nodes } from '#kube/reflect/node.ts'
 import { type Service, services } from '#kube/reflect/service.ts'
 import { silent } from '#lib/log.ts'
 import { policyMetrics } from '#lib/metrics.ts'
-import { type Ip, isIpv4 } from '#net/ip.ts'
+import { withPort } from '#net/ip.ts'
 import { defaultOptions, type Options } from '#policyd/deps.ts'
 import { Policyd } from '#policyd/policyd.ts'
 import { KubeModel } from './kube-model.ts'
@@ -95,7 +95,7 @@ export class PolicydWorld {
       rows(this.kernel, 'services').map(([key, value]) => {
         const { ip, port, scope } = maps.services.key.decode(key)
         const { set } = maps.services.value.decode(value)
-        return [`${address(ip, port)} ${scope === serviceScope.inside ? 'inside' : 'outside'}`, backendsOf(this.kernel, set)]
+        return [`${withPort(String(ip), port)} ${scope === serviceScope.inside ? 'inside' : 'outside'}`, backendsOf(this.kernel, set)]
       }),
     )
   }
@@ -113,15 +113,11 @@ function backendsOf(kernel: MapsModel, set: number): readonly string[] {
       const row = kernel.entries('backends').get(maps.backends.key.encode({ backend }).toString('hex'))
       if (row === undefined) return `no backend ${backend}`
       const { ip, port } = maps.backends.value.decode(Buffer.from(row, 'hex'))
-      return address(ip, port)
+      return withPort(String(ip), port)
     })
     .sort()
 }
 
 function rows(kernel: MapsModel, map: 'services' | 'backend_slots'): readonly (readonly [Buffer, Buffer])[] {
   return [...kernel.entries(map)].map(([key, value]) => [Buffer.from(key, 'hex'), Buffer.from(value, 'hex')] as const)
-}
-
-function address(ip: Ip | undefined, port: number): string {
-  return ip === undefined || isIpv4(ip) ? `${ip}:${port}` : `[${ip}]:${port}`
 }
