@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getSystemErrorName } from 'node:util'
 import { SystemCallError } from '#kernel/ffi.ts'
-import { Attr, uninterrupted } from '#kernel/ffi-bpf-call.ts'
+import { Attr } from '#kernel/ffi-bpf-call.ts'
 
 /** ENOTSUPP, which no C library knows. */
 const unsupported = getSystemErrorName(-524)
@@ -21,20 +21,17 @@ export function lookupBatch(
   next: Uint8Array,
   { keys, values, room }: { readonly keys: Uint8Array; readonly values: Uint8Array; readonly room: number },
 ): Batch | undefined {
-  // The kernel writes into what it is asked with: each trial has its own.
-  return uninterrupted(() => {
-    const attr = new Attr(56).pointer(8, next).pointer(16, keys).pointer(24, values).u32(32, room).u32(36, map)
-    if (after !== undefined) attr.pointer(0, after)
-    try {
-      attr.call('lookupBatch')
-      return { count: attr.read(32), isLast: false }
-    } catch (e) {
-      if (!(e instanceof SystemCallError)) throw e
-      if (e.errno === unsupported) return undefined
-      if (e.errno === 'ENOENT') return { count: attr.read(32), isLast: true }
-      throw e
-    }
-  })
+  const attr = new Attr(56).pointer(8, next).pointer(16, keys).pointer(24, values).u32(32, room).u32(36, map)
+  if (after !== undefined) attr.pointer(0, after)
+  try {
+    attr.call('lookupBatch')
+    return { count: attr.read(32), isLast: false }
+  } catch (e) {
+    if (!(e instanceof SystemCallError)) throw e
+    if (e.errno === unsupported) return undefined
+    if (e.errno === 'ENOENT') return { count: attr.read(32), isLast: true }
+    throw e
+  }
 }
 
 /** Puts the first `count` of these entries, in the place of those that are there. */

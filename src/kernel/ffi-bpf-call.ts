@@ -62,12 +62,23 @@ export class Attr {
     return this.#bytes.readUInt32LE(offset)
   }
 
-  /** Throws SystemCallError. */
+  /**
+   * Throws SystemCallError. A call that failed with EAGAIN is made again a few times: the verifier says so when a signal comes, and for any other call it
+   * is not the kernel's word but what a lock of the engine's left in errno before it was read.
+   */
   call(name: keyof typeof command): number {
-    const result = Number(syscall(sysBpf, command[name], this.#bytes, this.#bytes.length))
-    if (result < 0) throw new SystemCallError(`bpf ${name}`, getSystemErrorName(-koffi.errno()))
-    this.#buffers.length = 0
-    return result
+    const asked = Buffer.from(this.#bytes)
+    for (let again = 5; ; again--) {
+      const result = Number(syscall(sysBpf, command[name], this.#bytes, this.#bytes.length))
+      if (result >= 0) {
+        this.#buffers.length = 0
+        return result
+      }
+      const errno = getSystemErrorName(-koffi.errno())
+      if (again === 0 || errno !== 'EAGAIN') throw new SystemCallError(`bpf ${name}`, errno)
+      // The kernel may have written into it.
+      this.#bytes.set(asked)
+    }
   }
 }
 
@@ -75,15 +86,4 @@ export class Attr {
 export function infoOf(fd: number, into: Buffer): Buffer {
   new Attr(16).u32(0, fd).u32(4, into.length).pointer(8, into).call('info')
   return into
-}
-
-/** The kernel gives up with EAGAIN, the verifier when a signal comes, and is asked again a few times. */
-export function uninterrupted<T>(call: () => T): T {
-  for (let again = 5; ; again--) {
-    try {
-      return call()
-    } catch (e) {
-      if (again === 0 || !(e instanceof SystemCallError) || e.errno !== 'EAGAIN') throw e
-    }
-  }
 }

@@ -2,7 +2,7 @@
 import koffi from 'koffi'
 import type { ProgramKind } from '#kernel/bpf/programs.ts'
 import { close, SystemCallError } from '#kernel/ffi.ts'
-import { Attr, infoOf, uninterrupted } from '#kernel/ffi-bpf-call.ts'
+import { Attr, infoOf } from '#kernel/ffi-bpf-call.ts'
 
 /** bpf(2), synchronous, on the calling thread: maps, programs and their pins, by descriptors that the caller closes. */
 
@@ -106,7 +106,7 @@ export function loadProgram(name: string, kind: ProgramKind, instructions: Uint8
     .name(48, name)
     .u32(68, kind.attachType)
   try {
-    return withMemory(() => uninterrupted(() => attr.call('loadProgram')))
+    return withMemory(() => attr.call('loadProgram'))
   } catch (e) {
     if (!(e instanceof SystemCallError)) throw e
     const log = Buffer.allocUnsafeSlow(verifierLogSize)
