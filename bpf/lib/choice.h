@@ -4,6 +4,7 @@
  * over the network, pod and backend, which is a flow as any other but for the number of its frontend. Services themselves are asked for the first packet only.
  */
 #pragma once
+#include "flow_table.h"
 #include "reply.h"
 
 /* How often a backend is chosen anew when the flow with it would be another one's that is in use, and for how long that one counts as in use. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the host stack hands over to a pod: the stack carries this flow, or the last bit of its way. */
 #pragma once
+#include "flow_table.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "reply.h"

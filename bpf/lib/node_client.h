@@ -2,6 +2,7 @@
 /* A client of the node: which Service it asks for, and the three places where the backend may be. */
 #pragma once
 #include "deliver.h"
+#include "flow_table.h"
 #include "nat.h"
 #include "node_port.h"
 

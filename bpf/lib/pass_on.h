@@ -2,6 +2,7 @@
 /* From one pod of this node to another: a flow at each end, and each end's policy. */
 #pragma once
 #include "deliver.h"
+#include "flow_table.h"
 #include "note.h"
 #include "reply.h"
 

@@ -2,6 +2,7 @@
 /* What arrives for a pod of the ENI that it arrives on goes past the host stack. */
 #pragma once
 #include "deliver.h"
+#include "flow_table.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "reply.h"
