@@ -2,6 +2,7 @@
 import { familyOf } from '../sim/fabric/address.ts'
 import { inside } from '../sim/fabric/fabric.ts'
 import { type Ran, run } from '../sim/fabric/run.ts'
+import { withPort } from '../src/net/ip.ts'
 import type { Lab } from './lab.ts'
 import { netnsOf } from './names.ts'
 import type { Pod } from './pods.ts'
@@ -20,8 +21,8 @@ const script = `for t in "$@"; do printf '%s|' "$t"; busybox timeout 3 busybox w
 
 /** A target: IPv6 stands in brackets. Without a port it is 80. */
 export function hostPort(ip: string, port?: number): string {
-  const host = familyOf(ip) === 6 ? `[${ip}]` : ip
-  return port === undefined ? host : `${host}:${port}`
+  if (port !== undefined) return withPort(ip, port)
+  return familyOf(ip) === 6 ? `[${ip}]` : ip
 }
 
 /** Real HTTP from a pod, by kubectl exec: one process asks all targets in turn. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Balancer, BalancerListener } from '../../sim/model/rows.ts'
+import { withPort } from '../../src/net/ip.ts'
 
 /** What the cloud controller manager reads of Services, Nodes and EndpointSlices. */
 export interface Service {
@@ -75,8 +76,8 @@ export function usable(nodes: readonly Node[]): readonly Node[] {
 /** Where a node says whether it has a backend (policy Local), or whether it translates at all. */
 export function checkOf({ spec }: Service, node: Node): string {
   const [ip = ''] = addressesOf(node)
-  const port = spec.externalTrafficPolicy === 'Local' ? spec.healthCheckNodePort : proxyHealthPort
-  return `http://${ip.includes(':') ? `[${ip}]` : ip}:${port}/healthz`
+  const port = (spec.externalTrafficPolicy === 'Local' ? spec.healthCheckNodePort : undefined) ?? proxyHealthPort
+  return `http://${withPort(ip, port)}/healthz`
 }
 
 export function addressesOf(node: Node): readonly string[] {

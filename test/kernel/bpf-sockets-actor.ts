@@ -3,6 +3,7 @@
 import { createSocket, type Socket as Datagrams } from 'node:dgram'
 import { once } from 'node:events'
 import { connect, createServer, isIPv6, type Socket as Stream } from 'node:net'
+import { withPort } from '#net/ip.ts'
 
 /** `udp` sends each datagram to an address; `udp-connected` names it once. `mapped`: an IPv4 address by a socket of IPv6. */
 export type Protocol = 'tcp' | 'udp' | 'udp-connected'
@@ -52,7 +53,7 @@ function stream(socket: Stream): Conversation {
     const answered = once(socket, 'data', { signal: AbortSignal.timeout(patience) })
     socket.write('?')
     const [name] = await answered
-    return { name: String(name), peer: written(socket.remoteAddress ?? '', socket.remotePort ?? 0) }
+    return { name: String(name), peer: withPort(socket.remoteAddress ?? '', socket.remotePort ?? 0) }
   }
   return { ask, close: () => socket.destroy() }
 }
@@ -63,7 +64,7 @@ function datagrams(socket: Datagrams, send: () => void): Conversation {
     const answered = once(socket, 'message', { signal: AbortSignal.timeout(patience) })
     send()
     const [name, from] = await answered
-    return { name: String(name), peer: written(from.address, from.port) }
+    return { name: String(name), peer: withPort(from.address, from.port) }
   }
   return { ask, close: () => socket.close() }
 }
@@ -74,14 +75,10 @@ function connected(socket: Datagrams): Conversation {
   const both = async () => {
     const answer = await ask()
     const { address, port } = socket.remoteAddress()
-    const peer = written(address, port)
+    const peer = withPort(address, port)
     return peer === answer.peer ? answer : { ...answer, peer: `${answer.peer}, not ${peer}` }
   }
   return { ask: both, close }
-}
-
-function written(address: string, port: number): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`
 }
 
 async function perform(command: Command): Promise<Answer | undefined> {

@@ -14,7 +14,7 @@ import { modeOp } from '#kernel/mode.ts'
 import { parseNetnsPath } from '#kernel/names.ts'
 import { formatOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
-import { parseIp, parseIpv4, parseIpv6 } from '#net/ip.ts'
+import { parseIp, parseIpv4, parseIpv6, withPort } from '#net/ip.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
 import { until } from '../support/until.ts'
 import { applied, BpfLab, look, pass, programsReturning, run, sizes } from './bpf-lab.ts'
@@ -111,7 +111,6 @@ function numberOf(family: 4 | 6, protocol: number): number {
   return 100 * family + 2 * protocol
 }
 
-const written = (host: string, at: number) => (host.includes(':') ? `[${host}]:${at}` : `${host}:${at}`)
 const attached = async () => (await look(kernel, { sockets: true })).sockets.map(s => s.name)
 
 /** Everything that a program of the node may name, and which answers it shall get. */
@@ -123,7 +122,7 @@ async function assertTranslated(from: Actor): Promise<void> {
     for (const [host, at] of [...hosts, ...ports]) {
       const answer = await from.ask(protocol, host, at)
       assert.match(answer.name, /^backend [01]$/, `${protocol} ${host}`)
-      assert.equal(answer.peer, written(host, at), protocol)
+      assert.equal(answer.peer, withPort(host, at), protocol)
     }
   }
 }
@@ -131,7 +130,7 @@ async function assertTranslated(from: Actor): Promise<void> {
 async function assertUntouched(from: Actor): Promise<void> {
   for (const protocol of kinds) {
     for (const { service } of Object.values(families))
-      assert.deepEqual(await from.ask(protocol, service, port), { name: 'nobody', peer: written(service, port) })
+      assert.deepEqual(await from.ask(protocol, service, port), { name: 'nobody', peer: withPort(service, port) })
   }
 }
 
@@ -211,7 +210,7 @@ test('a series of datagrams stays with its backend until that is drained; a conn
       const [set, gone] = [numberOf(family, protocol), Number(name.at(-1))]
       const draining = { ip: parseIp(backends[gone] ?? ''), port: backendPort, protocol, state: backendState.draining }
       await applied(kernel, [...setOps(set, [1 - gone]), entryOp('backends', { backend: 10 * set + gone }, draining)])
-      const next = { name: kind === 'udp' ? `backend ${1 - gone}` : name, peer: written(service, port) }
+      const next = { name: kind === 'udp' ? `backend ${1 - gone}` : name, peer: withPort(service, port) }
       for (let i = 0; i < 5; i++) assert.deepEqual(await conversation.ask(), next, kind)
       await conversation.close()
     }
