@@ -113,10 +113,12 @@ test('the daemon runs without privilege, with the three capabilities it needs an
 })
 
 test('the mounted configuration is what the daemon reads', { skip }, () => {
-  const config = find(render('terway.eniConf.max_pool_size=7', 'terway.securityGroupIDs[0]=sg-1'), 'ConfigMap', 'eni-config').data ?? {}
+  const values = ['terway.eniConf.max_pool_size=7', 'terway.securityGroupIDs[0]=sg-1', 'terway.eniConf.service_algorithm=maglev']
+  const config = find(render(...values), 'ConfigMap', 'eni-config').data ?? {}
   const { conf, unknownKeys, idleKeys } = parseEniConf(config.eni_conf ?? '')
   assert.deepEqual([unknownKeys, idleKeys], [[], []])
   assert.equal(conf.maxPoolSize, 7)
+  assert.equal(conf.serviceAlgorithm, 'maglev')
   assert.deepEqual(conf.vswitches, { 'zone-a': ['vsw-1'] })
   assert.deepEqual(conf.securityGroups, ['sg-1'])
   assert.equal(conf.serviceCidr4, '10.96.0.0/12')

@@ -16,7 +16,12 @@ export interface KubeProxyKeys {
   readonly natPorts?: PortRange
   /** Entries of the table of flows; absent: as many as the node's memory is for. */
   readonly conntrackEntries?: number
+  /** How backends are chosen for Services that do not say it themselves; absent: at random. */
+  readonly serviceAlgorithm?: ServiceAlgorithm
 }
+
+export const serviceAlgorithms = ['random', 'maglev'] as const
+export type ServiceAlgorithm = (typeof serviceAlgorithms)[number]
 
 /** Above the ports that Linux gives to sockets by itself. */
 export const defaultNatPorts: PortRange = { first: 61000, last: 65535 }
@@ -25,16 +30,19 @@ const fewestPorts = 256
 
 /** Terway's capability and feature gate. */
 const capability = 'kube_proxy_replacement'
+const algorithmKey = 'service_algorithm'
 export const kubeProxyGate = 'KubeProxyReplacement'
 
 export function readKubeProxyKeys(f: Fields): KubeProxyKeys {
   const replaces = f.has('kube_proxy_replacement') ? f.flag('kube_proxy_replacement', false) : undefined
   const natPorts = readRange(f, 'nat_port_range')
+  const algorithm = readAlgorithm(f, algorithmKey)
   const entries = f.between('conntrack_entries', 1024, 16_777_216)
   return {
     ...(replaces !== undefined && { kubeProxyReplacement: replaces }),
     ...(natPorts !== undefined && { natPorts }),
     ...(entries !== undefined && { conntrackEntries: entries }),
+    ...(algorithm !== undefined && { serviceAlgorithm: algorithm }),
   }
 }
 
@@ -46,6 +54,22 @@ export function replacesKubeProxy(conf: KubeProxyKeys, capabilities: Capabilitie
 /** What the capability file says of it: as with Terway nothing on a node that never had it. */
 export function kubeProxyCapability(replaces: boolean, capabilities: Capabilities): Readonly<Record<string, string>> {
   return replaces || capabilities.has(capability) ? { [capability]: String(replaces) } : {}
+}
+
+/** What the capability file tells terway-policy of it: nothing where it was always the usual one. */
+export function algorithmCapability(algorithm: ServiceAlgorithm, capabilities: Capabilities): Readonly<Record<string, string>> {
+  return algorithm !== 'random' || capabilities.has(algorithmKey) ? { [algorithmKey]: algorithm } : {}
+}
+
+export function algorithmOf(capabilities: Capabilities): ServiceAlgorithm {
+  return serviceAlgorithms.find(name => name === capabilities.get(algorithmKey)) ?? 'random'
+}
+
+function readAlgorithm(f: Fields, key: string): ServiceAlgorithm | undefined {
+  const text = f.text(key, '')
+  const found = serviceAlgorithms.find(name => name === text)
+  if (found === undefined && text !== '') f.wrong(key, `is ${JSON.stringify(text)}, must be ${serviceAlgorithms.join(' or ')}`)
+  return found
 }
 
 function readRange(f: Fields, key: string): PortRange | undefined {

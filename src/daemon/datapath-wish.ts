@@ -3,7 +3,7 @@ import type { Capabilities } from '#config/capabilities.ts'
 import { chooseDatapath } from '#config/datapath-choice.ts'
 import { parseSwitch } from '#config/datapath-switch.ts'
 import type { EniConf } from '#config/eni-conf.ts'
-import { defaultNatPorts, replacesKubeProxy } from '#config/kube-proxy.ts'
+import { defaultNatPorts, replacesKubeProxy, type ServiceAlgorithm } from '#config/kube-proxy.ts'
 import { unnamedFamilies } from '#config/service-cidr.ts'
 import { Complaint } from '#daemon/complaint.ts'
 import type { Context } from '#daemon/context.ts'
@@ -27,6 +27,7 @@ export interface Wanted {
 export interface ChosenUnder {
   readonly policyProvider: string
   readonly ipv6: boolean
+  readonly serviceAlgorithm: ServiceAlgorithm
 }
 
 /** What is asked for: by a person on the node, its label or the configuration. What cannot be taken is told, and the last goal stays. */
@@ -75,7 +76,7 @@ export class DatapathWish {
         ...this.#more(conf, capabilities),
       },
       unnamed: unnamedFamilies(conf, conf.ipStack),
-      settings: { policyProvider, ipv6: conf.ipStack !== 'ipv4' },
+      settings: { policyProvider, ipv6: conf.ipStack !== 'ipv4', serviceAlgorithm: conf.serviceAlgorithm ?? 'random' },
     }
   }
 

@@ -131,7 +131,7 @@ export class NodeDatapathKeeper {
     const mode = await programs.mode()
     const wanted = this.#wish.read(this.#record.last)
     if (wanted === undefined) return
-    const key = JSON.stringify([wanted.goal, wanted.unnamed])
+    const key = JSON.stringify([wanted.goal, wanted.unnamed, wanted.settings])
     if (key !== this.#settled || this.#hasStrayed(mode)) await this.#become(wanted, mode)
     this.#settled = key
     // Who wrote the file waits for this.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { ServiceOptions } from '#compile/service/state.ts'
 import { capabilitiesPath } from '#config/capabilities.ts'
 import type { Kernel } from '#kernel/port.ts'
 import type { Kube } from '#kube/port.ts'
@@ -25,6 +26,7 @@ export interface Options {
   readonly gather: number
   /** Milliseconds between two tries to listen on a port that was taken. */
   readonly listenRetry: number
+  readonly services: ServiceOptions
 }
 
 export const defaultOptions = {
@@ -32,6 +34,7 @@ export const defaultOptions = {
   sync: defaultSyncOptions,
   gather: 10,
   listenRetry: 5_000,
+  services: {},
 } as const satisfies Omit<Options, 'nodeName'>
 
 /** Where terwayd says what it has decided for this node. */

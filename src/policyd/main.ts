@@ -7,7 +7,7 @@ import { realClock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
 import { type Logger, makeLogger } from '#lib/log.ts'
 import { type PolicyMetrics, policyMetrics } from '#lib/metrics.ts'
-import { followDecision } from '#policyd/decision.ts'
+import { type Decision, followDecision } from '#policyd/decision.ts'
 import { decisionPath, defaultOptions } from '#policyd/deps.ts'
 import { defaultListen, exposedRoutes } from '#policyd/expose.ts'
 import { parseFlags } from '#policyd/flags.ts'
@@ -24,7 +24,7 @@ async function main(): Promise<void> {
   const nodeName = process.env.NODE_NAME ?? ''
   if (nodeName === '') throw new AppError('bad-flag', 'NODE_NAME is not set: the DaemonSet sets it from spec.nodeName')
   const metrics = policyMetrics()
-  const shift = new Shift(() => begin(nodeName, flags.kubeconfig, log, metrics), ended, log)
+  const shift = new Shift(decision => begin(decision, { nodeName, kubeconfig: flags.kubeconfig, log, metrics }), ended, log)
   const exposed = await serveHttp(
     process.env.TERWAY_POLICY_LISTEN || defaultListen,
     exposedRoutes(() => shift.view(nodeName), metrics),
@@ -39,13 +39,21 @@ async function main(): Promise<void> {
   process.exit(0)
 }
 
+interface Setting {
+  readonly nodeName: string
+  readonly kubeconfig: string
+  readonly log: Logger
+  readonly metrics: PolicyMetrics
+}
+
 /** What the work needs: a thread for the kernel and connections to the API server. They end with it. */
-async function begin(nodeName: string, kubeconfig: string, log: Logger, metrics: PolicyMetrics) {
+async function begin({ algorithm }: Decision, { nodeName, kubeconfig, log, metrics }: Setting) {
   const env = kubeconfig === '' ? process.env : { ...process.env, KUBECONFIG: kubeconfig }
   const config = await loadConfig({ env, endpointsFile: endpointsPath })
   const kernel = await makeKernel()
   const kube = new KubeClient({ config, clock: realClock, reporter: { controller: 'terway-policy', instance: nodeName } })
-  const policyd = new Policyd({ kube, kernel, clock: realClock, log, metrics }, { ...defaultOptions, nodeName })
+  const options = { ...defaultOptions, nodeName, services: { maglev: algorithm === 'maglev' } }
+  const policyd = new Policyd({ kube, kernel, clock: realClock, log, metrics }, options)
   return {
     policyd,
     close: async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { nodes } from '#kube/reflect/node.ts'
-import { decisionOf } from '#policyd/decision.ts'
+import { decisionOf, undecided } from '#policyd/decision.ts'
 import { readiness } from '#policyd/expose.ts'
 import { healthAnswer } from '#policyd/health-checks.ts'
 import { healthz, isEligible, livez, type ProxyState } from '#policyd/proxy-health.ts'
@@ -18,7 +18,9 @@ test('Services are ours only when terwayd says so', () => {
     const decision = decisionOf(text)
     assert.equal(decision.ours, ours, reason.source)
     assert.match(decision.reason, reason)
+    assert.equal(decision.algorithm, 'random')
   }
+  assert.equal(decisionOf('kube_proxy_replacement = true\nservice_algorithm = maglev\n').algorithm, 'maglev')
 })
 
 test("health of the node's proxy, in kube-proxy's words", () => {
@@ -59,7 +61,7 @@ test('ready when everything is in the maps, or when there is nothing to do', () 
   const counts = { backends: 0, frontends: 0, backend_slots: 0, backend_sets: 0, source_ranges: 0, services: 0 }
   const maps = { pinned: true, synced: true, pending: 0, pendingSince: undefined, entries: counts, lastError: undefined }
   const view = (ours: boolean, m: typeof maps | undefined) =>
-    readiness({ nodeName: 'n', decision: { ours, reason: '' }, maps: m, services: () => [] })
+    readiness({ nodeName: 'n', decision: { ...undecided, ours }, maps: m, services: () => [] })
   assert.deepEqual(view(false, undefined), { ok: true })
   assert.deepEqual(view(true, undefined), { ok: false, reason: 'terwayd has made no maps yet' })
   assert.deepEqual(view(true, { ...maps, synced: false, pending: 7 }), { ok: false, reason: '7 entries are not in the maps yet' })

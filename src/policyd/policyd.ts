@@ -69,6 +69,7 @@ export class Policyd {
     const state = new ServiceState(
       restoreIds(map => rawEntries(live(map))),
       clock.now(),
+      this.#options.services,
     )
     this.#state = state
     const { tables } = state

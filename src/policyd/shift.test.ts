@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { silent } from '#lib/log.ts'
+import { type Decision, undecided } from '#policyd/decision.ts'
 import { Shift, type Working } from '#policyd/shift.ts'
 import { PolicydWorld } from '../../test/support/policyd-world.ts'
 
-const ours = { ours: true, reason: 'so' }
-const theirs = { ours: false, reason: 'not so' }
+const ours: Decision = { ...undecided, ours: true, reason: 'so' }
+const theirs: Decision = { ...undecided, reason: 'not so' }
 
 test('works while Services are ours, and shows what it does', async () => {
   const world = new PolicydWorld()
@@ -23,7 +24,7 @@ test('works while Services are ours, and shows what it does', async () => {
   await shift.hear(theirs)
   assert.equal(begun, 0)
   await shift.hear(ours)
-  await shift.hear({ ours: true, reason: 'still so' })
+  await shift.hear({ ...ours, reason: 'still so' })
   await world.clock.advance(100)
   assert.equal(begun, 1)
   assert.deepEqual(
@@ -60,4 +61,33 @@ test('an end while there are no maps is no failure', async () => {
   await shift.end()
   await world.clock.advance(5000)
   assert.deepEqual(failures, [])
+})
+
+test('another algorithm is another beginning, in which connections keep their backends', async () => {
+  const world = new PolicydWorld()
+  world.service('web', { clusterIP: '172.21.0.10', clusterIPs: ['172.21.0.10'] })
+  world.endpoints('web', ['10.0.0.7', '10.0.0.8'])
+  const begin = async ({ algorithm }: Decision): Promise<Working> => {
+    world.options = { ...world.options, services: { maglev: algorithm === 'maglev' } }
+    const policyd = world.make()
+    return { policyd, close: () => policyd.stop() }
+  }
+  const shift = new Shift(begin, e => assert.fail(String(e)), silent)
+  const backends = () => shift.view('n').services()[0]?.frontends[0]?.inside.backends
+  const seen = []
+  for (const algorithm of ['random', 'maglev', 'random'] as const) {
+    await shift.hear({ ...ours, algorithm })
+    await world.clock.advance(100)
+    seen.push([shift.view('n').services()[0]?.maglev, backends()])
+  }
+  const both = [
+    { id: 1, address: '10.0.0.7:8080/TCP' },
+    { id: 2, address: '10.0.0.8:8080/TCP' },
+  ]
+  assert.deepEqual(seen, [
+    [false, both],
+    [true, both],
+    [false, both],
+  ])
+  await shift.end()
 })

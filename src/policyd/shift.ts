@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Logger } from '#lib/log.ts'
-import type { Decision } from '#policyd/decision.ts'
+import { type Decision, undecided } from '#policyd/decision.ts'
 import type { PolicyView } from '#policyd/expose.ts'
 import type { Policyd } from '#policyd/policyd.ts'
 
@@ -12,14 +12,14 @@ export interface Working {
 
 /** Works while Services are ours. Otherwise there is no watch, no thread and no port: the process waits for another decision. */
 export class Shift {
-  readonly #begin: () => Promise<Working>
+  readonly #begin: (decision: Decision) => Promise<Working>
   readonly #failed: (reason: unknown) => void
   readonly #log: Logger
-  #decision: Decision = { ours: false, reason: 'terwayd has not decided yet' }
+  #decision = undecided
   #working: Working | undefined
 
   /** `failed` hears why work that was begun cannot go on. */
-  constructor(begin: () => Promise<Working>, failed: (reason: unknown) => void, log: Logger) {
+  constructor(begin: (decision: Decision) => Promise<Working>, failed: (reason: unknown) => void, log: Logger) {
     this.#begin = begin
     this.#failed = failed
     this.#log = log
@@ -27,11 +27,14 @@ export class Shift {
 
   /** Rejects when the work cannot begin: whoever restarts the process tries again. */
   async hear(decision: Decision): Promise<void> {
+    const before = this.#decision
     this.#decision = decision
     this.#log.info({ reason: decision.reason }, decision.ours ? 'writing Services' : 'waiting: Services are not ours')
     if (!decision.ours) return this.end()
+    // Numbers are in the maps: the work that begins anew changes what the algorithm changes, and nothing else.
+    if (decision.algorithm !== before.algorithm) await this.end()
     if (this.#working !== undefined) return
-    const working = await this.#begin()
+    const working = await this.#begin(decision)
     this.#working = working
     working.policyd.start().catch(err => {
       // A stop while there are no maps is none.

@@ -47,6 +47,20 @@ test('a regular node whose pods are there takes Services over from kube-proxy, a
   await w.until('it is told', () => told(w, 'DataPathServices').length === 2 && capability(node) === 'false')
 })
 
+test('how backends are chosen is told to terway-policy, and follows the configuration', async () => {
+  const { w, node } = await world(ours)
+  await using _ = w
+  const algorithm = () => parseCapabilities(node.files.get(capabilitiesPath) ?? '').get('service_algorithm')
+  await becomes(w, node, 'services')
+  await w.atRest()
+  assert.equal(algorithm(), undefined)
+  w.configure({ ...ours, service_algorithm: 'maglev' })
+  await w.until('it is told', () => algorithm() === 'maglev')
+  w.configure(ours)
+  await w.until('it is told', () => algorithm() === 'random')
+  assert.equal(told(w, 'DataPathServices').length, 1)
+})
+
 test('what the node has decided stands while the configuration says nothing', async () => {
   const { w, node } = await world(kubeProxy)
   await using _ = w
