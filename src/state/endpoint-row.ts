@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EndpointSlice } from '#kube/reflect/endpoint-slice.ts'
 import { type Family, familyOf, type Ip, tryParseIp } from '#net/ip.ts'
-import { protocols, type Target, target } from './target.ts'
+import { isPort, protocols, type Target, target } from './target.ts'
 
 /** One endpoint as a slice has it. A cluster has many of them: equal lists of names are one list. */
 export interface EndpointRow {
@@ -51,11 +51,11 @@ export function sliceRow(slice: EndpointSlice): SliceRow | undefined {
   }
 }
 
-/** Without a number a port means all of them, which no Service can. */
+/** Without a number a port means all of them, which no Service can; and there is no port 70000, whatever a slice says. */
 function slicePort(p: EndpointSlice['ports'][number], endpoints: readonly EndpointRow[]): SlicePort | undefined {
   const { name = '', port } = p
   const protocol = protocols[p.protocol ?? 'TCP']
-  return port && protocol ? { name, protocol, port, targets: endpoints.map(e => target(e.ip, port, protocol)) } : undefined
+  return port && isPort(port) && protocol ? { name, protocol, port, targets: endpoints.map(e => target(e.ip, port, protocol)) } : undefined
 }
 
 /** Only its first address counts: the others are for nobody (the API says so). What is not said of a condition is true, but for terminating. */

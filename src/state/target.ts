@@ -14,6 +14,11 @@ export interface Target {
   readonly key: string
 }
 
+/** The API server looks at the ports of a Service, but not at those of an EndpointSlice. */
+export function isPort(n: number): boolean {
+  return n >= 1 && n <= 65535
+}
+
 export function target(ip: Ip, port: number, protocol: number): Target {
   return { ip, port, protocol, key: `${ip} ${port} ${protocol}` }
 }

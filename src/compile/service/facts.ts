@@ -12,6 +12,7 @@ export interface ServiceFact {
 
 export interface Shortcomings {
   readonly unsupported: readonly Target[]
+  readonly localOnly: readonly Target[]
   readonly lost: readonly { readonly frontend: Target; readonly to: string }[]
   readonly isMaglevRefused: boolean
   readonly mostHashedSets: number
@@ -25,6 +26,15 @@ export function factsOf({ metadata }: Service, s: Shortcomings): readonly Servic
     const list = s.unsupported.map(nameOfTarget).join(', ')
     out.push(
       fact('ServicePortUnsupported', `${list}: SCTP is served only where endpoints have the same port, since its checksum covers it`),
+    )
+  }
+  if (s.localOnly.length > 0) {
+    const list = s.localOnly.map(nameOfTarget).join(', ')
+    out.push(
+      fact(
+        'ServicePortUnsupported',
+        `${list}: clients outside reach SCTP only at nodes that have an endpoint, as with externalTrafficPolicy Local, since its ports cannot be changed`,
+      ),
     )
   }
   for (const { frontend, to } of s.lost)

@@ -69,6 +69,24 @@ test('the policy for clients inside holds for its own address alone', () => {
   ])
 })
 
+test('without a backend anywhere a client is refused, whatever the policy; one elsewhere is reason for silence', () => {
+  const s = service('d/a', {
+    ...spec,
+    clusterIPs: ['10.96.0.1'],
+    externalIPs: [],
+    internalTrafficPolicy: 'Local',
+    externalTrafficPolicy: 'Local',
+  })
+  assert.deepEqual(lines(s, rows([{ '10.0.0.1': { ready: false } }])), [
+    'ClusterIP 10.96.0.1:80/TCP | local | -',
+    'NodePort 192.168.0.10:30080/TCP | cluster | local keepSource',
+  ])
+  assert.deepEqual(lines(s, rows([{ '10.0.0.1': {} }])), [
+    'ClusterIP 10.96.0.1:80/TCP | local local | -',
+    'NodePort 192.168.0.10:30080/TCP | cluster | local local keepSource',
+  ])
+})
+
 test('a set exists when somebody uses it', () => {
   const names = (s: Service) => plan(s).sets.map(x => `${x.name}: ${x.backends.map(nameOfTarget).join(' ')}`)
   assert.deepEqual(names(service('d/a', { internalTrafficPolicy: 'Local' })), [' TCP 4 local: 10.0.0.2:8080/TCP'])
@@ -115,7 +133,7 @@ test('nothing for a Service without an address, or of a name elsewhere', () => {
     service('d/a', { type: 'ExternalName' }),
     service('d/a', { clusterIPs: [''] }),
   ])
-    assert.deepEqual(plan(s), { sets: [], frontends: [], unsupported: [], maglev: undefined, health: undefined })
+    assert.deepEqual(plan(s), { sets: [], frontends: [], unsupported: [], localOnly: [], maglev: undefined, health: undefined })
 })
 
 test('TCP and UDP on one port are two', () => {
@@ -140,6 +158,35 @@ test('SCTP is served where its ports stay', () => {
   assert.deepEqual(told(at(9999)), ['10.96.0.1:8080/SCTP', '192.168.0.10:30080/SCTP'])
   // Nobody there: refused, which needs no translation.
   assert.equal(lines(s, []).length, 2)
+})
+
+test('clients outside reach SCTP where its backends are, and what was to be everywhere is told', () => {
+  const spec = { ports: [{ name: 's', protocol: 'SCTP', port: 8080 }], externalIPs: ['203.0.113.1'] }
+  const slices = rows([{ '10.0.0.1': {} }, [{ name: 's', protocol: 'SCTP', port: 8080 }]])
+  const told = (more: object, of = slices) => plan(service('d/a', { ...spec, ...more }), of).localOnly.map(nameOfTarget)
+  assert.deepEqual(lines(service('d/a', spec), slices), [
+    'ClusterIP 10.96.0.1:8080/SCTP | cluster | -',
+    'ExternalIP 203.0.113.1:8080/SCTP | cluster | local local keepSource',
+  ])
+  assert.deepEqual(told({}), ['203.0.113.1:8080/SCTP'])
+  assert.deepEqual(told({ externalTrafficPolicy: 'Local' }), [])
+  assert.deepEqual(told({}, []), [])
+})
+
+test("numbers that no port and no time can be are nobody's", () => {
+  const port = (port: number, nodePort?: number) => service('d/a', { ports: [{ port, nodePort }] })
+  for (const n of [0, -1, 65_536, 2 ** 40]) {
+    assert.deepEqual(lines(port(n)), [])
+    assert.deepEqual(lines(port(80, n)), lines(port(80)))
+    assert.deepEqual(
+      plan(port(80), rows([{ '10.0.0.1': {} }, [{ port: n }]])).sets.map(s => s.backends),
+      [[]],
+    )
+  }
+  const affinity = (timeoutSeconds: number) =>
+    plan(service('d/a', { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds } } })).frontends[0]?.inside
+      .affinitySeconds
+  assert.deepEqual([-5, 0, 2 ** 40].map(affinity), [0, 0, 86_400])
 })
 
 test('health: how many ready pods are here, each once, of the first family', () => {

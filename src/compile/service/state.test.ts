@@ -160,6 +160,12 @@ test('a port of SCTP that would have to be another one is told of, once', () => 
   state.tables.applySlice(slice('d/a', 'x', pods(2), [{ protocol: 'SCTP', port: 8080 }]))
   state.take(0)
   assert.deepEqual(told(state), [])
+  state.tables.applyService(service('d/a', { ports: [{ protocol: 'SCTP', port: 8080 }], externalIPs: ['203.0.113.1'] }))
+  state.take(0)
+  assert.match(
+    told(state).join(),
+    /^d\/a ServicePortUnsupported: 203\.0\.113\.1:8080\/SCTP: clients outside reach SCTP only at nodes that have an endpoint/,
+  )
 })
 
 test('tables of Maglev go to the oldest Services that wish for one', () => {

@@ -181,6 +181,7 @@ export class ServiceState {
     })
     return factsOf(compiled.service, {
       unsupported: compiled.plan.unsupported,
+      localOnly: compiled.plan.localOnly,
       lost,
       isMaglevRefused: this.#hashing.isRefused(key),
       mostHashedSets: this.#options.mostHashedSets ?? mostHashedSets,
