@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
-import { SystemCallError } from '#kernel/ffi.ts'
+import { check, nameOfError, systemCall } from '#kernel/ffi.ts'
 
 /** One call of bpf(2), synchronous, on the calling thread. */
 
-const libc = koffi.load(null)
-const syscall = libc.func('long syscall(long number, long command, void *attr, long size)')
+const syscall = systemCall('long syscall(long number, long command, void *attr, long size)')
 
 const sysBpf = process.arch === 'arm64' ? 280 : 321
 const command = {
@@ -62,20 +60,16 @@ export class Attr {
     return this.#bytes.readUInt32LE(offset)
   }
 
-  /**
-   * Throws SystemCallError. A call that failed with EAGAIN is made again a few times: the verifier says so when a signal comes, and for any other call it
-   * is not the kernel's word but what a lock of the engine's left in errno before it was read.
-   */
+  /** Throws SystemCallError. The verifier answers EAGAIN when a signal comes: such a call is made again a few times. */
   call(name: keyof typeof command): number {
     const asked = Buffer.from(this.#bytes)
     for (let again = 5; ; again--) {
-      const result = Number(syscall(sysBpf, command[name], this.#bytes, this.#bytes.length))
-      if (result >= 0) {
+      const result = syscall(sysBpf, command[name], this.#bytes, this.#bytes.length)
+      if (again === 0 || nameOfError(result) !== 'EAGAIN') {
+        check(`bpf ${name}`, result)
         this.#buffers.length = 0
         return result
       }
-      const errno = getSystemErrorName(-koffi.errno())
-      if (again === 0 || errno !== 'EAGAIN') throw new SystemCallError(`bpf ${name}`, errno)
       // The kernel may have written into it.
       this.#bytes.set(asked)
     }

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
-import { SystemCallError } from '#kernel/ffi.ts'
+import { check, systemCall } from '#kernel/ffi.ts'
 
 /** A ring buffer of programs, as the kernel maps it into a process: a page that readers write, one that the kernel writes, and the records, twice in a row. */
 
-const libc = koffi.load(null)
-const mmap = libc.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset)')
-const munmap = libc.func('int munmap(void *address, size_t length)')
-const sysconf = libc.func('long sysconf(int name)')
+const mmap = systemCall('long mmap(void *address, size_t length, int protection, int flags, int fd, long offset)')
+const munmap = systemCall('int munmap(void *address, size_t length)')
+const sysconf = systemCall('long sysconf(int name)')
 
 const [protRead, protWrite, mapShared] = [1, 2, 1]
 const scPageSize = 30
-const mapFailed = 2n ** 64n - 1n
 
 /** Positions count bytes since the ring was made. */
 export interface MappedRing {
@@ -30,7 +27,7 @@ export interface MappedRing {
 
 /** Of a map of `size` bytes; its descriptor may be closed afterwards. Throws SystemCallError. */
 export function mapRing(fd: number, size: number): MappedRing {
-  const page = Number(sysconf(scPageSize))
+  const page = sysconf(scPageSize)
   const reader = map(fd, page, protRead | protWrite, 0)
   let kernel: Mapping
   try {
@@ -61,7 +58,6 @@ interface Mapping {
 }
 
 function map(fd: number, length: number, protection: number, offset: number): Mapping {
-  const address: bigint = mmap(null, length, protection, mapShared, fd, offset)
-  if (address === mapFailed) throw new SystemCallError('mmap', getSystemErrorName(-koffi.errno()))
+  const address = BigInt(check('mmap', mmap(null, length, protection, mapShared, fd, offset)))
   return { memory: koffi.view(address, length), unmap: () => munmap(address, length) }
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import koffi from 'koffi'
 import type { ProgramKind } from '#kernel/bpf/programs.ts'
-import { close, SystemCallError } from '#kernel/ffi.ts'
+import { close, SystemCallError, systemCall } from '#kernel/ffi.ts'
 import { Attr, infoOf } from '#kernel/ffi-bpf-call.ts'
 
 /** bpf(2), synchronous, on the calling thread: maps, programs and their pins, by descriptors that the caller closes. */
 
-const libc = koffi.load(null)
-const setrlimit = libc.func('int setrlimit(int resource, const void *limit)')
+const setrlimit = systemCall('int setrlimit(int resource, const void *limit)')
 
 const rlimitMemlock = 8
 const licence = text('Dual BSD/GPL')

@@ -22,20 +22,36 @@ export class SystemCallError extends Error {
 }
 
 const libc = koffi.load(null)
+/** Of this thread, to which libc gives it for good. */
+const errno = new Int32Array(koffi.view(libc.func('void *__errno_location()')(), 4))
+
+/**
+ * A function of libc that answers the negative error where libc answers -1. errno is read where it lies, before anything else runs: what is asked by another
+ * call of native code (`koffi.errno`) may be what the engine did in between.
+ */
+export function systemCall(prototype: string): (...args: readonly unknown[]) => number {
+  const call = libc.func(prototype)
+  return (...args) => {
+    const result = call(...args)
+    const error = errno[0] ?? 0
+    return result < 0 ? -error : Number(result)
+  }
+}
+
 koffi.struct('sock_fprog', { len: 'uint16', filter: 'const void *' })
 const calls = {
-  socket: libc.func('int socket(int domain, int type, int protocol)'),
-  bind: libc.func('int bind(int fd, const void *addr, uint len)'),
-  getsockname: libc.func('int getsockname(int fd, void *addr, void *len)'),
-  setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint len)'),
-  getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *len)'),
-  attachFilter: libc.func('int setsockopt(int fd, int level, int name, const sock_fprog *value, uint len)'),
-  send: libc.func('long send(int fd, const void *data, size_t len, int flags)'),
-  recv: libc.func('long recv(int fd, void *data, size_t len, int flags)'),
-  close: libc.func('int close(int fd)'),
-  setns: libc.func('int setns(int fd, int type)'),
-  unshare: libc.func('int unshare(int what)'),
-  flock: libc.func('int flock(int fd, int operation)'),
+  socket: systemCall('int socket(int domain, int type, int protocol)'),
+  bind: systemCall('int bind(int fd, const void *addr, uint len)'),
+  getsockname: systemCall('int getsockname(int fd, void *addr, void *len)'),
+  setsockopt: systemCall('int setsockopt(int fd, int level, int name, const void *value, uint len)'),
+  getsockopt: systemCall('int getsockopt(int fd, int level, int name, void *value, void *len)'),
+  attachFilter: systemCall('int setsockopt(int fd, int level, int name, const sock_fprog *value, uint len)'),
+  send: systemCall('long send(int fd, const void *data, size_t len, int flags)'),
+  recv: systemCall('long recv(int fd, void *data, size_t len, int flags)'),
+  close: systemCall('int close(int fd)'),
+  setns: systemCall('int setns(int fd, int type)'),
+  unshare: systemCall('int unshare(int what)'),
+  flock: systemCall('int flock(int fd, int operation)'),
 } as const
 
 if (endianness() !== 'LE') throw new Error('the netlink codec writes little-endian numbers only')
@@ -71,10 +87,10 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
 export function getSocketOption(fd: number, level: number, name: number, value: Uint8Array): boolean {
   const length = Buffer.alloc(4)
   length.writeUInt32LE(value.length)
-  if (calls.getsockopt(fd, level, name, value, length) === 0) return true
-  const errno = lastError()
-  if (errno === 'ENOPROTOOPT') return false
-  throw new SystemCallError('getsockopt', errno)
+  const result = calls.getsockopt(fd, level, name, value, length)
+  if (nameOfError(result) === 'ENOPROTOOPT') return false
+  check('getsockopt', result)
+  return true
 }
 
 /** Lets a socket receive only what a classic BPF program of 8-byte instructions accepts. */
@@ -90,10 +106,8 @@ export function send(fd: number, data: Uint8Array): void {
 /** Bytes received; undefined when `msgDontWait` was given and nothing is there. */
 export function receive(fd: number, into: Uint8Array, flags: number): number | undefined {
   const n = calls.recv(fd, into, into.length, flags)
-  if (n >= 0) return n
-  const errno = lastError()
-  if (errno === 'EAGAIN' && (flags & msgDontWait) !== 0) return undefined
-  throw new SystemCallError('recv', errno)
+  if (nameOfError(n) === 'EAGAIN' && (flags & msgDontWait) !== 0) return undefined
+  return check('recv', n)
 }
 
 export function close(fd: number): void {
@@ -112,17 +126,19 @@ export function enterNewNetns(): void {
 
 /** Takes the file's exclusive lock (flock) without waiting; false when another process has it. It is held until the file is closed. */
 export function tryLock(fd: number): boolean {
-  if (calls.flock(fd, lockExclusive | lockNonBlocking) === 0) return true
-  const errno = lastError()
-  if (errno === 'EAGAIN') return false
-  throw new SystemCallError('flock', errno)
+  const result = calls.flock(fd, lockExclusive | lockNonBlocking)
+  if (nameOfError(result) === 'EAGAIN') return false
+  check('flock', result)
+  return true
 }
 
-function check(call: string, result: number): number {
-  if (result < 0) throw new SystemCallError(call, lastError())
+/** Answers what the call did. Throws SystemCallError. */
+export function check(call: string, result: number): number {
+  if (result < 0) throw new SystemCallError(call, nameOfError(result))
   return result
 }
 
-function lastError(): string {
-  return getSystemErrorName(-koffi.errno())
+/** Of what a call answered: '' where it did not fail. */
+export function nameOfError(result: number): string {
+  return result < 0 ? getSystemErrorName(result) : ''
 }
