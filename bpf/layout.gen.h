@@ -163,7 +163,10 @@ struct event {
   __u8 tcp_flags;
   __u8 icmp_type;
   __u8 flags;
-  __u8 spare;
+  __u8 spare0;
+  __u32 pid;
+  char task[16];
+  __u32 spare1;
 };
 _Static_assert(__builtin_offsetof(struct event, time) == 0, "");
 _Static_assert(__builtin_offsetof(struct event, if_index) == 8, "");
@@ -182,8 +185,11 @@ _Static_assert(__builtin_offsetof(struct event, protocol) == 67, "");
 _Static_assert(__builtin_offsetof(struct event, tcp_flags) == 68, "");
 _Static_assert(__builtin_offsetof(struct event, icmp_type) == 69, "");
 _Static_assert(__builtin_offsetof(struct event, flags) == 70, "");
-_Static_assert(__builtin_offsetof(struct event, spare) == 71, "");
-_Static_assert(sizeof(struct event) == 72, "");
+_Static_assert(__builtin_offsetof(struct event, spare0) == 71, "");
+_Static_assert(__builtin_offsetof(struct event, pid) == 72, "");
+_Static_assert(__builtin_offsetof(struct event, task) == 76, "");
+_Static_assert(__builtin_offsetof(struct event, spare1) == 92, "");
+_Static_assert(sizeof(struct event) == 96, "");
 
 struct event_rate {
   __u64 last;
@@ -591,6 +597,7 @@ enum {
 
 enum {
   EVENT_FLAG_FIRST = 1,
+  EVENT_FLAG_DATAGRAM = 2,
 };
 
 enum {
@@ -640,6 +647,7 @@ enum {
   HOOK_ENI_IN = 2,
   HOOK_NODE_IN = 3,
   HOOK_NODE_OUT = 4,
+  HOOK_SOCKET = 5,
 };
 
 enum {

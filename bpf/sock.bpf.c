@@ -4,6 +4,7 @@
  * theirs is ever looked at. One attachment serves the whole machine, so each call asks first whether its network namespace is one that is translated.
  */
 #include "lib/endpoint.h"
+#include "lib/monitor.h"
 #include "lib/service.h"
 
 char _license[] SECTION("license") = "Dual BSD/GPL";
@@ -14,20 +15,23 @@ enum { PEER_OF_BACKEND, LAST_OF_FRONTEND };
 /* The address that a system call names, IPv4 as ::ffff:a.b.c.d. */
 struct call {
   __u64 cookie;
+  __u32 mode;
   __be32 ip[4];
   __be16 port;
   __u8 protocol;
 };
 
-INLINE int is_translated(struct bpf_sock_addr *ctx) {
+/* 0 = it is left alone; else the mode. */
+INLINE __u32 is_translated(struct bpf_sock_addr *ctx) {
   if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP) return 0;
-  if (!(read_mode() & MODE_SERVICE)) return 0;
+  __u32 mode = read_mode();
+  if (!(mode & MODE_SERVICE)) return 0;
   struct netns_key key = {bpf_get_netns_cookie(ctx)};
-  if (bpf_map_lookup_elem(&namespaces, &key)) return 1;
+  if (bpf_map_lookup_elem(&namespaces, &key)) return mode;
   /* The initial namespace also where the kernel told nobody its cookie. */
   if (key.cookie != bpf_get_netns_cookie(0)) return 0;
   key.cookie = 0;
-  return bpf_map_lookup_elem(&namespaces, &key) != 0;
+  return bpf_map_lookup_elem(&namespaces, &key) ? mode : 0;
 }
 
 /* The node's own address of the same family; zero when it has none. */
@@ -86,14 +90,37 @@ INLINE void remember(const struct socket_key *key, const struct socket_peer *pee
   bpf_map_update_elem(&socket_peers, key, peer, BPF_ANY);
 }
 
+/* For somebody who looks: whose call it was, and where it leads, or for which reason nowhere. */
+INLINE void tell_call(const struct call *c, int is_datagram, __u32 frontend, __u32 reason) {
+  if (!UNLIKELY(c->mode & MODE_MONITOR)) return;
+  struct event *e = begin_event(reason ? EVENT_KIND_DROP : EVENT_KIND_PASS);
+  if (!e) return;
+  __u64 time = e->time;
+  __builtin_memset(e, 0, sizeof(*e));
+  e->time = time;
+  e->frontend = frontend;
+  copy_ip(e->destination, c->ip);
+  e->destination_port = c->port;
+  e->reason = reason;
+  e->hook = HOOK_SOCKET;
+  e->protocol = c->protocol;
+  e->flags = EVENT_FLAG_FIRST | (is_datagram ? EVENT_FLAG_DATAGRAM : 0);
+  e->pid = bpf_get_current_pid_tgid() >> 32;
+  bpf_get_current_comm(e->task, sizeof(e->task));
+  bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
 /* Makes the address that of a backend. 0: it stays, and what refuses packets refuses them. */
 INLINE int to_backend(struct call *c, int is_datagram) {
   struct service *s = named_service(c);
   if (!s) return 0;
-  __u32 chosen = is_datagram ? last_backend(c) : 0;
-  if (!chosen) chosen = choose_for(c, s);
+  __u32 last = is_datagram ? last_backend(c) : 0;
+  __u32 chosen = last ? last : choose_for(c, s);
   struct backend *b = find_backend(chosen);
-  if (!b) return 0;
+  if (!b) {
+    tell_call(c, is_datagram, s->frontend, DROP_SERVICE_WITHOUT_BACKEND);
+    return 0;
+  }
   struct socket_peer peer = {.port = c->port, .backend = chosen};
   copy_ip(peer.ip, c->ip);
   struct socket_key key;
@@ -105,6 +132,7 @@ INLINE int to_backend(struct call *c, int is_datagram) {
   c->port = b->port;
   peer_key(&key, c, PEER_OF_BACKEND);
   remember(&key, &peer);
+  if (!last) tell_call(c, is_datagram, s->frontend, 0);
   return 1;
 }
 
@@ -130,8 +158,9 @@ INLINE int translate(struct call *c, struct bpf_sock_addr *ctx, enum direction_o
 
 /* No call is ever refused. */
 INLINE int at_socket4(struct bpf_sock_addr *ctx, enum direction_of_call what) {
-  if (!is_translated(ctx)) return 1;
-  struct call c = {.ip = {0, 0, HTONL(0xffff), ctx->user_ip4}};
+  __u32 mode = is_translated(ctx);
+  if (!mode) return 1;
+  struct call c = {.mode = mode, .ip = {0, 0, HTONL(0xffff), ctx->user_ip4}};
   if (!translate(&c, ctx, what)) return 1;
   ctx->user_ip4 = c.ip[3];
   ctx->user_port = c.port;
@@ -139,8 +168,9 @@ INLINE int at_socket4(struct bpf_sock_addr *ctx, enum direction_of_call what) {
 }
 
 INLINE int at_socket6(struct bpf_sock_addr *ctx, enum direction_of_call what) {
-  if (!is_translated(ctx)) return 1;
-  struct call c = {.ip = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
+  __u32 mode = is_translated(ctx);
+  if (!mode) return 1;
+  struct call c = {.mode = mode, .ip = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
   if (!translate(&c, ctx, what)) return 1;
   ctx->user_ip6[0] = c.ip[0];
   ctx->user_ip6[1] = c.ip[1];

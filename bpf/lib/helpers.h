@@ -30,5 +30,7 @@ static void (*bpf_ringbuf_submit)(void *record, __u64 flags) = (void *)132;
 static long (*bpf_redirect_neigh)(__u32 if_index, struct bpf_redir_neigh *next_hop, int length, __u64 flags) = (void *)152;
 static long (*bpf_redirect_peer)(__u32 if_index, __u64 flags) = (void *)155;
 /* Of programs at sockets. */
+static __u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
+static long (*bpf_get_current_comm)(void *name, __u32 size) = (void *)16;
 static __u64 (*bpf_get_socket_cookie)(void *socket) = (void *)46;
 static __u64 (*bpf_get_netns_cookie)(void *socket) = (void *)122;

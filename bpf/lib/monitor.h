@@ -9,8 +9,23 @@
 /* In nanoseconds. */
 #define EVENT_INTERVAL 100000
 
-INLINE void write_event(const struct packet *p, struct event *e, __u64 now, __u32 reason, __u32 path, __u32 target) {
+/* An event of this kind for the caller to fill and submit, its time written; 0 = there is no room or no time for it. */
+INLINE struct event *begin_event(__u32 kind) {
+  struct index key = {kind};
+  struct event_rate *rate = bpf_map_lookup_elem(&event_rates, &key);
+  if (!rate) return 0;
+  __u64 now = bpf_ktime_get_ns();
+  struct event *e = now - rate->last < EVENT_INTERVAL ? 0 : bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+  if (!e) {
+    rate->untold++;
+    return 0;
+  }
+  rate->last = now;
   e->time = now;
+  return e;
+}
+
+INLINE void write_event(const struct packet *p, struct event *e, __u32 reason, __u32 path, __u32 target) {
   e->if_index = p->skb->ifindex;
   e->endpoint = p->counted;
   e->target = target;
@@ -27,21 +42,16 @@ INLINE void write_event(const struct packet *p, struct event *e, __u64 now, __u3
   e->tcp_flags = p->tcp_flags;
   e->icmp_type = p->icmp_type;
   e->flags = p->first ? EVENT_FLAG_FIRST : 0;
-  e->spare = 0;
+  e->spare0 = 0;
+  e->pid = 0;
+  __builtin_memset(e->task, 0, sizeof(e->task));
+  e->spare1 = 0;
 }
 
 INLINE void tell(const struct packet *p, __u32 kind, __u32 reason, __u32 path, __u32 target) {
-  struct index key = {kind};
-  struct event_rate *rate = bpf_map_lookup_elem(&event_rates, &key);
-  if (!rate) return;
-  __u64 now = bpf_ktime_get_ns();
-  struct event *e = now - rate->last < EVENT_INTERVAL ? 0 : bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-  if (!e) {
-    rate->untold++;
-    return;
-  }
-  rate->last = now;
-  write_event(p, e, now, reason, path, target);
+  struct event *e = begin_event(kind);
+  if (!e) return;
+  write_event(p, e, reason, path, target);
   bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 }
 

@@ -45,6 +45,21 @@ test('a line for each kind of event', () => {
   ])
 })
 
+const call = { hook: hook.socket, pid: 812, task: 'curl', protocol: 6, frontend: 1, flags: eventFlag.first }
+const translated = rowOf({ ...call, ...to('10.0.1.6', 8080) })
+const sent = rowOf({ ...call, ...to('10.0.2.6', 53), protocol: 17, flags: eventFlag.first | eventFlag.datagram })
+const refused = rowOf({ ...call, ...to('10.96.0.10', 80), reason: dropReasons['service-without-backend'] })
+
+test('system calls have a process instead of a source, and are no packets', () => {
+  assert.deepEqual([translated, sent, refused].map(eventLine), [
+    '03:01:02.003 translated connect at socket: curl (812) -> default/b 10.0.1.6:8080 TCP, Service 10.96.0.10:80',
+    '03:01:02.003 translated sendmsg at socket: curl (812) -> 10.0.2.6:53 UDP, Service 10.96.0.10:80',
+    '03:01:02.003 refused service-without-backend at socket: curl (812) -> 10.96.0.10:80 TCP, Service 10.96.0.10:80',
+  ])
+  const { bytes, flags, process } = translated
+  assert.deepEqual([bytes, flags, process], [undefined, undefined, { pid: 812, name: 'curl' }])
+})
+
 test('a row for programs', () => {
   assert.deepEqual(passed, {
     time: '2026-01-02T03:01:02.003Z',
@@ -65,12 +80,13 @@ test('a row for programs', () => {
 })
 
 test('what narrows it', () => {
-  const all = [dropped, passed, spoofed]
+  const all = [dropped, passed, spoofed, translated, refused]
   const left = (filter: Parameters<typeof isWanted>[1]) => all.filter(row => isWanted(row, filter))
   assert.deepEqual(left({ drops: false }), all)
-  assert.deepEqual(left({ drops: true }), [dropped, spoofed])
+  assert.deepEqual(left({ drops: true }), [dropped, spoofed, refused])
   assert.deepEqual(left({ drops: false, reason: 'spoofed-source' }), [spoofed])
-  assert.deepEqual(left({ drops: false, pod: 'default/b' }), [spoofed])
+  assert.deepEqual(left({ drops: false, reason: 'service-without-backend' }), [refused])
+  assert.deepEqual(left({ drops: false, pod: 'default/b' }), [spoofed, translated])
   assert.deepEqual(left({ drops: true, pod: 'default/a' }), [dropped, spoofed])
   assert.deepEqual(left({ drops: false, pod: 'default/c' }), [])
 })

@@ -4,16 +4,18 @@ import type { Event } from '#kernel/bpf/ring.ts'
 import { dropReasons, eventFlag, hook, path } from '#kernel/bpf/words.ts'
 import { withPort } from '#net/ip.ts'
 
-/** One packet that programs told of. */
+/** One packet that programs told of, or one system call that named a Service. */
 export interface EventRow {
   /** As in ISO 8601. */
   readonly time: string
-  readonly verdict: 'dropped' | 'passed'
-  /** Why it was dropped, or which way it went. */
+  readonly verdict: 'dropped' | 'passed' | 'translated' | 'refused'
+  /** Why it was dropped or refused, which way it went, or which call was translated: `connect` or `sendmsg`. */
   readonly what: string
   /** Which program had it. */
   readonly hook: string
   readonly ifIndex: number
+  /** Whose system call it was. */
+  readonly process?: { readonly pid: number; readonly name: string }
   /** At whose host end that was. */
   readonly pod?: string
   readonly protocol: string
@@ -25,9 +27,10 @@ export interface EventRow {
   readonly destinationPod?: string
   /** Of the Service that it was translated for. */
   readonly frontend?: string
-  /** The first packet of its flow to a Service. */
+  /** The first packet of its flow to a Service, or its system call. */
   readonly first: boolean
-  readonly bytes: number
+  /** Not of a system call. */
+  readonly bytes?: number
 }
 
 /** What names are told by. */
@@ -57,20 +60,31 @@ export function eventRow(e: Event, names: EventNames): EventRow {
   const [pod, sourcePod, destinationPod] = [names.endpoints.get(e.endpoint), podAt(e.source, names), podAt(e.destination, names)]
   return {
     time: new Date(names.boot + Number(e.time / 1_000_000n)).toISOString(),
-    ...(e.reason === 0 ? { verdict: 'passed', what: nameOf(path, e.path) } : { verdict: 'dropped', what: nameOf(dropReasons, e.reason) }),
+    ...verdictOf(e),
     hook: nameOf(hook, e.hook),
     ifIndex: e.ifIndex,
+    ...(isCall(e) && { process: { pid: e.pid, name: e.task } }),
     ...(pod !== undefined && { pod }),
-    protocol: e.source === undefined ? 'not read' : protocolName(e.protocol),
-    ...(e.protocol === tcp && { flags: flagNames(e.tcpFlags) }),
+    protocol: e.source === undefined && !isCall(e) ? 'not read' : protocolName(e.protocol),
+    ...(e.protocol === tcp && !isCall(e) && { flags: flagNames(e.tcpFlags) }),
     source: side(e.source, e.sourcePort, e.protocol),
     ...(sourcePod !== undefined && { sourcePod }),
     destination: side(e.destination, e.destinationPort, e.protocol),
     ...(destinationPod !== undefined && { destinationPod }),
     ...(e.frontend !== 0 && { frontend: names.frontends.get(e.frontend) ?? `number ${e.frontend}` }),
     first: (e.flags & eventFlag.first) !== 0,
-    bytes: e.length,
+    ...(!isCall(e) && { bytes: e.length }),
   }
+}
+
+function isCall(e: Event): boolean {
+  return e.hook === hook.socket
+}
+
+function verdictOf(e: Event): Pick<EventRow, 'verdict' | 'what'> {
+  if (e.reason !== 0) return { verdict: isCall(e) ? 'refused' : 'dropped', what: nameOf(dropReasons, e.reason) }
+  if (!isCall(e)) return { verdict: 'passed', what: nameOf(path, e.path) }
+  return { verdict: 'translated', what: (e.flags & eventFlag.datagram) === 0 ? 'connect' : 'sendmsg' }
 }
 
 function side(ip: Event['source'], port: number, protocol: number): string {
@@ -90,10 +104,14 @@ function flagNames(bits: number): string {
 
 export function isWanted(row: EventRow, { drops, reason, pod }: EventFilter): boolean {
   return (
-    (row.verdict === 'dropped' || (!drops && reason === undefined)) &&
+    (isRefusal(row) || (!drops && reason === undefined)) &&
     (reason === undefined || row.what === reason) &&
     (pod === undefined || [row.pod, row.sourcePod, row.destinationPod].includes(pod))
   )
+}
+
+function isRefusal({ verdict }: EventRow): boolean {
+  return verdict === 'dropped' || verdict === 'refused'
 }
 
 /** `12:34:56.789 dropped policy-egress at podIn: default/a 10.0.1.5:4000 -> 198.51.100.1:80 TCP SYN, 74 bytes`. */
@@ -102,7 +120,8 @@ export function eventLine(row: EventRow): string {
   const isAside = row.pod !== undefined && row.pod !== row.sourcePod && row.pod !== row.destinationPod
   const place = `${row.hook}${isAside ? ` of ${row.pod}` : ''}`
   const what = [row.protocol, row.flags].filter(word => word !== undefined && word !== '').join(' ')
-  const service = row.frontend === undefined ? '' : `, Service ${row.frontend}${row.first ? ', first packet' : ''}`
-  const way = `${side(row.source, row.sourcePod)} -> ${side(row.destination, row.destinationPod)}`
-  return `${row.time.slice(11, 23)} ${row.verdict} ${row.what} at ${place}: ${way} ${what}, ${row.bytes} bytes${service}`
+  const service = row.frontend === undefined ? '' : `, Service ${row.frontend}`
+  const more = row.bytes === undefined ? service : `, ${row.bytes} bytes${service}${service !== '' && row.first ? ', first packet' : ''}`
+  const from = row.process === undefined ? side(row.source, row.sourcePod) : `${row.process.name} (${row.process.pid})`
+  return `${row.time.slice(11, 23)} ${row.verdict} ${row.what} at ${place}: ${from} -> ${side(row.destination, row.destinationPod)} ${what}${more}`
 }

@@ -48,6 +48,10 @@ export class Actor {
     })
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
   async serve(name: string, host: string, port: number): Promise<void> {
     await this.#tell({ do: 'serve', name, host, port })
   }

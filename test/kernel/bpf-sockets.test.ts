@@ -9,7 +9,8 @@ import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
 import { packetProgramNames, socketProgramNames } from '#kernel/bpf/programs.ts'
-import { backendState, mode } from '#kernel/bpf/words.ts'
+import { type Event, openEvents } from '#kernel/bpf/ring.ts'
+import { backendState, dropReasons, eventFlag, hook, mode } from '#kernel/bpf/words.ts'
 import { modeOp } from '#kernel/mode.ts'
 import { parseNetnsPath } from '#kernel/names.ts'
 import { formatOp } from '#kernel/op.ts'
@@ -214,6 +215,59 @@ test('a series of datagrams stays with its backend until that is drained; a conn
       for (let i = 0; i < 5; i++) assert.deepEqual(await conversation.ask(), next, kind)
       await conversation.close()
     }
+  }
+})
+
+/** What is told while `fn` runs. */
+async function toldDuring(fn: () => Promise<unknown>): Promise<readonly Event[]> {
+  const reader = openEvents(lab.pins)
+  try {
+    await fn()
+    const { events, lost } = reader.read()
+    assert.equal(lost, false)
+    return events
+  } finally {
+    reader.close()
+  }
+}
+
+test('who looks is told of each connection, and of each series of datagrams once', async () => {
+  assert.deepEqual(await toldDuring(() => assertTranslated(node)), [])
+  await applied(kernel, [modeOp(mode.service | mode.monitor)])
+  for (const [family, { service, backends }] of [
+    [4, families[4]],
+    [6, families[6]],
+  ] as const) {
+    for (const kind of kinds) {
+      const protocol = kind === 'tcp' ? protocols.tcp : protocols.udp
+      let backend = ''
+      const events = await toldDuring(async () => {
+        const conversation = await node.open(kind, service, port)
+        for (let i = 0; i < 3; i++) backend = backends[Number((await conversation.ask()).name.at(-1))] ?? ''
+        await conversation.close()
+      })
+      const [one, ...more] = events.map(({ hook, protocol, pid, destination, destinationPort, frontend, flags, reason }) => {
+        return { hook, protocol, pid, destination, destinationPort, frontend, flags, reason }
+      })
+      assert.deepEqual(more, [], kind)
+      const where = { destination: parseIp(backend), destinationPort: backendPort, frontend: numberOf(family, protocol) }
+      const flags = eventFlag.first | (kind === 'udp' ? eventFlag.datagram : 0)
+      assert.deepEqual(one, { hook: hook.socket, protocol, pid: node.pid, ...where, flags, reason: 0 }, kind)
+      assert.notEqual(events[0]?.task, '')
+    }
+  }
+  assert.deepEqual(await toldDuring(() => assertUntouched(stranger)), [])
+})
+
+test('who looks is told what finds no backend', async () => {
+  await applied(kernel, [modeOp(mode.service | mode.monitor), ...services().flatMap(s => setOps(s.number, []))])
+  const { service } = families[6]
+  for (const kind of ['tcp', 'udp'] as const) {
+    const [event] = await toldDuring(() => node.ask(kind, service, port))
+    assert.deepEqual(
+      [event?.reason, event?.destination, event?.destinationPort, event?.pid],
+      [dropReasons['service-without-backend'], service, port, node.pid],
+    )
   }
 })
 

@@ -18,6 +18,7 @@ const ctypes: Readonly<Record<Kind, (name: string) => string>> = {
   ip4: n => `__be32 ${n}`,
   ip: n => `__be32 ${n}[4]`,
   mac: n => `__u8 ${n}[6]`,
+  task: n => `char ${n}[16]`,
 }
 const typeNames = new Map(Object.entries(mapType).map(([name, number]) => [number, name]))
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { struct } from '#kernel/bpf/layout.ts'
-import { addressKey, endpoint, flowKey } from '#kernel/bpf/structs.ts'
+import { addressKey, endpoint, event, flowKey } from '#kernel/bpf/structs.ts'
 import { parseIp, parseIpv4 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
 
@@ -27,6 +27,10 @@ test('what is encoded is decoded; what is left out is zero, and an absent addres
   assert.equal(decoded.hostMac, undefined)
   assert.equal(decoded.spare1, 0n)
   assert.throws(() => endpoint.decode(new Uint8Array(95)), RangeError)
+})
+
+test('the name of a process ends with a zero, of whatever length it is', () => {
+  for (const task of ['', 'curl', 'a-name-of-fiftee']) assert.equal(event.decode(event.encode({ task })).task, task.slice(0, 15))
 })
 
 test('a layout says every byte: padding and a wrong sum are refused', () => {

@@ -15,13 +15,15 @@ export interface Kinds {
   /** Sixteen bytes, IPv4 as ::ffff:a.b.c.d, so that one map serves both families; undefined is all zeros. */
   ip: Ip | undefined
   mac: Mac | undefined
+  /** Sixteen bytes that end with a zero: what the kernel calls a process. */
+  task: string
 }
 export type Kind = keyof Kinds
 /** Name to kind, in the order of the bytes. Names that begin with `spare` are zero and for later fields. */
 export type Fields = Readonly<Record<string, Kind>>
 
-const sizes: Readonly<Record<Kind, number>> = { u8: 1, u16: 2, u32: 4, u64: 8, be16: 2, ip4: 4, ip: 16, mac: 6 }
-const alignments: Readonly<Record<Kind, number>> = { u8: 1, u16: 2, u32: 4, u64: 8, be16: 2, ip4: 4, ip: 4, mac: 2 }
+const sizes: Readonly<Record<Kind, number>> = { u8: 1, u16: 2, u32: 4, u64: 8, be16: 2, ip4: 4, ip: 16, mac: 6, task: 16 }
+const alignments: Readonly<Record<Kind, number>> = { u8: 1, u16: 2, u32: 4, u64: 8, be16: 2, ip4: 4, ip: 4, mac: 2, task: 1 }
 
 export interface Field {
   readonly name: string
@@ -74,7 +76,8 @@ export function struct<const F extends Fields>(name: string, size: number, kinds
 }
 
 function write(bytes: Buffer, { kind, offset, size }: Field, value: NonNullable<Kinds[Kind]>): void {
-  if (typeof value === 'bigint') bytes.writeBigUInt64LE(value, offset)
+  if (kind === 'task') bytes.write(String(value), offset, size - 1)
+  else if (typeof value === 'bigint') bytes.writeBigUInt64LE(value, offset)
   else if (typeof value === 'number') {
     if (kind === 'be16') bytes.writeUInt16BE(value, offset)
     else bytes.writeUIntLE(value, offset, size)
@@ -94,6 +97,8 @@ function read(bytes: Buffer, { kind, offset, size }: Field): Kinds[Kind] {
       return part.every(b => b === 0) ? undefined : (fromBytes(part) as Ipv4)
     case 'ip':
       return part.every(b => b === 0) ? undefined : unmapped(part)
+    case 'task':
+      return part.toString('utf8', 0, part.indexOf(0) < 0 ? size : part.indexOf(0))
     default:
       return part.readUIntLE(0, size)
   }

@@ -171,8 +171,11 @@ export const socketPeer = struct('socket_peer', 24, { ip: 'ip', port: 'be16', sp
 export const netnsKey = struct('netns_key', 8, { cookie: 'u64' })
 export const netns = struct('netns', 4, { translated: 'u32' })
 
-/** One packet that was dropped, or a sample of those that passed: as it was when that was decided, so translated already when it is. */
-export const event = struct('event', 72, {
+/**
+ * One packet that was dropped, or a sample of those that passed: as it was when that was decided, so translated already when it is. Or a system call of the
+ * node that names a Service (hook `socket`): its destination is the backend, or the Service where there is none, and nothing is known of a packet.
+ */
+export const event = struct('event', 96, {
   /** Nanoseconds since boot. */
   time: 'u64',
   /** The device whose program had the packet. */
@@ -197,7 +200,11 @@ export const event = struct('event', 72, {
   tcpFlags: 'u8',
   icmpType: 'u8',
   flags: 'u8',
-  spare: 'u8',
+  spare0: 'u8',
+  /** Whose system call it was: the process by its number and its name; else 0 and none. */
+  pid: 'u32',
+  task: 'task',
+  spare1: 'u32',
 })
 /** How events are bounded, on each CPU. `untold`: how many there were no room or no time for. */
 export const eventRate = struct('event_rate', 16, { last: 'u64', untold: 'u64' })

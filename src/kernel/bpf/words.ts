@@ -121,13 +121,15 @@ export const path = {
   hostAnswersClient: 17,
 } as const
 
-/** Of an event: which program had the packet. */
-export const hook = { podIn: 0, podOut: 1, eniIn: 2, nodeIn: 3, nodeOut: 4 } as const
+/** Of an event: which program had the packet, or the system call. */
+export const hook = { podIn: 0, podOut: 1, eniIn: 2, nodeIn: 3, nodeOut: 4, socket: 5 } as const
 /** `event_rates`: what the events are of. */
 export const eventKind = { drop: 0, pass: 1 } as const
 export const eventFlag = {
   /** The first packet of a flow to a Service. */
   first: 1,
+  /** Of a system call: it sends a datagram, and connects nothing. */
+  datagram: 2,
 } as const
 
 /** Why a packet was dropped, by number; the names are shown to users. 32–47 are of Services, 48–55 for trunk ENIs. */

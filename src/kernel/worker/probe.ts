@@ -27,7 +27,7 @@ const helpers = {
   bpf_redirect_peer: { id: 155, numbers: [1, 0] },
 } as const
 /** What programs at sockets call. */
-const socketHelpers = { bpf_get_socket_cookie: 46, bpf_get_netns_cookie: 122 } as const
+const socketHelpers = { bpf_get_socket_cookie: 46, bpf_get_netns_cookie: 122, bpf_get_current_pid_tgid: 14 } as const
 /** What a program at a socket returns to leave the call alone. */
 const goOn = 1
 /** Every network namespace has its loopback first. */
