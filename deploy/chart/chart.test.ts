@@ -128,6 +128,17 @@ test('the mounted configuration is what the daemon reads', { skip }, () => {
   assert.deepEqual([plugin.type, plugin.mtu], ['terway', 8500])
 })
 
+test('plugins behind Terway make a list of it, which the daemon prefers', { skip }, () => {
+  const portmap = { type: 'portmap', capabilities: { portMappings: true }, snat: true }
+  const values = ['type=portmap', 'capabilities.portMappings=true', 'snat=true'].map(v => `terway.cniPlugins[0].${v}`)
+  const data = find(render(...values), 'ConfigMap', 'eni-config').data ?? {}
+  const list = readConflist({ conflist: data['10-terway.conflist'], conf: data['10-terway.conf'], deviceMtu: 1500 })
+  assert.deepEqual([list.unknownKeys, list.dropped], [[], []])
+  const { plugins } = JSON.parse(conflistText(list, 'veth'))
+  assert.deepEqual([plugins[0].type, plugins[1], plugins.length], ['terway', portmap, 2])
+  assert.equal(find(render(), 'ConfigMap', 'eni-config').data?.['10-terway.conflist'], undefined)
+})
+
 test('enableDatapathV2 asks for it, and leaves the node-local DNS to the host stack; without it nothing is said', { skip }, () => {
   const settings = (...values: string[]) => {
     const conf = find(render(...values), 'ConfigMap', 'eni-config').data?.['10-terway.conf']
