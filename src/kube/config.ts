@@ -11,6 +11,8 @@ export type Source = { readonly file: string } | { readonly text: string }
 export interface KubeConfig {
   /** Origins (https://host:port) in order of preference; the next one is tried when a connection fails. */
   readonly servers: readonly string[]
+  /** Further origins, asked for again when a server cannot be reached: where the API servers are may have changed meanwhile. */
+  readonly remembered?: () => readonly string[]
   /** Name in the server's certificate when it is not the host of the URL. */
   readonly serverName?: string
   readonly insecure?: boolean
@@ -25,9 +27,7 @@ export interface ConfigOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Directory with `token` and `ca.crt`. */
   readonly serviceAccount?: string
-  /** The host kubelet's kubeconfig: its server is reachable before any Service is. Used for the address and CA only, never for its identity. */
-  readonly kubeletKubeconfig?: string
-  /** JSON list of origins that worked before, see endpoints.ts. */
+  /** JSON list of the API servers' own origins, see endpoints.ts. */
   readonly endpointsFile?: string
 }
 
@@ -43,9 +43,8 @@ export function readSource(s: Source): string {
 }
 
 /**
- * KUBECONFIG when it is set; else the pod's service account with, in this order, the kubelet's server, the server of
- * KUBERNETES_SERVICE_HOST/PORT (the chart sets them to a direct address where it knows one), and the last good endpoints. The Service
- * address comes after the kubelet's because nobody translates it on a node whose Service maps are still empty.
+ * KUBECONFIG when it is set; else the pod's service account with the server of KUBERNETES_SERVICE_HOST/PORT (the chart sets them to a direct
+ * address where it knows one) and after it the last good endpoints: nobody translates a Service's address on a node whose maps are still empty.
  * Throws `no-kubeconfig` or `bad-kubeconfig`.
  */
 export async function loadConfig(o: ConfigOptions): Promise<KubeConfig> {
@@ -55,19 +54,11 @@ export async function loadConfig(o: ConfigOptions): Promise<KubeConfig> {
   const token = `${dir}/token`
   if (!existsSync(token))
     throw new AppError('no-kubeconfig', `neither KUBECONFIG is set nor does ${token} exist: run inside a pod or set KUBECONFIG`)
-  const kubelet =
-    o.kubeletKubeconfig !== undefined && existsSync(o.kubeletKubeconfig) ? await readKubeconfig(o.kubeletKubeconfig) : undefined
-  const servers = [...(kubelet?.servers ?? []), ...serviceServers(o.env), ...rememberedServers(o.endpointsFile)]
-  if (servers.length === 0)
-    throw new AppError(
-      'no-kubeconfig',
-      'no API server is known: KUBERNETES_SERVICE_HOST is not set and there is no kubelet kubeconfig or endpoints file',
-    )
-  return {
-    servers: [...new Set(servers)],
-    ca: [{ file: `${dir}/ca.crt` }, ...(kubelet?.ca ?? [])],
-    token: { file: token },
-  }
+  const servers = serviceServers(o.env)
+  const remembered = () => rememberedServers(o.endpointsFile)
+  if (servers.length + remembered().length === 0)
+    throw new AppError('no-kubeconfig', 'no API server is known: KUBERNETES_SERVICE_HOST is not set and there is no endpoints file')
+  return { servers, remembered, ca: [{ file: `${dir}/ca.crt` }], token: { file: token } }
 }
 
 function serviceServers(env: ConfigOptions['env']): readonly string[] {

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { realClock } from '#lib/clock.ts'
+import type { KubeConfig } from './config.ts'
 import { Transport } from './transport.ts'
 
 type Handle = (q: IncomingMessage, a: ServerResponse) => void
 
-/** Servers on loopback that answer by `handles`, and a transport to them, in this order. */
-async function serve(t: TestContext, ...handles: readonly Handle[]): Promise<Transport> {
+/** Origins of servers on loopback that answer by `handles`, in this order. */
+async function origins(t: TestContext, ...handles: readonly Handle[]): Promise<readonly string[]> {
   const servers = await Promise.all(
     handles.map(async handle => {
       const server = createServer(handle).listen(0, '127.0.0.1')
@@ -17,16 +23,25 @@ async function serve(t: TestContext, ...handles: readonly Handle[]): Promise<Tra
       return server
     }),
   )
-  const origins = servers.map(server => {
+  const found = servers.map(server => {
     const address = server.address()
     assert.ok(address !== null && typeof address === 'object')
     return `http://127.0.0.1:${address.port}`
   })
-  const transport = new Transport({ servers: origins, ca: [] }, realClock)
-  t.after(async () => {
-    await transport.close()
+  t.after(() => {
     for (const server of servers) server.close()
   })
+  return found
+}
+
+/** A transport to them. */
+async function serve(t: TestContext, ...handles: readonly Handle[]): Promise<Transport> {
+  return transportTo(t, { servers: await origins(t, ...handles) })
+}
+
+function transportTo(t: TestContext, config: Pick<KubeConfig, 'servers' | 'remembered'>): Transport {
+  const transport = new Transport({ ...config, ca: [] }, realClock)
+  t.after(() => transport.close())
   return transport
 }
 
@@ -100,3 +115,40 @@ for (const path of ['/never', '/half']) {
     assert.deepEqual(await transport.json({ method: 'POST', path, body: {} }, 5_000), { ok: true })
   })
 }
+
+test('API servers that moved are found where they are remembered by then, and found again', async t => {
+  const nobody = 'http://127.0.0.1:1'
+  const [first = '', second = ''] = await origins(
+    t,
+    (_, a) => answer(a, 200, { at: 'first' }),
+    (_, a) => answer(a, 200, { at: 'second' }),
+  )
+  let known: readonly string[] = [nobody]
+  const transport = transportTo(t, { servers: [nobody], remembered: () => known })
+  const ask = () => transport.json({ method: 'POST', path: '/x', body: {} }, 5_000)
+  await assert.rejects(ask(), { code: 'unavailable', message: /ECONNREFUSED/ })
+  known = [first]
+  assert.deepEqual(await ask(), { at: 'first' })
+  known = [second]
+  assert.deepEqual(await ask(), { at: 'first' }, 'one that answers is not left')
+  const moved = transportTo(t, { servers: [nobody], remembered: () => known })
+  assert.deepEqual(await moved.json({ method: 'POST', path: '/x', body: {} }, 5_000), { at: 'second' })
+})
+
+test('a machine that has got the address of an API server, and is none, is left for the next one', async t => {
+  const dir = mkdtempSync(join(tmpdir(), 'terway-transport-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const file = (name: string) => join(dir, name)
+  const made = ['-keyout', file('key'), '-out', file('crt'), '-subj', '/CN=other', '-days', '1']
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', ...made], {
+    stdio: 'pipe',
+  })
+  const other = createTlsServer({ key: readFileSync(file('key')), cert: readFileSync(file('crt')) }, (_, a) => answer(a, 200, {}))
+  await once(other.listen(0, '127.0.0.1'), 'listening')
+  t.after(() => other.close())
+  const address = other.address()
+  assert.ok(address !== null && typeof address === 'object')
+  const right = await origins(t, (_, a) => answer(a, 200, { ok: true }))
+  const transport = transportTo(t, { servers: [`https://127.0.0.1:${address.port}`, ...right] })
+  assert.deepEqual(await transport.json({ method: 'POST', path: '/x', body: {} }, 5_000), { ok: true })
+})

@@ -39,11 +39,12 @@ export class Transport {
   private readonly clock: Clock
   private connections: { readonly tlsText: string; readonly byServer: Map<string, Connections> } = { tlsText: '', byServer: new Map() }
   private credentials: { readonly readAt: number; readonly value: Credentials } | undefined
-  private preferred = 0
+  private preferred: string
 
   constructor(config: KubeConfig, clock: Clock) {
     this.config = config
     this.clock = clock
+    this.preferred = this.servers()[0] ?? ''
   }
 
   /**
@@ -91,27 +92,29 @@ export class Transport {
 
   /** A refused connection carried nothing, so any request may go to the next server; a GET may also be repeated when a kept-alive connection died under it. */
   private async send(r: Request, c: Credentials, signal: AbortSignal): Promise<Received> {
-    const { servers } = this.config
-    let last: unknown
-    for (let attempt = 0; attempt <= servers.length; attempt++) {
-      const server = servers[this.preferred] ?? ''
+    for (let attempt = 0; ; attempt++) {
+      const server = this.preferred
       try {
         return await this.sendTo(server, r, c, signal)
       } catch (e) {
-        last = e
         const refused = isConnectError(e)
         if (refused) this.leave(server)
-        const again = refused ? attempt + 1 < servers.length : r.method === 'GET' && attempt === 0
-        if (signal.aborted || !again) break
+        const again = refused ? attempt + 1 < this.servers().length : r.method === 'GET' && attempt === 0
+        if (signal.aborted || !again) throw unavailable(labelOf(r), signal.aborted ? signal.reason : e)
       }
     }
-    throw unavailable(labelOf(r), signal.aborted ? signal.reason : last)
   }
 
   /** The next server is asked from now on, unless another request has found out already. */
   private leave(server: string): void {
-    const { servers } = this.config
-    if (servers[this.preferred] === server) this.preferred = (this.preferred + 1) % servers.length
+    if (this.preferred !== server) return
+    const servers = this.servers()
+    this.preferred = servers[(servers.indexOf(server) + 1) % servers.length] ?? server
+  }
+
+  private servers(): readonly string[] {
+    const { servers, remembered = () => [] } = this.config
+    return [...new Set([...servers, ...remembered()])]
   }
 
   private async sendTo(server: string, r: Request, c: Credentials, signal: AbortSignal): Promise<Received> {
@@ -205,7 +208,13 @@ function labelOf(r: Request): string {
   return `${r.method} ${r.path.split('?')[0]}`
 }
 
+/** Nobody is there, or somebody who is no API server of this cluster: an address may have been given to another machine. */
+const connectErrors = [
+  ...['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT'],
+  ...['ERR_TLS_CERT_ALTNAME_INVALID', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN'],
+  ...['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'CERT_SIGNATURE_FAILURE'],
+]
+
 function isConnectError(e: unknown): boolean {
-  const code = e instanceof Error ? Reflect.get(e, 'code') : undefined
-  return ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT'].includes(String(code))
+  return connectErrors.includes(String(e instanceof Error ? Reflect.get(e, 'code') : undefined))
 }
