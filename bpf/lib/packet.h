@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A packet as the programs see it, and how it is read. Headers are copied by bpf_skb_load_bytes: it reads what is not in the linear part too, needs no
- * proof of bounds, and nothing read becomes invalid when the packet is changed.
+ * A packet as the programs see it, and how it is read. What every packet has is read where it lies; what lies outside of the linear part is brought there
+ * first, which is rare. The rest is copied by bpf_skb_load_bytes. Nothing that was read becomes invalid when the packet is changed.
  */
 #pragma once
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/tcp.h>
 #include "../layout.gen.h"
 #include "helpers.h"
 
@@ -16,6 +17,8 @@ enum fragment_kind { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 enum { EXTENSION_HOP_BY_HOP = 0, EXTENSION_ROUTING = 43, EXTENSION_FRAGMENT = 44, EXTENSION_DESTINATION = 60 };
 #define EXTENSIONS_MAX 4
+/* No header of a packet begins later: extensions are 2 KiB at most. */
+#define REACH_MAX 0x3fff
 
 /* What becomes of a packet: a number of `paths`, a reason to drop it, or that its sender is told that nobody is there. */
 typedef __u32 outcome;
@@ -209,46 +212,60 @@ INLINE int skip_extensions(const struct packet *p, struct extensions *x, __u32 e
   return x->offset > end ? -1 : 0;
 }
 
+/* So many bytes of the packet from `offset` on, until the packet is changed; 0 when it does not have them. */
+INLINE const void *reach(const struct packet *p, __u32 offset, __u32 size) {
+  /* Behind a forged header it may be anywhere; the verifier wants to know a bound. */
+  asm volatile("" : "+r"(offset));
+  if (offset > REACH_MAX) return 0;
+  const __u8 *at = (const __u8 *)(long)p->skb->data + offset;
+  if (at + size <= (const __u8 *)(long)p->skb->data_end) return at;
+  if (bpf_skb_pull_data(p->skb, offset + size)) return 0;
+  at = (const __u8 *)(long)p->skb->data + offset;
+  return at + size <= (const __u8 *)(long)p->skb->data_end ? at : 0;
+}
+
 INLINE enum parsed parse_ipv4(struct packet *p) {
-  struct frame f;
-  if (bpf_skb_load_bytes(p->skb, 0, f.destination_mac, ETH_HLEN + sizeof(f.v4))) return PARSED_MALFORMED;
-  __builtin_memcpy(p->source_mac, f.source_mac, 6);
-  map_ipv4(p->source, f.v4.saddr);
-  map_ipv4(p->destination, f.v4.daddr);
+  const struct ethhdr *ethernet = reach(p, 0, ETH_HLEN + sizeof(struct iphdr));
+  if (!ethernet) return PARSED_MALFORMED;
+  const struct iphdr *ip = (const void *)(ethernet + 1);
+  __builtin_memcpy(p->source_mac, ethernet->h_source, 6);
+  map_ipv4(p->source, ip->saddr);
+  map_ipv4(p->destination, ip->daddr);
   forget_ip(p, p->source);
   forget_ip(p, p->destination);
   p->addressed = 1;
-  __u32 header = f.v4.ihl * 4;
-  __u32 total = NTOHS(f.v4.tot_len);
+  __u32 header = ip->ihl * 4;
+  __u32 total = NTOHS(ip->tot_len);
   /* What is to be cut into segments may be longer than the field can say, which is 0 then. */
   if (total == 0 && p->skb->gso_size) total = p->skb->len - ETH_HLEN;
-  if (f.v4.version != 4 || header < sizeof(f.v4) || total < header || ETH_HLEN + total > p->skb->len) return PARSED_MALFORMED;
+  if (ip->version != 4 || header < sizeof(*ip) || total < header || ETH_HLEN + total > p->skb->len) return PARSED_MALFORMED;
   p->version = 4;
-  p->protocol = f.v4.protocol;
+  p->protocol = ip->protocol;
   p->transport = ETH_HLEN + header;
   p->end = ETH_HLEN + total;
-  p->fragment_id = f.v4.id;
-  if (f.v4.frag_off & HTONS(0x1fff)) p->fragment = FRAGMENT_LATER;
-  else if (f.v4.frag_off & HTONS(0x2000)) p->fragment = FRAGMENT_FIRST;
+  p->fragment_id = ip->id;
+  if (ip->frag_off & HTONS(0x1fff)) p->fragment = FRAGMENT_LATER;
+  else if (ip->frag_off & HTONS(0x2000)) p->fragment = FRAGMENT_FIRST;
   return PARSED;
 }
 
 INLINE enum parsed parse_ipv6(struct packet *p) {
-  struct frame f;
-  if (bpf_skb_load_bytes(p->skb, 0, f.destination_mac, ETH_HLEN + sizeof(f.v6))) return PARSED_MALFORMED;
-  __builtin_memcpy(p->source_mac, f.source_mac, 6);
-  copy_ip(p->source, f.v6.saddr.in6_u.u6_addr32);
-  copy_ip(p->destination, f.v6.daddr.in6_u.u6_addr32);
+  const struct ethhdr *ethernet = reach(p, 0, ETH_HLEN + sizeof(struct ipv6hdr));
+  if (!ethernet) return PARSED_MALFORMED;
+  const struct ipv6hdr *ip = (const void *)(ethernet + 1);
+  __builtin_memcpy(p->source_mac, ethernet->h_source, 6);
+  copy_ip(p->source, ip->saddr.in6_u.u6_addr32);
+  copy_ip(p->destination, ip->daddr.in6_u.u6_addr32);
   p->addressed = 1;
   /* As in IPv4. */
-  __u32 length = NTOHS(f.v6.payload_len);
-  if (length == 0 && p->skb->gso_size) length = p->skb->len - ETH_HLEN - sizeof(f.v6);
-  p->end = ETH_HLEN + sizeof(f.v6) + length;
-  if (f.v6.version != 6 || p->end > p->skb->len) return PARSED_MALFORMED;
+  __u32 length = NTOHS(ip->payload_len);
+  if (length == 0 && p->skb->gso_size) length = p->skb->len - ETH_HLEN - sizeof(*ip);
+  p->end = ETH_HLEN + sizeof(*ip) + length;
+  if (ip->version != 6 || p->end > p->skb->len) return PARSED_MALFORMED;
   /* On the wire a mapped address is never right (the kernel drops it as a source), and here it would pass for IPv4. */
   if (is_mapped(p->source) || is_mapped(p->destination)) return PARSED_MALFORMED;
-  struct extensions x = {.offset = ETH_HLEN + sizeof(f.v6), .protocol = f.v6.nexthdr};
-  if (skip_extensions(p, &x, p->end)) return PARSED_MALFORMED;
+  struct extensions x = {.offset = ETH_HLEN + sizeof(*ip), .protocol = ip->nexthdr};
+  if (UNLIKELY(is_extension(x.protocol)) && skip_extensions(p, &x, p->end)) return PARSED_MALFORMED;
   p->version = 6;
   p->protocol = x.protocol;
   p->transport = x.offset;
@@ -259,25 +276,18 @@ INLINE enum parsed parse_ipv6(struct packet *p) {
 
 /* Ports, flags and types. A later fragment has none: fragment.h lends them. */
 INLINE enum parsed parse_transport(struct packet *p) {
-  if (p->fragment == FRAGMENT_LATER) return PARSED;
+  if (UNLIKELY(p->fragment == FRAGMENT_LATER)) return PARSED;
   if (p->protocol == IPPROTO_TCP) {
-    struct {
-      __be16 source_port;
-      __be16 destination_port;
-      __u32 sequence[2];
-      __u8 length;
-      __u8 flags;
-      __u8 spare[2];
-    } tcp;
     /* Up to the flags: without them nothing can be said of a packet of TCP. */
-    if (p->transport + 14 > p->end || bpf_skb_load_bytes(p->skb, p->transport, &tcp, 14)) return PARSED_MALFORMED;
-    p->source_port = tcp.source_port;
-    p->destination_port = tcp.destination_port;
-    p->tcp_flags = tcp.flags;
-    p->tcp_header = tcp.length >> 4;
+    const struct tcphdr *tcp = p->transport + 14 > p->end ? 0 : reach(p, p->transport, 14);
+    if (!tcp) return PARSED_MALFORMED;
+    p->source_port = tcp->source;
+    p->destination_port = tcp->dest;
+    p->tcp_header = ((const __u8 *)tcp)[12] >> 4;
+    p->tcp_flags = ((const __u8 *)tcp)[13];
   } else if (p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_SCTP) {
-    __be16 ports[2];
-    if (p->transport + 4 > p->end || bpf_skb_load_bytes(p->skb, p->transport, ports, 4)) return PARSED_MALFORMED;
+    const __be16 *ports = p->transport + 4 > p->end ? 0 : reach(p, p->transport, 4);
+    if (!ports) return PARSED_MALFORMED;
     p->source_port = ports[0];
     p->destination_port = ports[1];
   } else if (is_icmp(p)) {
