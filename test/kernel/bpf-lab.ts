@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { instruction, set } from '#kernel/bpf/instruction.ts'
 import type { BpfObject, BpfProgram, ProgramName } from '#kernel/bpf/object.ts'
-import { bpfFileSystem } from '#kernel/bpf/pins.ts'
 import { packetProgramNames, socketProgramNames } from '#kernel/bpf/programs.ts'
 import { type KernelOptions, makeKernel } from '#kernel/kernel.ts'
 import { type IfName, parseIfName } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
 import type { NsQuery, NsState } from '#kernel/state.ts'
+import { mountBpf, unmountBpf } from '../support/bpf-fs.ts'
 
 /** TC_ACT_UNSPEC and TC_ACT_SHOT. */
 export const [pass, drop] = [-1, 2]
@@ -68,8 +68,7 @@ export class BpfLab {
   }
 
   #make(): void {
-    mkdirSync(join(this.directory, 'fs'))
-    run('mount', '-t', 'bpf', 'bpf', join(this.directory, 'fs'))
+    mountBpf(join(this.directory, 'fs'))
     for (const ns of [this.host, this.peer]) {
       run('ip', 'netns', 'add', ns)
       this.ip(ns, 'link set lo up')
@@ -87,8 +86,7 @@ export class BpfLab {
   /** Also what is there of a lab that could not be made. */
   #remove(): void {
     for (const ns of [this.host, this.peer]) if (existsSync(`/run/netns/${ns}`)) run('ip', 'netns', 'del', ns)
-    const files = join(this.directory, 'fs')
-    if (existsSync(files) && statfsSync(files).type === bpfFileSystem) run('umount', files)
+    unmountBpf(join(this.directory, 'fs'))
     rmSync(this.directory, { recursive: true })
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -20,6 +20,7 @@ import { parseCidr } from '#net/cidr.ts'
 import { parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
+import { mountBpf, unmountBpf } from '../support/bpf-fs.ts'
 import { TestCgroup } from './bpf-sockets-lab.ts'
 
 /**
@@ -359,18 +360,13 @@ export async function until(what: string, condition: () => boolean | Promise<boo
 /** Where pins go is mounted, and the programs are beside it. */
 function placeForPrograms(prefix: string): Required<Pick<KernelOptions, 'pins' | 'object'>> {
   const directory = place(prefix)
-  mkdirSync(join(directory, 'bpf'), { recursive: true })
-  execFileSync('mount', ['-t', 'bpf', 'bpf', join(directory, 'bpf')])
+  mountBpf(join(directory, 'bpf'))
   writeFileSync(join(directory, 'programs.json'), JSON.stringify(bpfObject()))
   return { pins: join(directory, 'bpf', 'terway'), object: join(directory, 'programs.json') }
 }
 
 function removePlace(prefix: string): void {
-  try {
-    execFileSync('umount', [join(place(prefix), 'bpf')], { stdio: 'ignore' })
-  } catch {
-    // It was never mounted.
-  }
+  unmountBpf(join(place(prefix), 'bpf'))
   rmSync(place(prefix), { recursive: true, force: true })
 }
 
