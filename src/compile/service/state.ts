@@ -72,8 +72,9 @@ export class ServiceState {
     const dirty = this.tables.takeDirty()
     const frontends = new Map<string, FrontendPlan>()
     for (const key of dirty) for (const [id, f] of this.#compile(key)) frontends.set(id, f)
-    for (const key of this.#hashing.settle()) for (const [id, f] of this.#compiled.get(key)?.frontends ?? []) frontends.set(id, f)
-    const affected = new Set([...dirty, ...[...frontends.keys()].flatMap(id => [...this.#claims.claimants(id)])])
+    const rehashed = this.#hashing.settle()
+    for (const key of rehashed) for (const [id, f] of this.#compiled.get(key)?.frontends ?? []) frontends.set(id, f)
+    const affected = new Set([...dirty, ...rehashed, ...this.#claims.takeChanged().flatMap(id => [...this.#claims.claimants(id)])])
     const parts = [
       ...Array.from(affected, key => this.#updateSets(key, now)),
       ...Array.from(frontends, ([id, f]) => this.#publish(id, f)),
