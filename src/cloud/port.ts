@@ -3,7 +3,7 @@ import type { Cidr } from '#net/cidr.ts'
 import type { Ipv4, Ipv6 } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
 
-/** ECS ENI states (terway-surface 7.5). */
+/** ECS ENI states. */
 export type EniStatus = 'Creating' | 'Available' | 'Attaching' | 'InUse' | 'Detaching' | 'Deleting'
 export type EniType = 'Primary' | 'Secondary' | 'Trunk' | 'Member'
 export type TrafficMode = 'Standard' | 'HighPerformance'
@@ -86,7 +86,7 @@ export interface DescribeEnis {
 /** What went wrong, and so what may be done: one table in cloud/errors classifies each code. */
 export type CloudErrorClass = 'retry' | 'throttled' | 'quota' | 'no-addresses' | 'gone' | 'conflict' | 'denied' | 'bug'
 
-/** The cloud as meaning: one method per operation of terway-surface 7.2. Every method may throw CloudError. */
+/** The cloud as meaning: one method per operation that Terway needs of it. Every method may throw CloudError. */
 export interface Cloud {
   createEni(r: CreateEni): Promise<Eni>
   attachEni(r: { eniId: string; instanceId: string; trunkEniId?: string; networkCardIndex?: number }): Promise<void>

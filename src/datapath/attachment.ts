@@ -36,7 +36,7 @@ export interface SharedEniAttachment {
   readonly netns: NetnsPath
   /** CNI_IFNAME, normally eth0. */
   readonly ifName: IfName
-  /** Host end of the veth: `cali` + 11 hex digits of SHA-1 over "<namespace>.<pod>[ifName≠eth0]" (terway-surface 5.3). */
+  /** Host end of the veth: `cali` + 11 hex digits of SHA-1 over "<namespace>.<pod>[ifName≠eth0]". */
   readonly hostIfName: IfName
   readonly mtu: number
   readonly v4?: AddressV4

@@ -90,7 +90,7 @@ export interface EventInput {
   readonly type: 'Normal' | 'Warning'
   readonly reason: string
   readonly message: string
-  /** The verb of events.k8s.io/v1, e.g. AllocIP (terway-surface 3.4). */
+  /** The verb of events.k8s.io/v1, e.g. AllocIP. */
   readonly action: string
 }
 

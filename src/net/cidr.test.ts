@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressAt, baseOf, contains, familyOfCidr, gatewayOf, hostCidr, parseCidr, prefixLength, sizeOf } from '#net/cidr.ts'
+import {
+  addressAt,
+  baseOf,
+  contains,
+  familyOfCidr,
+  gatewayOf,
+  hostCidr,
+  parseCidr,
+  prefixLength,
+  sizeOf,
+  tryParseLegacyCidr,
+} from '#net/cidr.ts'
 import { parseIp } from '#net/ip.ts'
 
 test('clears host bits and keeps the length', () => {
@@ -15,6 +26,13 @@ test('clears host bits and keeps the length', () => {
 test('names what is wrong', () => {
   for (const text of ['10.0.0.0', '10.0.0.0/', '10.0.0.0/33', '::/129', '10.0.0.0/8/8', '10.0.0.0/-1', '10.0.0.0/ 8', 'x/8'])
     assert.throws(() => parseCidr(text), /not a CIDR|over 32|over 128|not an IP/, text)
+})
+
+test('old fields of Kubernetes: the address may be written as there', () => {
+  const read = ['10.1.2.3/8', '010.0.0.0/08', '::ffff:10.1.2.3/104', '::/0', 'fd00:0010::1/64']
+  assert.deepEqual(read.map(tryParseLegacyCidr), ['10.0.0.0/8', '10.0.0.0/8', '10.0.0.0/8', '::/0', 'fd00:10::/64'])
+  for (const text of ['', '10.0.0.1', '10.0.0.0/33', '10.0.0.0/-1', '10.0.0.0/8/8', '::/129', '::ffff:10.0.0.0/95', 'a/8'])
+    assert.equal(tryParseLegacyCidr(text), undefined, text)
 })
 
 test('contains, per family', () => {

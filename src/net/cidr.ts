@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Brand } from '#lib/brand.ts'
 import { AppError } from '#lib/errors.ts'
-import { type Family, familyOf, fromBigInt, type Ip, parseIp, toBigInt } from '#net/ip.ts'
+import { type Family, familyOf, fromBigInt, type Ip, parseIp, toBigInt, tryParseLegacyIp } from '#net/ip.ts'
 
 /** `address/length` with all host bits zero, canonical. */
 export type Cidr = Brand<string, 'Cidr'>
@@ -14,6 +14,15 @@ export function parseCidr(text: string): Cidr {
   const ip = parseIp(address)
   if (bits > width(familyOf(ip))) throw new AppError('bad-cidr', `${text}: prefix length over ${width(familyOf(ip))}`)
   return make(ip, bits)
+}
+
+/** Of an address as in `tryParseLegacyIp`; undefined when it is no prefix. */
+export function tryParseLegacyCidr(text: string): Cidr | undefined {
+  const [address = '', length = '', ...rest] = text.split('/')
+  const ip = tryParseLegacyIp(address)
+  if (ip === undefined || rest.length > 0 || !/^\d{1,3}$/.test(length)) return undefined
+  const bits = Number(length) - (address.includes(':') ? 128 - width(familyOf(ip)) : 0)
+  return bits < 0 || bits > width(familyOf(ip)) ? undefined : make(ip, bits)
 }
 
 /** The /32 or /128 of one address. */
@@ -51,7 +60,7 @@ export function addressAt(c: Cidr, offset: bigint): Ip {
   return fromBigInt(toBigInt(baseOf(c)) + from, familyOfCidr(c))
 }
 
-/** A vSwitch's gateway: the third-last address of its CIDR, x.x.x.253 in a /24 (terway-surface 4.5; same for IPv6). */
+/** A vSwitch's gateway: the third-last address of its CIDR, x.x.x.253 in a /24; same for IPv6. */
 export function gatewayOf(vSwitchCidr: Cidr): Ip {
   return addressAt(vSwitchCidr, -3n)
 }

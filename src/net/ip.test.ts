@@ -13,6 +13,7 @@ import {
   toBigInt,
   toBytes,
   tryParseIp,
+  tryParseLegacyIp,
   withPort,
 } from '#net/ip.ts'
 
@@ -43,6 +44,15 @@ test('refuses what is not exactly one address', () => {
     assert.equal(tryParseIp(text), undefined, text)
   assert.throws(() => parseIpv4('::1'), /not an IPv4/)
   assert.throws(() => parseIpv6('10.0.0.1'), /not an IPv6/)
+})
+
+test('old fields of Kubernetes: zeros in front are decimal, a mapped address is the IPv4 one', () => {
+  const read = ['10.0.0.1', '010.001.00.09', '::ffff:10.0.0.1', '::ffff:010.0.0.8', '::FFFF:0a00:0001', 'FD00:0010::01', '::ffff:0:1', '::']
+  assert.deepEqual(read.map(tryParseLegacyIp), [
+    ...['10.0.0.1', '10.1.0.9', '10.0.0.1', '10.0.0.8', '10.0.0.1', 'fd00:10::1', '0.0.0.1', '::'],
+  ])
+  for (const text of ['', '10.0.0', '10.0.0.256', '10.0.0.1/8', 'fe80::1%eth0', 'a', '0x10.0.0.1'])
+    assert.equal(tryParseLegacyIp(text), undefined, text)
 })
 
 test('agrees with the platform on random text', () => {

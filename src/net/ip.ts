@@ -17,6 +17,18 @@ export function tryParseIp(text: string): Ip | undefined {
   return ipaddr.IPv6.parse(text).toRFC5952String() as Ipv6
 }
 
+/**
+ * As Kubernetes takes it in fields of long ago: numbers with zeros in front are decimal (elsewhere they would be octal), and an IPv4-mapped address is the
+ * IPv4 one.
+ */
+export function tryParseLegacyIp(text: string): Ip | undefined {
+  const ip = tryParseIp(text) ?? tryParseIp(text.replace(/(^|[.:])0+(?=\d)/g, '$1'))
+  const mapped = /^::ffff:([\da-f]{1,4}):([\da-f]{1,4})$/.exec(ip ?? '')
+  if (mapped === null) return ip
+  const [high, low] = mapped.slice(1).map(group => Number.parseInt(group, 16)) as [number, number]
+  return fromBytes(Uint8Array.of(high >> 8, high & 255, low >> 8, low & 255))
+}
+
 export function parseIp(text: string): Ip {
   const ip = tryParseIp(text)
   if (ip === undefined) throw new AppError('bad-ip', `${JSON.stringify(text)} is not an IP address`)

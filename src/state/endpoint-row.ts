@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EndpointSlice } from '#kube/reflect/endpoint-slice.ts'
-import { type Family, familyOf, type Ip, tryParseIp } from '#net/ip.ts'
+import { type Family, familyOf, type Ip, tryParseLegacyIp } from '#net/ip.ts'
 import { isPort, protocols, type Target, target } from './target.ts'
 
 /** One endpoint as a slice has it. A cluster has many of them: equal lists of names are one list. */
@@ -60,7 +60,7 @@ function slicePort(p: EndpointSlice['ports'][number], endpoints: readonly Endpoi
 
 /** Only its first address counts: the others are for nobody (the API says so). What is not said of a condition is true, but for terminating. */
 function endpointRow(e: EndpointSlice['endpoints'][number], family: Family): EndpointRow | undefined {
-  const ip = tryParseIp(e.addresses[0] ?? '')
+  const ip = tryParseLegacyIp(e.addresses[0] ?? '')
   if (ip === undefined || familyOf(ip) !== family) return undefined
   const { ready = true, serving = true, terminating = false } = e.conditions ?? {}
   const names = (list: readonly { readonly name: string }[] | undefined) =>

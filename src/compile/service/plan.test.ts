@@ -111,6 +111,20 @@ test('who may come to a load balancer, by family', () => {
   assert.match(lines(twice).find(l => l.includes('203.0.113.9:80')) ?? '', /from 198/)
 })
 
+test('addresses and ranges as old objects may have them', () => {
+  const spec = {
+    clusterIPs: ['010.96.0.1'],
+    externalIPs: ['203.000.113.01', '::ffff:203.0.113.2'],
+    loadBalancerSourceRanges: ['010.0.0.0/8'],
+  }
+  assert.deepEqual(lines(service('d/a', spec, { ingress: [{ ip: '203.0.113.009' }] })), [
+    'ClusterIP 10.96.0.1:80/TCP | cluster | -',
+    'ExternalIP 203.0.113.1:80/TCP | cluster | cluster',
+    'ExternalIP 203.0.113.2:80/TCP | cluster | cluster',
+    'LoadBalancer 203.0.113.9:80/TCP | cluster sourceRanges | cluster sourceRanges from 10.0.0.0/8',
+  ])
+})
+
 test('a balancer that speaks to nodes itself is not short-circuited', () => {
   const proxy = service('d/a', { ...spec, clusterIPs: ['10.96.0.1'] }, { ingress: [{ ip: '203.0.113.9', ipMode: 'Proxy' }] })
   assert.ok(!lines(proxy).some(l => l.startsWith('LoadBalancer')))

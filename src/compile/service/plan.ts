@@ -2,7 +2,7 @@
 import { serviceFlag } from '#kernel/bpf/words.ts'
 import type { Service } from '#kube/reflect/service.ts'
 import type { Cidr } from '#net/cidr.ts'
-import { type Family, familyOf, tryParseIp } from '#net/ip.ts'
+import { type Family, familyOf, tryParseLegacyIp } from '#net/ip.ts'
 import type { SliceRow } from '#state/endpoint-row.ts'
 import type { NodeFacts } from '#state/node-facts.ts'
 import { isPort, protocols, type Target, target } from '#state/target.ts'
@@ -74,7 +74,7 @@ export function compileService(service: Service, slices: readonly SliceRow[], no
 
 /** Those of its own addresses, the first one first. A headless Service has none. */
 function familiesOf({ spec }: Service): readonly Family[] {
-  const ips = (spec.clusterIPs ?? [spec.clusterIP ?? '']).flatMap(text => tryParseIp(text) ?? [])
+  const ips = (spec.clusterIPs ?? [spec.clusterIP ?? '']).flatMap(text => tryParseLegacyIp(text) ?? [])
   return [...new Set(ips.map(familyOf))]
 }
 

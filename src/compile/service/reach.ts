@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Service } from '#kube/reflect/service.ts'
-import { type Cidr, familyOfCidr, parseCidr } from '#net/cidr.ts'
-import { type Family, familyOf, type Ip, tryParseIp } from '#net/ip.ts'
+import { type Cidr, familyOfCidr, tryParseLegacyCidr } from '#net/cidr.ts'
+import { type Family, familyOf, type Ip, tryParseLegacyIp } from '#net/ip.ts'
 import type { NodeFacts } from '#state/node-facts.ts'
 
 /** Where a port of a Service is reached. */
@@ -32,19 +32,11 @@ export function addressesOf(service: Service, node: NodeFacts, family: Family, {
 }
 
 function parsed(texts: readonly (string | undefined)[]): readonly Ip[] {
-  return texts.flatMap(text => tryParseIp(text ?? '') ?? [])
+  return texts.flatMap(text => tryParseLegacyIp(text ?? '') ?? [])
 }
 
 /** The API lets blanks around them pass. Ranges of the other family alone limit nobody in this one. */
 function rangesOf({ spec }: Service, family: Family): readonly Cidr[] {
-  const ranges = (spec.loadBalancerSourceRanges ?? []).flatMap(text => readCidr(text.trim()) ?? [])
+  const ranges = (spec.loadBalancerSourceRanges ?? []).flatMap(text => tryParseLegacyCidr(text.trim()) ?? [])
   return [...new Set(ranges.filter(c => familyOfCidr(c) === family))]
-}
-
-function readCidr(text: string): Cidr | undefined {
-  try {
-    return parseCidr(text)
-  } catch {
-    return undefined
-  }
 }
