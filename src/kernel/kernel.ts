@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { unpackEntries } from '#kernel/bpf/entries.ts'
 import type { MapSizes } from '#kernel/bpf/load.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
+import { nodePins } from '#kernel/bpf/pins.ts'
 import { Lane } from '#kernel/lane.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { type ApplyResult, type Doomed, type Kernel, KernelError, type KernelEvent } from '#kernel/port.ts'
@@ -12,8 +13,6 @@ import { unpost, type WorkerSetup } from '#kernel/worker/protocol.ts'
 import { realClock } from '#lib/clock.ts'
 
 const restartDelayMs = 1000
-/** A page takes the quick thread less than a millisecond. */
-const pageEntries = 2048
 
 export interface KernelOptions {
   /** A namespace that plays the host: tests run against one of their own. Default: the process's namespace. */
@@ -81,7 +80,7 @@ class RealKernel implements Kernel {
   readonly #slow: LaneSlot
   #closed = false
 
-  constructor({ hostNetns, procRoot = '/proc', pins = '/sys/fs/bpf/terway', object = defaultObject(), cgroup, workerUrl }: KernelOptions) {
+  constructor({ hostNetns, procRoot = '/proc', pins = nodePins, object = defaultObject(), cgroup, workerUrl }: KernelOptions) {
     const setup: WorkerSetup = {
       procRoot,
       pins,
@@ -152,19 +151,6 @@ class RealKernel implements Kernel {
       if (next === undefined) return { used: all, room }
       after = next
     }
-  }
-
-  async mapPage(map: MapName, after: Uint8Array | undefined) {
-    const { next, keySize, keys, valueSize, values } = await (await this.#lane(this.#quick)).call('slice', {
-      map,
-      after,
-      room: pageEntries,
-    })
-    // One conversion for all: a page is of entries that are small.
-    const [keyText, valueText] = [keys, values].map(bytes => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex'))
-    const part = (text = '', size: number, i: number) => text.slice(2 * size * i, 2 * size * (i + 1))
-    const entry = (_: unknown, i: number) => ({ map, key: part(keyText, keySize, i), value: part(valueText, valueSize, i) })
-    return { entries: Array.from({ length: keys.length / keySize }, entry), next }
   }
 
   async translatedFlows() {

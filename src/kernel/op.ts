@@ -127,6 +127,8 @@ export interface MapDel extends At {
   readonly map: MapName
   readonly key: string
 }
+/** A change of an entry that needs nothing but the map. */
+export type EntryOp = Omit<MapPut, 'numberOf'> | MapDel
 
 /** One change of the kernel's network state. A value: planned, compared, logged, sent to the worker, printed by dry runs. */
 export type KernelOp =

@@ -2,8 +2,8 @@
 
 import type { MapName } from '#kernel/bpf/maps.ts'
 import type { IfName } from '#kernel/names.ts'
-import { formatOp, type KernelOp } from '#kernel/op.ts'
-import type { AddrState, EntryState, LinkState, NsQuery, Observed, RouteState, RuleState } from '#kernel/state.ts'
+import { type EntryOp, formatOp, type KernelOp } from '#kernel/op.ts'
+import type { AddrState, EntryKey, EntryState, LinkState, NsQuery, Observed, RouteState, RuleState } from '#kernel/state.ts'
 import { AppError } from '#lib/errors.ts'
 import type { Ip } from '#net/ip.ts'
 
@@ -117,8 +117,6 @@ export interface Kernel {
   mapEntries(map: MapName): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
   /** How many entries `mapEntries` would find, and how many the map may have; both 0 where it is not pinned. */
   countEntries(map: MapName): Promise<{ readonly used: number; readonly room: number }>
-  /** Some entries of a pinned map, from `next` of an earlier page on or from the first, for who need not have all of a large map at once. On the quick thread. */
-  mapPage(map: MapName, after: Uint8Array | undefined): Promise<MapPage>
   /** The flows of the host namespace that the kernel translates. Throws `kernel-refused` where it has no conntrack over netlink. */
   translatedFlows(): Promise<readonly TranslatedFlow[]>
   close(): Promise<void>

@@ -87,10 +87,14 @@ export interface SocketState {
   readonly name: string
 }
 
-/** An entry of a map that was asked for and is there. */
-export interface EntryState {
+/** Which entry of a map; bytes in hex. */
+export interface EntryKey {
   readonly map: MapName
   readonly key: string
+}
+
+/** An entry of a map that was asked for and is there. */
+export interface EntryState extends EntryKey {
   readonly value: string
 }
 
@@ -120,7 +124,7 @@ export interface NsQuery {
   /** The kernel's cookie of this namespace. */
   readonly cookie?: boolean
   /** Entries of maps, by hex key. A map that is not pinned has none. */
-  readonly entries?: readonly { readonly map: MapName; readonly key: string }[]
+  readonly entries?: readonly EntryKey[]
   readonly families: readonly Family[]
   /** Asks which number (nsid) this namespace gives to these others, to recognise the far end of a veth. */
   readonly nsids?: readonly Netns[]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServiceOptions } from '#compile/service/state.ts'
 import { capabilitiesPath } from '#config/capabilities.ts'
-import type { Kernel } from '#kernel/port.ts'
+import type { PinnedMaps } from '#kernel/port.ts'
 import type { Kube } from '#kube/port.ts'
 import type { Clock } from '#lib/clock.ts'
 import type { Logger } from '#lib/log.ts'
@@ -11,7 +11,7 @@ import { defaultSyncOptions, type SyncOptions } from '#sync/sync.ts'
 /** Everything that terway-policy reaches outside itself through; built once in main.ts, or by a test. */
 export interface Deps {
   readonly kube: Kube
-  readonly kernel: Pick<Kernel, 'apply' | 'observe' | 'mapPage'>
+  readonly kernel: Pick<PinnedMaps, 'apply' | 'lookUp' | 'mapPage'>
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: PolicyMetrics

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readFileSync } from 'node:fs'
-import { makeKernel } from '#kernel/kernel.ts'
+import { makePinnedMaps } from '#kernel/pinned-maps.ts'
 import { KubeClient } from '#kube/client.ts'
 import { loadConfig } from '#kube/config.ts'
 import { realClock } from '#lib/clock.ts'
@@ -46,11 +46,11 @@ interface Setting {
   readonly metrics: PolicyMetrics
 }
 
-/** What the work needs: a thread for the kernel and connections to the API server. They end with it. */
+/** What the work needs: the maps and connections to the API server. They end with it. */
 async function begin({ algorithm }: Decision, { nodeName, kubeconfig, log, metrics }: Setting) {
   const env = kubeconfig === '' ? process.env : { ...process.env, KUBECONFIG: kubeconfig }
   const config = await loadConfig({ env, endpointsFile: endpointsPath })
-  const kernel = await makeKernel()
+  const kernel = makePinnedMaps()
   const kube = new KubeClient({ config, clock: realClock, reporter: { controller: 'terway-policy', instance: nodeName } })
   const options = { ...defaultOptions, nodeName, services: { maglev: algorithm === 'maglev' } }
   const policyd = new Policyd({ kube, kernel, clock: realClock, log, metrics }, options)
@@ -58,7 +58,8 @@ async function begin({ algorithm }: Decision, { nodeName, kubeconfig, log, metri
     policyd,
     close: async () => {
       await policyd.stop()
-      await Promise.all([kube.close(), kernel.close()])
+      await kube.close()
+      kernel.close()
     },
   }
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { observeHost } from '#kernel/host.ts'
-import type { Kernel } from '#kernel/port.ts'
+import type { PinnedMaps } from '#kernel/port.ts'
 import type { ServiceMap } from '#state/entry.ts'
 import { pagesOf } from '#sync/pages.ts'
 import type { SyncReport } from '#sync/report.ts'
@@ -16,36 +15,30 @@ const asked = 1000
 export async function sweep(
   map: ServiceMap,
   wanted: Wanted,
-  kernel: Pick<Kernel, 'mapPage' | 'observe'>,
+  kernel: Pick<PinnedMaps, 'mapPage' | 'lookUp'>,
   report: SyncReport,
 ): Promise<void> {
-  const seen = new Set<string>()
+  wanted.compare()
   for await (const page of pagesOf(kernel, map))
     for (const { key, value } of page) {
-      seen.add(key)
-      if (wanted.isPending(map, key)) continue
-      const want = wanted.get(map, key)
-      if (want === value) continue
+      if (wanted.isRight(map, key, value)) continue
+      report.damaged(map, key, wanted.get(map, key) === undefined ? 'foreign' : 'changed')
       wanted.touch(map, key)
-      report.damaged(map, key, want === undefined ? 'foreign' : 'changed')
     }
-  // Missing, or written after its page was read, which only a look can tell: while Services change there are always some.
-  const unseen: string[] = []
-  for (const key of wanted.keys(map)) if (!seen.has(key)) unseen.push(key)
-  await findMissing(map, unseen, { wanted, kernel, report })
+  // Missing, or moved by the kernel from one page to another while it was read, which only a look can tell.
+  await findMissing(map, wanted.unseen(map), { wanted, kernel, report })
 }
 
 interface Sweeping {
   readonly wanted: Wanted
-  readonly kernel: Pick<Kernel, 'observe'>
+  readonly kernel: Pick<PinnedMaps, 'lookUp'>
   readonly report: SyncReport
 }
 
 async function findMissing(map: ServiceMap, keys: readonly string[], { wanted, kernel, report }: Sweeping): Promise<void> {
   for (let at = 0; at < keys.length; at += asked) {
     const some = keys.slice(at, at + asked)
-    const { entries } = await observeHost(kernel, { links: [], families: [], entries: some.map(key => ({ map, key })) })
-    const there = new Set(entries.map(e => e.key))
+    const there = new Set((await kernel.lookUp(some.map(key => ({ map, key })))).map(e => e.key))
     for (const key of some) {
       if (there.has(key) || wanted.isPending(map, key) || wanted.get(map, key) === undefined) continue
       wanted.touch(map, key)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { maps } from '#kernel/bpf/maps.ts'
 import { backendState } from '#kernel/bpf/words.ts'
-import type { KernelOp } from '#kernel/op.ts'
+import type { EntryOp } from '#kernel/op.ts'
 import { parseIp } from '#net/ip.ts'
 import { type Change, type ServiceMap, serviceMaps } from '#state/entry.ts'
 import type { Damage } from '#sync/report.ts'
@@ -226,10 +226,10 @@ test('maps that terwayd made anew are written whole, also after they were away',
 test('a look at the maps that fails says nothing of them', async () => {
   const wanted = service(1)
   const { kernel, clock, told, sync } = await started(wanted)
-  const { observe } = kernel
-  kernel.observe = () => Promise.reject(new Error('the thread ended'))
+  const { lookUp } = kernel
+  kernel.lookUp = () => Promise.reject(new Error('the kernel cannot be asked'))
   await clock.advance(3000)
-  kernel.observe = observe
+  kernel.lookUp = lookUp
   kernel.done.length = 0
   await clock.advance(3000)
   assert.deepEqual([told.filter(t => t === 'failed').length, told.includes('renewed'), sync.status().synced], [3, false, true])
@@ -266,10 +266,10 @@ test('a sweep asks the maps for those entries alone that it did not see', async 
   const { map, key } = wanted.find(c => c.map === 'backends') ?? assert.fail('no backend')
   kernel.entries(map).delete(key)
   const asked: string[] = []
-  const { observe } = kernel
-  kernel.observe = queries => {
-    asked.push(...queries.flatMap(q => q.entries ?? []).flatMap(e => (e.map === 'service_states' ? [] : [`${e.map} ${e.key}`])))
-    return observe.call(kernel, queries)
+  const { lookUp } = kernel
+  kernel.lookUp = entries => {
+    asked.push(...entries.flatMap(e => (e.map === 'service_states' ? [] : [`${e.map} ${e.key}`])))
+    return lookUp.call(kernel, entries)
   }
   await clock.advance(defaultSyncOptions.sweepInterval + 1000)
   holds(kernel, wanted)
@@ -286,7 +286,7 @@ test('killed between any two operations, the next one finishes', async () => {
     const { kernel, sync, clock } = await started(before)
     kernel.check = () => assertWhole(kernel)
     let left = after
-    kernel.refuse = (_: KernelOp) => (left-- > 0 ? undefined : 'die')
+    kernel.refuse = (_: EntryOp) => (left-- > 0 ? undefined : 'die')
     sync.want(gone(before), clock.now())
     sync.want(wanted, clock.now())
     await clock.advance(0)

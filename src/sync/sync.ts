@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Kernel } from '#kernel/port.ts'
+import type { PinnedMaps } from '#kernel/port.ts'
 import { type Backoff, delays } from '#lib/backoff.ts'
 import type { Clock } from '#lib/clock.ts'
 import { messageOf } from '#lib/errors.ts'
@@ -12,7 +12,7 @@ import { Wanted } from '#sync/wanted.ts'
 import { NoMaps, writePending } from '#sync/writer.ts'
 
 export interface SyncDeps {
-  readonly kernel: Pick<Kernel, 'apply' | 'observe' | 'mapPage'>
+  readonly kernel: Pick<PinnedMaps, 'apply' | 'lookUp' | 'mapPage'>
   readonly clock: Clock
   readonly report: SyncReport
 }

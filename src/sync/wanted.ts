@@ -3,21 +3,30 @@ import { type Change, type ServiceMap, serviceMaps } from '#state/entry.ts'
 
 const forEachMap = <T>(make: () => T) => Object.fromEntries(serviceMaps.map(map => [map, make()])) as Record<ServiceMap, T>
 
+interface Entry {
+  value: string
+  /** The last comparison of the map that found it there, or during which it was written. */
+  seen: number
+}
+
 /** The entries that the maps are to have, and which of them may not be so yet. */
 export class Wanted {
-  readonly #entries = forEachMap(() => new Map<string, string>())
+  readonly #entries = forEachMap(() => new Map<string, Entry>())
   readonly #pending = forEachMap(() => new Set<string>())
+  #comparison = 0
 
   /** What is in the map already, at the start: wanted until something else is said. */
   adopt(map: ServiceMap, key: string, value: string): void {
-    this.#entries[map].set(key, value)
+    this.#entries[map].set(key, { value, seen: 0 })
   }
 
   set({ map, key, value }: Change): void {
     const entries = this.#entries[map]
-    if (entries.get(key) === value) return
+    const entry = entries.get(key)
+    if (entry?.value === value) return
     if (value === undefined) entries.delete(key)
-    else entries.set(key, value)
+    else if (entry === undefined) entries.set(key, { value, seen: 0 })
+    else entry.value = value
     this.touch(map, key)
   }
 
@@ -44,11 +53,35 @@ export class Wanted {
 
   /** The map has it so now. Something else may be wanted since. */
   written({ map, key, value }: Change): void {
-    if (this.#entries[map].get(key) === value) this.#pending[map].delete(key)
+    const entry = this.#entries[map].get(key)
+    if (entry?.value !== value) return
+    if (entry !== undefined) entry.seen = this.#comparison
+    this.#pending[map].delete(key)
+  }
+
+  /** A comparison of a map begins, the only one. */
+  compare(): void {
+    this.#comparison++
+  }
+
+  /** Whether what the map has of this entry is right, or will be: what is pending says nothing. */
+  isRight(map: ServiceMap, key: string, value: string): boolean {
+    const entry = this.#entries[map].get(key)
+    if (entry !== undefined) entry.seen = this.#comparison
+    return entry?.value === value || this.isPending(map, key)
+  }
+
+  /** What the comparison has not met, nor was written since it began, nor will be. */
+  unseen(map: ServiceMap): readonly string[] {
+    const keys: string[] = []
+    this.#entries[map].forEach((entry, key) => {
+      if (entry.seen !== this.#comparison && !this.isPending(map, key)) keys.push(key)
+    })
+    return keys
   }
 
   pending(): readonly Change[] {
-    return serviceMaps.flatMap(map => [...this.#pending[map]].map(key => ({ map, key, value: this.#entries[map].get(key) })))
+    return serviceMaps.flatMap(map => [...this.#pending[map]].map(key => ({ map, key, value: this.get(map, key) })))
   }
 
   get pendingCount(): number {
@@ -60,7 +93,7 @@ export class Wanted {
   }
 
   get(map: ServiceMap, key: string): string | undefined {
-    return this.#entries[map].get(key)
+    return this.#entries[map].get(key)?.value
   }
 
   count(map: ServiceMap): number {
@@ -71,11 +104,7 @@ export class Wanted {
     return Object.fromEntries(serviceMaps.map(map => [map, this.count(map)])) as Record<ServiceMap, number>
   }
 
-  keys(map: ServiceMap): Iterable<string> {
-    return this.#entries[map].keys()
-  }
-
-  entries(map: ServiceMap): Iterable<readonly [key: string, value: string]> {
-    return this.#entries[map]
+  *entries(map: ServiceMap): Iterable<readonly [key: string, value: string]> {
+    for (const [key, { value }] of this.#entries[map]) yield [key, value]
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { KernelOp } from '#kernel/op.ts'
-import type { Kernel, KernelError } from '#kernel/port.ts'
+import type { EntryOp } from '#kernel/op.ts'
+import type { KernelError, PinnedMaps } from '#kernel/port.ts'
 import { AppError } from '#lib/errors.ts'
 import { type Change, inOrder } from '#state/entry.ts'
 import { Blocked } from '#sync/blocked.ts'
@@ -8,7 +8,7 @@ import type { SyncReport } from '#sync/report.ts'
 import type { Wanted } from '#sync/wanted.ts'
 
 /** How many entries one call of the kernel writes: others get their turn between two. */
-const batch = 2000
+const batch = 500
 /** terwayd has not made them, or has taken them away. */
 export class NoMaps extends AppError<'no-maps'> {}
 
@@ -31,7 +31,7 @@ export interface Written {
  */
 export async function writePending(
   wanted: Wanted,
-  kernel: Pick<Kernel, 'apply'>,
+  kernel: Pick<PinnedMaps, 'apply'>,
   report: SyncReport,
   makeRoom: boolean,
   signal?: AbortSignal,
@@ -53,11 +53,11 @@ class Writer {
   sum: Written = { written: 0, refused: 0, onlyForRoom: true }
   readonly #blocked = new Blocked()
   readonly #wanted: Wanted
-  readonly #kernel: Pick<Kernel, 'apply'>
+  readonly #kernel: Pick<PinnedMaps, 'apply'>
   readonly #report: SyncReport
   readonly #signal: AbortSignal | undefined
 
-  constructor(wanted: Wanted, kernel: Pick<Kernel, 'apply'>, report: SyncReport, signal: AbortSignal | undefined) {
+  constructor(wanted: Wanted, kernel: Pick<PinnedMaps, 'apply'>, report: SyncReport, signal: AbortSignal | undefined) {
     this.#wanted = wanted
     this.#kernel = kernel
     this.#report = report
@@ -101,6 +101,6 @@ class Writer {
   }
 }
 
-function opOf({ map, key, value }: Change): KernelOp {
+function opOf({ map, key, value }: Change): EntryOp {
   return value === undefined ? { op: 'map-del', ns: 'host', map, key } : { op: 'map-put', ns: 'host', map, key, value }
 }

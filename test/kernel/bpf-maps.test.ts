@@ -5,6 +5,7 @@ import { valueSizeOf } from '#kernel/bpf/entries.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import { addressKey, endpoint, endpointKey, hostSet, prefixKey, slot, slotKey } from '#kernel/bpf/structs.ts'
 import type { MapDel, MapPut } from '#kernel/op.ts'
+import { makePinnedMaps } from '#kernel/pinned-maps.ts'
 import type { Kernel, MapPage } from '#kernel/port.ts'
 import { parseIp } from '#net/ip.ts'
 import { applied, BpfLab, costOf, look, refusedBy, sizes } from './bpf-lab.ts'
@@ -100,10 +101,11 @@ test('a map of several slices is read and counted whole, one without batches too
 })
 
 test('a large map is read page by page', async () => {
+  const pinned = makePinnedMaps(lab.pins)
   const numbersOf = (pages: readonly MapPage[]) => pages.flatMap(p => p.entries.map(e => Buffer.from(e.key, 'hex').readUInt32LE(0)))
   const all = async () => {
-    const pages = [await kernel.mapPage('endpoints', undefined)]
-    for (let next = pages[0]?.next; next !== undefined; next = pages.at(-1)?.next) pages.push(await kernel.mapPage('endpoints', next))
+    const pages = [await pinned.mapPage('endpoints', undefined)]
+    for (let next = pages[0]?.next; next !== undefined; next = pages.at(-1)?.next) pages.push(await pinned.mapPage('endpoints', next))
     return pages
   }
   const wanted = Array.from({ length: 4000 }, (_, n) => n + 1)
@@ -120,7 +122,27 @@ test('a large map is read page by page', async () => {
   const value = endpoint.encode({ mtu: 1500 }).toString('hex')
   assert.ok(pages.every(p => p.entries.every(e => e.value === value)))
   await kernel.unloadPrograms()
-  assert.deepEqual(await kernel.mapPage('endpoints', undefined), { entries: [], next: undefined })
+  assert.deepEqual(await pinned.mapPage('endpoints', undefined), { entries: [], next: undefined })
+  pinned.close()
+})
+
+test('without a thread: entries are put, looked at and taken away, and the first refusal ends a list', async () => {
+  const pinned = makePinnedMaps(lab.pins)
+  const [first, second, third] = [putEndpoint(1), putEndpoint(2), putEndpoint(3)]
+  assert.deepEqual(await pinned.apply([first, second, delEndpoint(2), delEndpoint(2)]), {
+    done: [first, second, delEndpoint(2), delEndpoint(2)],
+  })
+  assert.deepEqual(await pinned.lookUp([first, second]), [{ map: 'endpoints', key: first.key, value: first.value }])
+  const { done, failed } = await pinned.apply([second, { ...third, key: '03' }, third])
+  assert.deepEqual([done, failed?.errno, failed?.op], [[second], 'EINVAL', { ...third, key: '03' }])
+  assert.deepEqual(await numbers(), [1, 2])
+  await kernel.unloadPrograms()
+  assert.deepEqual(await pinned.lookUp([first]), [])
+  assert.equal((await pinned.apply([first])).failed?.errno, 'ENOENT')
+  await kernel.loadPrograms(sizes)
+  assert.equal((await pinned.apply([third])).failed, undefined)
+  assert.deepEqual(await numbers(), [3])
+  pinned.close()
 })
 
 test('maps that were unpinned and made anew are noticed', async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import { maps } from '#kernel/bpf/maps.ts'
 import { serviceScope } from '#kernel/bpf/words.ts'
+import { makePinnedMaps } from '#kernel/pinned-maps.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { endpointSlices } from '#kube/reflect/endpoint-slice.ts'
 import { nodes } from '#kube/reflect/node.ts'
@@ -39,7 +40,7 @@ const sync = { lookInterval: 20, sweepInterval: 120, retry }
 /** Begins on the node `n`, and stops with the test. */
 function begin(): { readonly policyd: Policyd; metric(line: RegExp): Promise<number> } {
   const metrics = policyMetrics()
-  const deps = { kube: cluster.client('policyd'), kernel, clock: realClock, log: silent, metrics }
+  const deps = { kube: cluster.client('policyd'), kernel: makePinnedMaps(lab.pins), clock: realClock, log: silent, metrics }
   const policyd = new Policyd(deps, { ...defaultOptions, nodeName: 'n', proxyHealth: '127.0.0.1:0', sync })
   policyd.start().catch(() => undefined)
   return { policyd, metric: async line => Number(line.exec(await metrics.registry.metrics())?.[1] ?? 0) }

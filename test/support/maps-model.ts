@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type MapName, maps, mapType } from '#kernel/bpf/maps.ts'
-import type { KernelOp } from '#kernel/op.ts'
-import { type ApplyResult, type Kernel, KernelError, type MapPage } from '#kernel/port.ts'
-import type { NsQuery, NsState, Observed } from '#kernel/state.ts'
-import { emptyNamespace } from './empty-namespace.ts'
+import type { EntryOp } from '#kernel/op.ts'
+import { type ApplyResult, KernelError, type MapPage, type PinnedMaps } from '#kernel/port.ts'
+import type { EntryKey, EntryState } from '#kernel/state.ts'
 
 const pageSize = 16
 
 /** The pinned maps of a kernel, in memory: what the real one would answer to those who write entries and look at them. */
-export class MapsModel implements Pick<Kernel, 'apply' | 'observe' | 'mapPage'> {
+export class MapsModel implements PinnedMaps {
   /** In the order in which entries were put, as bytes in hex; undefined while no map is pinned. */
   #maps: Map<MapName, Map<string, string>> | undefined
   /** The most entries of a map, where it is not its usual number. */
   readonly limits: Partial<Record<MapName, number>> = {}
   /** Every change that was made, as the operation. */
-  readonly done: KernelOp[] = []
+  readonly done: EntryOp[] = []
   /** Asked before each operation: an errno refuses it, `die` rejects the whole call from here on. */
-  refuse: (op: KernelOp) => string | undefined = () => undefined
+  refuse: (op: EntryOp) => string | undefined = () => undefined
   /** Looked at after each operation that was done. */
   check: () => void = () => undefined
 
@@ -41,13 +40,13 @@ export class MapsModel implements Pick<Kernel, 'apply' | 'observe' | 'mapPage'> 
     return found
   }
 
-  async apply(ops: readonly KernelOp[]): Promise<ApplyResult> {
-    // Another thread answers.
+  async apply(ops: readonly EntryOp[]): Promise<ApplyResult> {
+    // The answer comes later.
     await Promise.resolve()
-    const done: KernelOp[] = []
+    const done: EntryOp[] = []
     for (const op of ops) {
       const errno = this.refuse(op) ?? this.#change(op)
-      if (errno === 'die') throw new KernelError('kernel-worker', 'the netlink thread ended: killed')
+      if (errno === 'die') throw new KernelError('kernel-refused', 'the kernel cannot be asked')
       if (errno !== undefined) return { done, failed: new KernelError('kernel-refused', 'refused by the kernel', { errno, op }) }
       done.push(op)
       this.done.push(op)
@@ -56,14 +55,11 @@ export class MapsModel implements Pick<Kernel, 'apply' | 'observe' | 'mapPage'> 
     return { done }
   }
 
-  async observe(queries: readonly NsQuery[]): Promise<readonly Observed[]> {
+  async lookUp(asked: readonly EntryKey[]): Promise<readonly EntryState[]> {
     await Promise.resolve()
-    return queries.map((q): NsState => {
-      const entries = (q.entries ?? []).flatMap(({ map, key }) => {
-        const value = this.#maps?.get(map)?.get(key)
-        return value === undefined ? [] : [{ map, key, value }]
-      })
-      return { ...emptyNamespace, ns: q.ns, entries }
+    return asked.flatMap(({ map, key }) => {
+      const value = this.#maps?.get(map)?.get(key)
+      return value === undefined ? [] : [{ map, key, value }]
     })
   }
 
@@ -76,12 +72,13 @@ export class MapsModel implements Pick<Kernel, 'apply' | 'observe' | 'mapPage'> 
     return { entries: all.slice(from, from + pageSize), next: from + pageSize < all.length ? next : undefined }
   }
 
-  #change(op: KernelOp): string | undefined {
+  close(): void {}
+
+  #change(op: EntryOp): string | undefined {
     if (op.op === 'map-del') {
       this.#maps?.get(op.map)?.delete(op.key)
       return undefined
     }
-    if (op.op !== 'map-put') throw new Error(`${op.op} is nothing of maps`)
     const map = this.#maps?.get(op.map)
     if (map === undefined) return 'ENOENT'
     if (!map.has(op.key) && map.size >= (this.limits[op.map] ?? maps[op.map].entries)) return 'E2BIG'

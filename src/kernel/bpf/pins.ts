@@ -13,6 +13,8 @@ import { KernelError, type LoadedPrograms } from '#kernel/port.ts'
 
 /** What statfs says. */
 export const bpfFileSystem = 0xcafe4a11
+/** The directory of our pins on a node. */
+export const nodePins = '/sys/fs/bpf/terway'
 
 const nothingRuns: Runner = { programs: [], swap: () => undefined }
 

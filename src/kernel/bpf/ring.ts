@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ValueOf } from '#kernel/bpf/layout.ts'
-import { openMap } from '#kernel/bpf/pins.ts'
+import { nodePins, openMap } from '#kernel/bpf/pins.ts'
 import { event } from '#kernel/bpf/structs.ts'
 import { close } from '#kernel/ffi.ts'
 import { infoOfMap } from '#kernel/ffi-bpf.ts'
@@ -68,7 +68,7 @@ export function recordsIn(bytes: Buffer): { readonly records: readonly Buffer[];
 }
 
 /** Opens the ring that is pinned. Throws KernelError. */
-export function openEvents(pins = '/sys/fs/bpf/terway'): EventReader {
+export function openEvents(pins = nodePins): EventReader {
   const fd = openMap('events', pins)
   if (fd === undefined) throw new KernelError('kernel-refused', 'no programs are loaded on this node')
   try {

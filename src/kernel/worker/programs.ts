@@ -44,10 +44,10 @@ export function runnerOf(conn: NetlinkConn, generation: string, filters: readonl
 }
 
 /** None when the map is not pinned. */
-export function slice({ map, after, room }: Calls['slice']['args'], pinned: Pinned): Slice {
+export function slice({ map, after }: Calls['slice']['args'], pinned: Pinned): Slice {
   pinned.recheck()
   const fd = pinned.map(map)
-  return fd === undefined ? { ...noEntries(map), next: undefined } : readSlice(map, fd, after, room)
+  return fd === undefined ? { ...noEntries(map), next: undefined } : readSlice(map, fd, after)
 }
 
 /** How many a slice has, and how many the map may have. */

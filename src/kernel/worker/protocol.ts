@@ -40,8 +40,6 @@ export interface PostedError {
 export interface From {
   readonly map: MapName
   readonly after: Uint8Array | undefined
-  /** The most entries of it. */
-  readonly room?: number
 }
 
 /** The calls a worker answers: arguments and result of each. */
