@@ -88,6 +88,20 @@ export interface FlowTuple {
 }
 
 /**
+ * The pinned maps alone, on the caller's own thread: a call of bpf(2) takes a microsecond or two, and the way to another thread and back a hundred. For
+ * who writes entries all the time and needs nothing of the network. Throws KernelError.
+ */
+export interface PinnedMaps {
+  /** In order; stops at the first that is refused. Others get their turn between two calls that take long. */
+  apply(ops: readonly EntryOp[]): Promise<ApplyResult>
+  /** Those of them that are there. A map that is not pinned has none. */
+  lookUp(asked: readonly EntryKey[]): Promise<readonly EntryState[]>
+  /** Some entries, from `next` of an earlier page on or from the first. */
+  mapPage(map: MapName, after: Uint8Array | undefined): Promise<MapPage>
+  close(): void
+}
+
+/**
  * The network side of the Linux kernel. Two threads stand behind it: one for quick work in the order of the calls, one for
  * device deletions, which block for milliseconds each. No call blocks the caller's event loop.
  */
