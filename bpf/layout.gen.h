@@ -216,8 +216,7 @@ struct flow {
   __u32 tx_packets;
   __u32 rx_packets;
   __u32 identity;
-  __u16 spare0;
-  __u16 spare1;
+  __u32 checked;
 };
 _Static_assert(__builtin_offsetof(struct flow, seen) == 0, "");
 _Static_assert(__builtin_offsetof(struct flow, state) == 4, "");
@@ -235,8 +234,7 @@ _Static_assert(__builtin_offsetof(struct flow, rx_bytes) == 40, "");
 _Static_assert(__builtin_offsetof(struct flow, tx_packets) == 48, "");
 _Static_assert(__builtin_offsetof(struct flow, rx_packets) == 52, "");
 _Static_assert(__builtin_offsetof(struct flow, identity) == 56, "");
-_Static_assert(__builtin_offsetof(struct flow, spare0) == 60, "");
-_Static_assert(__builtin_offsetof(struct flow, spare1) == 62, "");
+_Static_assert(__builtin_offsetof(struct flow, checked) == 60, "");
 _Static_assert(sizeof(struct flow) == 64, "");
 
 struct flow_key {
@@ -560,6 +558,7 @@ enum {
 enum {
   CONTROL_MODE = 0,
   CONTROL_SAMPLE = 1,
+  CONTROL_POLICIES = 2,
   CONTROL_MONITORS = 4,
 };
 

@@ -2,6 +2,7 @@
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import { direction, enforce, verdict } from '#kernel/bpf/words.ts'
 import type { KernelOp } from '#kernel/op.ts'
+import { policiesChangedOp } from '#kernel/policies.ts'
 import { type Ipv4, parseIpv4 } from '#net/ip.ts'
 
 /** The protocol numbers of TCP and UDP. */
@@ -35,6 +36,7 @@ export function policyOps(endpoints: readonly number[], pods: readonly Ipv4[], p
     ...entries,
     ...identified,
     ...endpoints.map(ifIndex => put('endpoint_policies', maps.endpoint_policies.key.encode({ ifIndex }), enforced)),
+    policiesChangedOp({ entries: [] }),
   ]
 }
 

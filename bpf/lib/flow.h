@@ -21,6 +21,7 @@ struct end {
   /* The map of flows has an entry for this key, be it valid or not. */
   __u8 kept;
   struct endpoint *endpoint;
+  /* Once somebody has asked for it. */
   struct enforced policy;
   /* 0 when there is none that counts. */
   struct flow *flow;
@@ -139,16 +140,21 @@ INLINE __u32 ask_policy(const struct packet *p, const struct end *e, int remote_
   return allows(&q) ? 0 : remote_first ? DROP_POLICY_INGRESS : DROP_POLICY_EGRESS;
 }
 
-INLINE __u32 revision_of(const struct end *e) {
-  return e->policy.revision;
+/* As in `question`. */
+INLINE __u32 remote_reason(const struct packet *p, const struct end *e) {
+  __u32 made_here = p->hook == HOOK_POD_OUT && p->skb->ingress_ifindex == 0 ? MADE_HERE : 0;
+  return host_reason(e->key.remote) | made_here;
 }
 
-/* After a change of the endpoint's policy. `remote_is` as in `question`. 0, or why the flow is denied now. */
-INLINE __u32 ask_again(const struct packet *p, struct end *e, __u32 remote_is) {
+/* After a change of some endpoint's policy, which may be this one's. 0, or why the flow is denied now. */
+INLINE __u32 ask_again(const struct packet *p, struct end *e) {
   struct flow *f = e->flow;
+  e->policy = find_policy(p, e->number);
+  f->checked = e->policy.generation;
+  if (f->policy_revision == e->policy.revision) return 0;
   __u32 identity = find_identity(e->key.remote);
-  __u32 reason = ask_policy(p, e, f->flags & FLOW_FLAG_REMOTE_FIRST, identity, remote_is);
-  f->policy_revision = revision_of(e);
+  __u32 reason = ask_policy(p, e, f->flags & FLOW_FLAG_REMOTE_FIRST, identity, remote_reason(p, e));
+  f->policy_revision = e->policy.revision;
   f->identity = identity;
   if (reason) {
     /* Denied from now on: its time does not run from its last packet, which may be long ago. */
@@ -163,20 +169,14 @@ INLINE __u32 ask_again(const struct packet *p, struct end *e, __u32 remote_is) {
 }
 
 INLINE int is_outdated(const struct packet *p, const struct end *e) {
-  /* A choice has none. */
-  return in_mode(p, MODE_POLICY) && e->flow->policy_revision != revision_of(e) && e->flow->way != FLOW_WAY_SERVICE;
-}
-
-/* As in `question`. */
-INLINE __u32 remote_reason(const struct packet *p, const struct end *e) {
-  __u32 made_here = p->hook == HOOK_POD_OUT && p->skb->ingress_ifindex == 0 ? MADE_HERE : 0;
-  return host_reason(e->key.remote) | made_here;
+  /* A choice has no policy. */
+  return in_mode(p, MODE_POLICY) && e->flow->checked != policy_generation() && e->flow->way != FLOW_WAY_SERVICE;
 }
 
 /* Of the flow that was found: 0, or the reason to drop its packet. */
 INLINE __u32 judge(const struct packet *p, struct end *e) {
   if (UNLIKELY(is_outdated(p, e))) {
-    __u32 reason = ask_again(p, e, remote_reason(p, e));
+    __u32 reason = ask_again(p, e);
     if (reason) return reason;
   }
   return e->flow->state == FLOW_STATE_DENIED ? DROP_DENIED_FLOW : 0;

@@ -49,6 +49,7 @@ INLINE void write_flow(const struct end *e, const struct flow *f) {
  */
 INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct decision *d) {
   int remote_first = e->remote_sends;
+  e->policy = find_policy(p, e->number);
   __u32 identity = find_identity(e->key.remote);
   __u32 reason = ask_policy(p, e, remote_first, identity, d->remote_is);
   if (reason && p->protocol == IPPROTO_TCP && !is_syn(p) && !ask_policy(p, e, !remote_first, identity, d->remote_is)) {
@@ -63,7 +64,8 @@ INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct dec
     .way = d->way,
     .flags = remote_first ? FLOW_FLAG_REMOTE_FIRST : 0,
     .reason = reason,
-    .policy_revision = revision_of(e),
+    .policy_revision = e->policy.revision,
+    .checked = e->policy.generation,
     .local_incarnation = e->endpoint->incarnation,
     .peer_incarnation = d->peer_incarnation,
     .peer = d->peer,

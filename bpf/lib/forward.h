@@ -120,7 +120,6 @@ INLINE outcome forward(struct packet *p, struct end *own, struct target *to) {
     if (own->remote_sends) return return_to_pod(p, own, &t, to);
     own->remote_sends = 0;
   }
-  own->policy = find_policy(p, own->number);
   if (own->flow) {
     answers = own->flow->flags & FLOW_FLAG_REMOTE_FIRST;
     int hairpin = own->flow->flags & FLOW_FLAG_HAIRPIN;

@@ -54,7 +54,9 @@ INLINE outcome host_hands_over(struct packet *p, struct end *own) {
   if (parsed == PARSED_MALFORMED) return DROPPED(DROP_MALFORMED);
   if (!is_own(p, own->endpoint, p->destination) || is_neighbour_discovery(p)) return PATH_NONE;
   if (is_icmp_error(p)) return host_hands_error(p, own);
-  own->policy = find_policy(p, own->number);
-  if (share_ports(p)) return enforces(&own->policy, DIRECTION_IN) ? DROPPED(DROP_FRAGMENT_WITHOUT_FIRST) : PATH_NONE;
+  if (share_ports(p)) {
+    own->policy = find_policy(p, own->number);
+    return enforces(&own->policy, DIRECTION_IN) ? DROPPED(DROP_FRAGMENT_WITHOUT_FIRST) : PATH_NONE;
+  }
   return hand_over(p, own);
 }

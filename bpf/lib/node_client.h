@@ -80,7 +80,7 @@ INLINE enum place find_place(const struct packet *p, const struct passage *x, co
 
 /* Into a pod here, which sees the client's own address. Its flow knows how to answer. */
 INLINE outcome pass_to_pod(const struct packet *p, const struct passage *x, const struct target *to) {
-  struct end own = {.number = to->number, .endpoint = to->endpoint, .policy = find_policy(p, to->number)};
+  struct end own = {.number = to->number, .endpoint = to->endpoint};
   int direct = p->mode & MODE_FORWARD;
   __u8 way = direct ? FLOW_WAY_DIRECT : FLOW_WAY_HOST;
   remote_end(p, &own);

@@ -24,7 +24,6 @@ INLINE void become_receiver(const struct packet *p, struct end *e, const struct 
   e->other_incarnation = e->endpoint->incarnation;
   e->number = to->number;
   e->endpoint = to->endpoint;
-  e->policy = find_policy(p, to->number);
   remote_end(p, e);
 }
 

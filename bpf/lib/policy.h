@@ -8,6 +8,8 @@ struct enforced {
   __u32 policy;
   __u32 revision;
   __u32 enforce;
+  /* Of all policies, when this one was read. */
+  __u32 generation;
 };
 
 /* A flow as policy sees it: from the endpoint, and by the port of the side that answers. */
@@ -23,19 +25,30 @@ struct question {
   __be16 port;
 };
 
-/* All zeros without a policy, and where the host stack forwards. */
+/* Another number after each change of an endpoint's policy: who writes it puts the policy first. */
+INLINE __u32 policy_generation(void) {
+  struct index key = {CONTROL_POLICIES};
+  struct word *generation = bpf_map_lookup_elem(&control, &key);
+  return generation ? generation->value : 0;
+}
+
+/* All zeros where the host stack forwards; without a policy all but the generation. */
 INLINE struct enforced find_policy(const struct packet *p, __u32 number) {
   struct enforced result = {0};
   struct endpoint_key key = {number};
-  struct endpoint_policy *found = in_mode(p, MODE_POLICY) && in_mode(p, MODE_FORWARD) ? bpf_map_lookup_elem(&endpoint_policies, &key) : 0;
-  if (found) {
-    result.policy = found->policy;
-    result.revision = found->revision;
-    result.enforce = found->enforce;
+  if (in_mode(p, MODE_POLICY) && in_mode(p, MODE_FORWARD)) {
+    result.generation = policy_generation();
+    struct endpoint_policy *found = bpf_map_lookup_elem(&endpoint_policies, &key);
+    if (found) {
+      result.policy = found->policy;
+      result.revision = found->revision;
+      result.enforce = found->enforce;
+    }
   }
   result.policy = forget(p, result.policy);
   result.revision = forget(p, result.revision);
   result.enforce = forget(p, result.enforce);
+  result.generation = forget(p, result.generation);
   return result;
 }
 

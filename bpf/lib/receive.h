@@ -59,9 +59,9 @@ INLINE outcome receive(struct packet *p, enum parsed parsed, struct target *to) 
   own.number = to->number;
   if (parsed == PARSED_MALFORMED) return DROPPED(DROP_MALFORMED);
   if (is_neighbour_discovery(p)) return PATH_NONE;
-  own.policy = find_policy(p, own.number);
   if (is_icmp_error(p)) {
     __u32 transport;
+    own.policy = find_policy(p, own.number);
     if (!enforces(&own.policy, DIRECTION_IN)) return PATH_ICMP_ERROR;
     return read_about(p, &own, &transport, 0) && is_related(p, &own) ? PATH_ICMP_ERROR : DROPPED(DROP_ICMP_UNRELATED);
   }

@@ -5,7 +5,9 @@ import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { direction, enforce } from '#kernel/bpf/words.ts'
+import { observeHost } from '#kernel/host.ts'
 import type { KernelOp } from '#kernel/op.ts'
+import { policiesChangedOp, policyEntry } from '#kernel/policies.ts'
 import { DatapathLab, internet4, internet6, type Probe, port, until, v2 } from './datapath-lab.ts'
 
 /** What the maps of policy say holds for real traffic, from the first packet on and, after a change, for flows that are under way. */
@@ -34,7 +36,8 @@ before(async () => {
 after(() => lab.close())
 
 async function apply(...ops: KernelOp[]): Promise<void> {
-  assert.equal((await lab.kernel.apply(ops)).failed, undefined)
+  const host = await observeHost(lab.kernel, { links: [], families: [], entries: [policyEntry] })
+  assert.equal((await lab.kernel.apply([...ops, policiesChangedOp(host)])).failed, undefined)
 }
 
 type Keys = { [M in keyof typeof maps]: Parameters<(typeof maps)[M]['key']['encode']>[0] }

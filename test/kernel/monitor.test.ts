@@ -8,8 +8,9 @@ import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { secondsSince, seenNow } from '#kernel/bpf/seen.ts'
 import { control, enforce, mode } from '#kernel/bpf/words.ts'
-import { applyAll } from '#kernel/host.ts'
+import { applyAll, observeHost } from '#kernel/host.ts'
 import type { KernelOp } from '#kernel/op.ts'
+import { policiesChangedOp, policyEntry } from '#kernel/policies.ts'
 import { DatapathLab, internet4, internet6, type Probe, until, v2 } from './datapath-lab.ts'
 
 /** terway-cli monitor, each in a process of its own, on a node whose pods speak. */
@@ -90,7 +91,8 @@ async function enforced(what: number): Promise<void> {
     key: entry.key.toString('hex'),
     value: entry.value.toString('hex'),
   }
-  await applyAll(lab.kernel, [put])
+  const host = await observeHost(lab.kernel, { links: [], families: [], entries: [policyEntry] })
+  await applyAll(lab.kernel, [put, policiesChangedOp(host)])
 }
 
 const shown = (m: Monitor, what: string) => m.rows.filter(row => row.what === what)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import type { MapName } from '#kernel/bpf/maps.ts'
-import { dropReasons, path } from '#kernel/bpf/words.ts'
+import { control, dropReasons, path } from '#kernel/bpf/words.ts'
+import { nextPolicies } from '#kernel/policies.ts'
 import { expected } from './oracle/oracle.ts'
 import type { Arrival, Outcome } from './oracle/step.ts'
 import { type Counters, type Machine, now, type Ran } from './run.ts'
 import { sumsAreRight } from './sums.ts'
 import type { Packet } from './topology.ts'
-import { type Change, changed, changing, lines, mapNames, type Row, rowOf, type World } from './world.ts'
+import { type Change, changed, changing, lines, mapNames, type Row, row, rowOf, type World } from './world.ts'
 
 /** A path when the packet passes or is redirected, a reason when it is dropped; `uncounted`: as if there were no program. */
 export type Fate = keyof typeof path | keyof typeof dropReasons | 'uncounted'
@@ -23,8 +24,9 @@ export class Node {
 
   constructor(machine: Machine, rows: readonly Change[]) {
     this.#machine = machine
-    this.#world = changed({}, rows)
-    machine.write(rows)
+    const all = withPolicies({}, rows)
+    this.#world = changed({}, all)
+    machine.write(all)
     this.#counters = machine.counters()
   }
 
@@ -33,8 +35,9 @@ export class Node {
   }
 
   change(...rows: readonly Change[]): void {
-    this.#machine.apply(rows)
-    this.#world = changed(this.#world, rows)
+    const all = withPolicies(this.#world, rows)
+    this.#machine.apply(all)
+    this.#world = changed(this.#world, all)
   }
 
   /** Sends a packet through its program, which has to do with it what is expected: one of several, where chance decides. */
@@ -74,6 +77,14 @@ export class Node {
     assert.deepEqual(counters, wanted, `counters${show}`)
     this.#counters = counters
   }
+}
+
+/** Whoever changes a policy says so, unless a case does it itself. */
+function withPolicies(world: World, rows: readonly Change[]): readonly Change[] {
+  const index = control.policies
+  const isTold = rows.some(({ map, key }) => map === 'control' && 'index' in key && key.index === index)
+  if (isTold || !rows.some(({ map }) => map === 'endpoint_policies')) return rows
+  return [...rows, row('control', { index }, { value: nextPolicies(rowOf(world, 'control', { index })?.value ?? 0n) })]
 }
 
 /** What only one of two worlds has. */

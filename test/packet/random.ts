@@ -194,7 +194,7 @@ export function anyChange(c: Chance): Change[] {
     case 2:
       return [anyAddress(c, pod, family)]
     case 3:
-      return [anyPolicy(c, pod)]
+      return [anyPolicy(c, pod), ...(c.rarely(4) ? [] : [t.policiesAre(c.below(1000))])]
     case 4: {
       const ip = c.of(t.remote, t.otherRemote, t.pod1.ip, t.node)[family]
       return [t.identityIs(ip, family === 4 ? c.of(32, 24, 8) : c.of(128, 64, 32), c.of(1, 100, 101))]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ProgramName } from '#kernel/bpf/object.ts'
-import { addressState, hostReason, mode } from '#kernel/bpf/words.ts'
+import { addressState, control, hostReason, mode } from '#kernel/bpf/words.ts'
 import { type Family, type Ip, isIpv4, parseIp, parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { type Mac, parseMac } from '#net/mac.ts'
 import { framed, type IpOptions, ipPacket, type Segment } from './build.ts'
@@ -57,6 +57,11 @@ export function endpointOf(p: Pod, more: Partial<RowValue<'endpoints'>> = {}): C
 
 export function addressOf(p: Pod, family: Family, more: Partial<RowValue<'addresses'>> = {}): Change {
   return row('addresses', { ip: p.ip[family] }, { endpoint: p.ifIndex, incarnation: p.incarnation, state: addressState.live, ...more })
+}
+
+/** The number of the last change of a policy. */
+export function policiesAre(value: number): Change {
+  return row('control', { index: control.policies }, { value: BigInt(value) })
 }
 
 export function modeIs(value: number): Change {

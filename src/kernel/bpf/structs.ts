@@ -75,10 +75,10 @@ export const flow = struct('flow', 64, {
   rxBytes: 'u64',
   txPackets: 'u32',
   rxPackets: 'u32',
-  /** Of the other side. */
+  /** Of the other side, where policy has asked for it. */
   identity: 'u32',
-  spare0: 'u16',
-  spare1: 'u16',
+  /** With which number of policies (`control.policies`) it was compared last. */
+  checked: 'u32',
 })
 
 /** What a pod sent by way of the host stack from this port: answers may come from another address than it was sent to. */

@@ -7,6 +7,8 @@ export const control = {
   mode: 0,
   /** One of so many packets that pass is told of while somebody looks; 0 = none. */
   sample: 1,
+  /** Of the endpoints' policies: another number after each change of one, and never 0 again. */
+  policies: 2,
   /** Four places, one for each that looks: when it last said so (in units of 2^20 ns, the high half) and its own `sample`; 0 = nobody. */
   monitors: 4,
 } as const

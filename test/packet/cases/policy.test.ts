@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { after, test } from 'node:test'
-import { direction, verdict } from '#kernel/bpf/words.ts'
+import { direction, mode, verdict } from '#kernel/bpf/words.ts'
 import { tcp, udp } from '../build.ts'
 import { type Fate, Node } from '../node.ts'
 import { Machine } from '../run.ts'
@@ -103,6 +103,25 @@ for (const family of families) {
     node.meet(back, 'remoteToPod')
     node.change({ ...t.policyOf(pod1, {}), value: undefined })
     node.meet(out, 'podToRemote')
+  })
+
+  test(`${v}: a flow is compared with its policy once for each change of some policy, and keeps what it was compared with`, () => {
+    const all = (revision: number, enforce: number) => t.policyOf(pod1, { enforce, revision })
+    const out = sent(pod1, remote[family], udp(40000, 53))
+    const back = arrived(remote[family], pod1, udp(53, 40000))
+    const node = new Node(machine, [...nodeRows(), t.policiesAre(7), all(1, 0)])
+    node.meet(out, 'podToRemote')
+    node.meet(back, 'remoteToPod')
+    node.change(all(2, 3), t.policiesAre(7))
+    node.meet(out, 'podToRemote')
+    node.change(t.policiesAre(8))
+    node.meet(out, 'policy-egress')
+    node.change(t.policyOf(pod2, { enforce: 3 }))
+    node.meet(back, 'denied-flow')
+    node.change(t.modeIs(mode.guard | mode.forward))
+    node.meet(sent(pod1, remote[family], udp(40001, 53)), 'podToRemote')
+    node.change(t.modeIs(t.everything))
+    node.meet(sent(pod1, remote[family], udp(40001, 53)), 'policy-egress')
   })
 
   test(`${v}: between two pods each has its own word`, () => {

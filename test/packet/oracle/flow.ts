@@ -3,7 +3,7 @@ import { dropReasons, flowFlag, flowState, flowTimeout, type flowWay, mode } fro
 import type { Ip } from '#net/ip.ts'
 import { full, type RowValue } from '../world.ts'
 import type { Draft } from './draft.ts'
-import { allows, asksPolicy, type Direction, type FlowKey, identityOf, modeOf, policyOf } from './policy.ts'
+import { allows, asksPolicy, type Direction, type FlowKey, generationOf, identityOf, modeOf, policyOf } from './policy.ts'
 import type { Read } from './read.ts'
 
 export type Flow = RowValue<'flows'>
@@ -89,7 +89,9 @@ export function judge({ draft, now }: Moment, side: Side, found: Flow | undefine
   if ((modeOf(draft) & mode.forward) === 0) return { is: 'flow', flow: found }
   let flow = found
   const { revision } = policyOf(draft, side.ifIndex)
-  if (asksPolicy(draft) && flow.policyRevision !== revision) {
+  const isOutdated = asksPolicy(draft) && flow.checked !== generationOf(draft)
+  if (isOutdated) flow = { ...flow, checked: generationOf(draft) }
+  if (isOutdated && flow.policyRevision !== revision) {
     const way = remoteBegan(flow) ? 'in' : 'out'
     flow = { ...flow, policyRevision: revision, identity: identityOf(draft, side.remote) }
     if (!side.exempt(way, 'again') && !allows(draft, side.ifIndex, way, side.key, side.remote)) {
@@ -98,6 +100,7 @@ export function judge({ draft, now }: Moment, side: Side, found: Flow | undefine
     }
     if (flow.state === flowState.denied) flow = { ...flow, state: flowState.new, reason: 0 }
   }
+  if (flow !== found) store(draft, side.key, flow)
   return flow.state === flowState.denied ? { is: 'drop', reason: dropReasons['denied-flow'] } : { is: 'flow', flow }
 }
 
@@ -140,6 +143,7 @@ export function make(
     flags: by === 'remote' ? flowFlag.remoteFirst : 0,
     reason: denied ?? 0,
     policyRevision: policyOf(draft, side.ifIndex).revision,
+    checked: generationOf(draft),
     localIncarnation: side.endpoint.incarnation,
     peer: peer?.ifIndex ?? 0,
     peerIncarnation: peer?.incarnation ?? 0,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { direction, enforce, hostReason, mode, reservedIdentity, verdict } from '#kernel/bpf/words.ts'
+import { control, direction, enforce, hostReason, mode, reservedIdentity, verdict } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
 import type { KeyOf, RowValue } from '../world.ts'
 import type { Draft } from './draft.ts'
@@ -21,6 +21,11 @@ export function asksPolicy(draft: Draft): boolean {
 export function policyOf(draft: Draft, ifIndex: number): Pick<RowValue<'endpoint_policies'>, 'policy' | 'revision' | 'enforce'> {
   const none = { policy: 0, revision: 0, enforce: 0 }
   return asksPolicy(draft) ? (draft.get('endpoint_policies', { ifIndex }) ?? none) : none
+}
+
+/** With which number of policies a flow is compared now. */
+export function generationOf(draft: Draft): number {
+  return asksPolicy(draft) ? Number(draft.get('control', { index: control.policies })?.value ?? 0n) : 0
 }
 
 export function enforces(draft: Draft, ifIndex: number, way: Direction): boolean {
