@@ -103,6 +103,12 @@ test('what narrows it', async () => {
   assert.deepEqual(await kinds({ port: 80 }), ['choice', 'pod', 'backend'])
   assert.deepEqual(await kinds({ state: 'new' }), [])
   assert.deepEqual(await kinds({ state: 'new', all: true }), ['pod'])
+  assert.deepEqual(await kinds({ ip: 'FD00:0::5', all: true }), ['pod'])
+})
+
+test('what no flow has is refused', async () => {
+  for (const filter of [{ ip: '10.0.0' }, { ip: 'web' }, { port: 65_536 }, { state: 'closed' }, { pod: 'web' }])
+    await assert.rejects(ctList(node().deps, 's', filter, 'text'), { code: /^bad-(ip|argument)$/ }, JSON.stringify(filter))
 })
 
 test('who carried most', async () => {

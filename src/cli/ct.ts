@@ -5,9 +5,10 @@ import { frontendNames, type PodNames, podNames } from '#cli/node-view.ts'
 import { type Output, print } from '#cli/output.ts'
 import { tableLines } from '#cli/table.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
+import { flowState } from '#kernel/bpf/words.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { AppError } from '#lib/errors.ts'
-import { withPort } from '#net/ip.ts'
+import { parseIp, withPort } from '#net/ip.ts'
 
 /** Which flows are shown; what is not said does not narrow it. */
 export interface FlowFilter {
@@ -27,7 +28,8 @@ export const flowTables = ['flows', 'new_flows', 'node_flows', 'host_notes'] as 
 
 /** Flows that the programs know of. */
 export async function ctList(deps: CliDeps, socket: string, filter: FlowFilter, output: Output): Promise<void> {
-  const rows = (await readFlows(deps, socket)).filter(row => matches(row, filter))
+  const narrowing = checked(filter)
+  const rows = (await readFlows(deps, socket)).filter(row => matches(row, narrowing))
   print(deps, output, rows, all => tableLines(heading, all.map(cells)))
 }
 
@@ -70,6 +72,17 @@ export async function withKernel<T>(deps: CliDeps, fn: (kernel: Kernel) => Promi
   } finally {
     await kernel.close()
   }
+}
+
+/** Refuses what no flow has, lest an empty list is taken for an answer. Addresses may be written in any way. */
+function checked(filter: FlowFilter): FlowFilter {
+  const { pod, ip, port = 0, state } = filter
+  const states = Object.keys(flowState)
+  if (pod !== undefined && !pod.includes('/')) throw new AppError('bad-argument', `--pod is namespace/name, not ${pod}`)
+  if (port > 65_535) throw new AppError('bad-argument', `--port is at most 65535, not ${port}`)
+  if (state !== undefined && !states.includes(state))
+    throw new AppError('bad-argument', `--state is one of ${states.join(', ')}, not ${state}`)
+  return ip === undefined ? filter : { ...filter, ip: parseIp(ip) }
 }
 
 export function matches(row: FlowRow, { pod, ip, port, state, protocol, all = false }: FlowFilter): boolean {
