@@ -114,16 +114,22 @@ INLINE outcome begin_through(const struct packet *p, struct end *own, struct thr
   return 0;
 }
 
-/* The choice that was found, when its backend still takes it. */
+/* The choice that was found, when its backend still takes it. One that is too old counts while its flow does: the other side may have spoken since. */
 INLINE int go_on_through(const struct packet *p, struct end *own, struct through *t) {
   struct flow *choice = own->flow;
   struct backend *b = find_backend(choice->backend);
   if (!is_usable(b, p->protocol)) return 0;
+  int kept = own->kept, settled = own->settled;
+  look_up_translated(p, own, b);
+  if (UNLIKELY(is_old(p, choice, p->protocol)) && !(own->flow && own->flow->frontend == choice->frontend)) {
+    local_end(p, own);
+    own->kept = kept;
+    return 0;
+  }
   if (choice->seen != p->now) choice->seen = p->now;
   t->frontend = choice->frontend;
   t->state = choice->state;
-  t->settled = own->settled;
-  look_up_translated(p, own, b);
+  t->settled = settled;
   return 1;
 }
 

@@ -87,10 +87,17 @@ INLINE __u64 timeout_of(__u8 state, __u8 protocol) {
   return state == FLOW_STATE_CLOSING ? FLOW_TIMEOUT_CLOSING : FLOW_TIMEOUT_DENIED;
 }
 
-/* An entry that is too old, or of an earlier owner of either address, counts as absent. */
-INLINE int is_valid(const struct packet *p, struct end *e, const struct flow *f) {
+INLINE int is_old(const struct packet *p, const struct flow *f, __u8 protocol) {
+  return is_older(p->now, f->seen, timeout_of(f->state, protocol));
+}
+
+/*
+ * An entry that is too old, or of an earlier owner of either address, counts as absent. `choices`: of whatever age, for whoever asks the flow that a choice
+ * leads to, since a choice has seen its own side's packets only.
+ */
+INLINE int is_valid(const struct packet *p, struct end *e, const struct flow *f, int choices) {
   if (f->local_incarnation != e->endpoint->incarnation) return 0;
-  if (is_older(p->now, f->seen, timeout_of(f->state, e->key.protocol))) return 0;
+  if (is_old(p, f, e->key.protocol) && !(choices && f->way == FLOW_WAY_SERVICE)) return 0;
   if (!f->peer) return 1;
   if (f->peer == e->other) return e->other_incarnation == f->peer_incarnation;
   e->peer = find_endpoint(f->peer);
@@ -107,17 +114,21 @@ INLINE int begins_anew(const struct packet *p, const struct end *e, const struct
   return f->state != FLOW_STATE_NEW || !from_initiator(e, f);
 }
 
-/* Sets flow and peer. */
-INLINE void look_up_flow(const struct packet *p, struct end *e) {
+/* Sets flow and peer; `choices` as above. */
+INLINE void look_up(const struct packet *p, struct end *e, int choices) {
   struct flow *f = bpf_map_lookup_elem(&flows, &e->key);
-  int settled = f && is_valid(p, e, f);
+  int settled = f && is_valid(p, e, f, choices);
   e->kept = forget(p, !!f);
   e->settled = forget(p, settled);
   if (!settled) {
     f = bpf_map_lookup_elem(&new_flows, &e->key);
-    if (f && !is_valid(p, e, f)) f = 0;
+    if (f && !is_valid(p, e, f, choices)) f = 0;
   }
   e->flow = f;
+}
+
+INLINE void look_up_flow(const struct packet *p, struct end *e) {
+  look_up(p, e, 0);
 }
 
 /* The flow that the packet goes on with. */

@@ -62,7 +62,7 @@ INLINE outcome answer_as_frontend(struct packet *p, const struct end *own, int h
 
 /* The flow of the packet as the pod sends it. */
 INLINE void find_own(const struct packet *p, struct end *own) {
-  look_up_flow(p, own);
+  look_up(p, own, 1);
   struct flow *f = own->flow;
   if (!f) return;
   if (!in_mode(p, MODE_SERVICE) && (f->way == FLOW_WAY_SERVICE || f->flags & FLOW_FLAG_HAIRPIN)) own->flow = 0;

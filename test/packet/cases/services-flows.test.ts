@@ -74,6 +74,22 @@ for (const family of families) {
       }
     })
 
+    test(`${of}: the other side's packets keep a choice alive, until they end too`, () => {
+      const ours = { localIncarnation: pod1.incarnation, frontend: 1, seen: ago(flowTimeout.new * 1.5) }
+      const key = { local: me, remote: vip, localPort: client, remotePort: port, protocol }
+      const choice = row('new_flows', key, { ...ours, state: flowState.new, way: flowWay.service, backend: 1 })
+      const goesTo = (flow: object) => {
+        const of = { local: me, remote: far, localPort: client, remotePort: target, protocol }
+        const value = { ...ours, state: flowState.open, way: flowWay.direct, flags: flowFlag.answered, seen: ago(1), ...flow }
+        const node = new Node(machine, [...rows, ...otherBackend, choice, row('flows', of, value)])
+        return ends(node.meet(next, 'podToRemote').packet)
+      }
+      const [same, another] = [far, t.otherRemote[family]].map(to => way(me, client, to, target))
+      assert.equal(goesTo({}), same)
+      assert.equal(goesTo({ seen: ago(flowTimeout.openTcp + 60) }), another)
+      assert.equal(goesTo({ frontend: 7 }), another)
+    })
+
     test(`${of}: a choice of another incarnation is none`, () => {
       const node = new Node(machine, rows)
       node.meet(request, 'podToRemote')

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { dropReasons, flowFlag, flowState, flowTimeout, type flowWay, mode } from '#kernel/bpf/words.ts'
+import { dropReasons, flowFlag, flowState, flowTimeout, flowWay, mode } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
 import { full, type RowValue } from '../world.ts'
 import type { Draft } from './draft.ts'
@@ -48,9 +48,11 @@ export function flowKeyOf(packet: Pick<Read, 'source' | 'destination' | 'protoco
     : { local: destination, remote: source, localPort: ports.destination, remotePort: ports.source, ...common }
 }
 
-/** The entry of a key that still counts. */
-export function findFlow({ draft, now }: Moment, key: FlowKey, endpoint: RowValue<'endpoints'>): Flow | undefined {
-  return [draft.get('flows', key), draft.get('new_flows', key)].find(flow => flow !== undefined && isValid(draft, now, key, endpoint, flow))
+/** The entry of a key that still counts; `choices`: of whatever age, since the other side's packets are no part of theirs. */
+export function findFlow({ draft, now }: Moment, key: FlowKey, endpoint: RowValue<'endpoints'>, choices = false): Flow | undefined {
+  const counts = (flow: Flow | undefined) =>
+    flow !== undefined && ((choices && flow.way === flowWay.service) || !isOld(now, key, flow)) && isOfSameOwners(draft, endpoint, flow)
+  return [draft.get('flows', key), draft.get('new_flows', key)].find(counts)
 }
 
 export const openTimeout = (protocol: number) => (protocol === tcp ? flowTimeout.openTcp : flowTimeout.open)
@@ -58,23 +60,26 @@ export const openTimeout = (protocol: number) => (protocol === tcp ? flowTimeout
 /** Signed: another CPU's clock reading may be a little ahead. */
 export const isOlder = (now: number, seen: number, seconds: number) => ((now - seen) | 0) > seconds * unitsPerSecond
 
-function isValid(draft: Draft, now: number, key: FlowKey, endpoint: RowValue<'endpoints'>, flow: Flow): boolean {
+export function isOld(now: number, key: FlowKey, flow: Flow): boolean {
   const seconds: Readonly<Record<number, number>> = {
     [flowState.new]: flowTimeout.new,
     [flowState.open]: openTimeout(key.protocol),
     [flowState.closing]: flowTimeout.closing,
     [flowState.denied]: flowTimeout.denied,
   }
-  if (isOlder(now, flow.seen, seconds[flow.state] ?? 0)) return false
+  return isOlder(now, flow.seen, seconds[flow.state] ?? 0)
+}
+
+function isOfSameOwners(draft: Draft, endpoint: RowValue<'endpoints'>, flow: Flow): boolean {
   if (flow.localIncarnation !== endpoint.incarnation) return false
   return flow.peer === 0 || draft.get('endpoints', { ifIndex: flow.peer })?.incarnation === flow.peerIncarnation
 }
 
 export type Found = { readonly is: 'flow'; readonly flow: Flow } | { readonly is: 'new' } | { readonly is: 'drop'; readonly reason: number }
 
-/** The flow that a packet goes on with, whatever policy says of it. */
-export function current(moment: Moment, side: Side): Flow | undefined {
-  const flow = findFlow(moment, side.key, side.endpoint)
+/** The flow that a packet goes on with, whatever policy says of it; `choices` as above. */
+export function current(moment: Moment, side: Side, choices = false): Flow | undefined {
+  const flow = findFlow(moment, side.key, side.endpoint, choices)
   const beginsAnew = flow !== undefined && isSyn(moment.packet) && flow.state !== flowState.denied && !isRepeated(flow, side)
   return beginsAnew ? undefined : flow
 }

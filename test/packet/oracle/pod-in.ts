@@ -63,7 +63,7 @@ function guard(step: Step, packet: Read, endpoint: Endpoint): Outcome | undefine
 
 function forward(step: Step, packet: Read, endpoint: Endpoint): Outcome {
   const own = senderOf(step, packet, endpoint)
-  const flow = current(step.moment(packet), own)
+  const flow = current(step.moment(packet), own, true)
   const served = step.has(mode.service) ? serve(step, packet, own, flow) : undefined
   if (served !== undefined && 'outcome' in served) return served.outcome
   if (served !== undefined) {

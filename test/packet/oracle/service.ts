@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flowFlag, flowState, flowWay, hostReason, mode, ownMark, serviceFlag } from '#kernel/bpf/words.ts'
 import { type Backend, backendOf, choose, isUsable, mayCome, type Service, serviceAt } from './choose.ts'
-import { account, type Flow, findFlow, isOlder, isSyn, judge, remoteBegan, type Side, settles, store } from './flow.ts'
+import { account, type Flow, findFlow, isOld, isOlder, isSyn, judge, remoteBegan, type Side, settles, store } from './flow.ts'
 import { answerItself, toItself } from './hairpin.ts'
 import { isPorted, protocols, type Read } from './read.ts'
 import { refusal } from './reject.ts'
@@ -30,7 +30,11 @@ export function serve(step: Step, packet: Read, side: Side, flow: Flow | undefin
   if (flow !== undefined && remoteBegan(flow) && flow.frontend !== 0) return { outcome: answerClient(step, packet, side, flow) }
   if (flow !== undefined && flow.way !== flowWay.service) return undefined
   const backend = flow && backendOf(step.draft, flow.backend)
-  if (flow !== undefined && isUsable(backend, packet.protocol)) {
+  if (
+    flow !== undefined &&
+    isUsable(backend, packet.protocol) &&
+    (!isOld(step.now, side.key, flow) || goesOn(step, packet, side, flow, backend))
+  ) {
     const entry = { ...flow, seen: step.now }
     store(step.draft, side.key, entry)
     return towards(step, packet, { side, entry, backend })
@@ -60,15 +64,25 @@ function makeChoice({ draft, now }: Step, { key, endpoint }: Side, { frontend }:
   return draft.put('new_flows', key, made)
 }
 
-/** Whether the flow that the translation would make is another one's, which is in use. A pod that is its own backend has it by the frontend. */
-function isTaken(step: Step, packet: Read, { key, endpoint }: Side, { frontend }: Service, backend: Backend): boolean {
+/** The flow that a choice leads to. A pod that is its own backend has it by the frontend. */
+function flowOf(step: Step, packet: Read, { key, endpoint }: Side, backend: Backend): Flow | undefined {
   const moment = step.moment(packet)
+  if (backend.ip !== packet.source) return findFlow(moment, { ...key, remote: backend.ip, remotePort: backend.port }, endpoint)
+  const back = findFlow(moment, { ...key, localPort: backend.port, remotePort: packet.ports.source }, endpoint)
+  return back !== undefined && (back.flags & flowFlag.hairpin) !== 0 ? back : undefined
+}
+
+/** Whether the other side has kept alive what the choice led to. */
+function goesOn(step: Step, packet: Read, side: Side, choice: Flow, backend: Backend): boolean {
+  const flow = flowOf(step, packet, side, backend)
+  return flow !== undefined && flow.way !== flowWay.service && flow.frontend === choice.frontend
+}
+
+/** Whether the flow that the translation would make is another one's, which is in use. */
+function isTaken(step: Step, packet: Read, side: Side, { frontend }: Service, backend: Backend): boolean {
   const inUse = (flow: Flow | undefined) => flow !== undefined && flow.frontend !== frontend && !isOlder(step.now, flow.seen, secondsInUse)
-  if (backend.ip === packet.source) {
-    const back = findFlow(moment, { ...key, localPort: backend.port, remotePort: packet.ports.source }, endpoint)
-    return back !== undefined && (back.flags & flowFlag.hairpin) !== 0 && inUse(back)
-  }
-  const flow = findFlow(moment, { ...key, remote: backend.ip, remotePort: backend.port }, endpoint)
+  const flow = flowOf(step, packet, side, backend)
+  if (backend.ip === packet.source) return inUse(flow)
   if (flow?.state === flowState.denied || flow?.state === flowState.closing) return false
   return inUse(flow) && (packet.protocol !== protocols.tcp || isSyn(packet))
 }
