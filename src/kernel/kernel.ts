@@ -7,7 +7,7 @@ import type { MapName } from '#kernel/bpf/maps.ts'
 import { nodePins } from '#kernel/bpf/pins.ts'
 import { Lane } from '#kernel/lane.ts'
 import type { KernelOp } from '#kernel/op.ts'
-import { type ApplyResult, type Doomed, type Kernel, KernelError, type KernelEvent } from '#kernel/port.ts'
+import { type ApplyResult, type ConnectedSocket, type Doomed, type Kernel, KernelError, type KernelEvent } from '#kernel/port.ts'
 import type { NsQuery } from '#kernel/state.ts'
 import { unpost, type WorkerSetup } from '#kernel/worker/protocol.ts'
 import { realClock } from '#lib/clock.ts'
@@ -155,6 +155,14 @@ class RealKernel implements Kernel {
 
   async translatedFlows() {
     return (await this.#lane(this.#slow)).call('translated', undefined)
+  }
+
+  async connectedSockets() {
+    return (await this.#lane(this.#quick)).call('connected', undefined)
+  }
+
+  async destroySockets(sockets: readonly ConnectedSocket[]) {
+    return (await (await this.#lane(this.#quick)).call('destroy', sockets)).ended
   }
 
   async close(): Promise<void> {

@@ -101,6 +101,17 @@ export interface PinnedMaps {
   close(): void
 }
 
+/** A socket of UDP that names one other side. */
+export interface ConnectedSocket {
+  /** It is one of IPv6; its other side may be an IPv4 address all the same (::ffff:a.b.c.d). */
+  readonly v6: boolean
+  readonly cookie: bigint
+  readonly remote: Ip
+  readonly remotePort: number
+  /** What the kernel finds it by, in hex. */
+  readonly id: string
+}
+
 /**
  * The network side of the Linux kernel. Two threads stand behind it: one for quick work in the order of the calls, one for
  * device deletions, which block for milliseconds each. No call blocks the caller's event loop.
@@ -133,5 +144,12 @@ export interface Kernel {
   countEntries(map: MapName): Promise<{ readonly used: number; readonly room: number }>
   /** The flows of the host namespace that the kernel translates. Throws `kernel-refused` where it has no conntrack over netlink. */
   translatedFlows(): Promise<readonly TranslatedFlow[]>
+  /** The sockets of UDP in the host namespace that are connected. Throws `kernel-refused` where the kernel does not list them. */
+  connectedSockets(): Promise<readonly ConnectedSocket[]>
+  /**
+   * Ends these: the next call of each owner fails with ECONNABORTED. Returns how many there still were. Throws `kernel-refused` where the kernel cannot
+   * (CONFIG_INET_DIAG_DESTROY), also when there are none to end.
+   */
+  destroySockets(sockets: readonly ConnectedSocket[]): Promise<number>
   close(): Promise<void>
 }

@@ -69,10 +69,15 @@ function datagrams(socket: Datagrams, send: () => void): Conversation {
   return { ask, close: () => socket.close() }
 }
 
-/** What getpeername says must be what recvmsg says. */
+/** What getpeername says must be what recvmsg says. Once it has failed it is of no use any more. */
 function connected(socket: Datagrams): Conversation {
   const { ask, close } = datagrams(socket, () => socket.send('?'))
+  let failure: Error | undefined
+  socket.on('error', e => {
+    failure = e
+  })
   const both = async () => {
+    if (failure !== undefined) throw failure
     const answer = await ask()
     const { address, port } = socket.remoteAddress()
     const peer = withPort(address, port)

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
+import { cutSockets } from '#datapath/v2/cut-sockets.ts'
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject } from '#kernel/bpf/object.ts'
@@ -215,6 +216,37 @@ test('a series of datagrams stays with its backend until that is drained; a conn
       for (let i = 0; i < 5; i++) assert.deepEqual(await conversation.ask(), next, kind)
       await conversation.close()
     }
+  }
+})
+
+test('a connected socket of UDP learns that its backend is gone, and gets another one; nobody else is cut', async () => {
+  assert.equal(await cutSockets(kernel, []), 0)
+  for (const [family, host, { backends }] of [
+    [4, families[4].service, families[4]],
+    [4, `::ffff:${families[4].service}`, families[4]],
+    [6, families[6].service, families[6]],
+  ] as const) {
+    const set = numberOf(family, protocols.udp)
+    await applied(kernel, services().flatMap(serviceOps))
+    const cut = await node.open('udp-connected', host, port)
+    const lost = Number((await cut.ask()).name.at(-1))
+    const open = await Promise.all([
+      node.open('udp', host, port),
+      node.open('udp-connected', backends[lost] ?? '', backendPort),
+      node.open('udp-connected', backends[1 - lost] ?? '', backendPort),
+      node.open('tcp', host, port),
+      stranger.open('udp-connected', host, port),
+    ])
+    for (const other of open) await other.ask()
+    const gone = { ip: parseIp(backends[lost] ?? ''), port: backendPort }
+    const draining = entryOp('backends', { backend: 10 * set + lost }, { ...gone, protocol: protocols.udp, state: backendState.draining })
+    await applied(kernel, [...setOps(set, [1 - lost]), draining])
+    assert.equal(await cutSockets(kernel, [gone]), 1, host)
+    await assert.rejects(cut.ask(), /ECONNABORTED/)
+    assert.equal((await node.ask('udp-connected', host, port)).name, `backend ${1 - lost}`)
+    assert.equal(await cutSockets(kernel, [gone]), 0)
+    for (const other of open) await other.ask()
+    for (const other of [cut, ...open]) await other.close()
   }
 })
 

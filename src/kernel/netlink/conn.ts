@@ -28,6 +28,7 @@ export interface Message {
 
 export const routeProtocol = 0
 export const netfilterProtocol = 12
+export const sockDiagProtocol = 4
 export const solNetlink = 270
 const option = { capAck: 10, extAck: 11, strictCheck: 12 } as const
 export const solSocket = 1

@@ -6,6 +6,7 @@ import type { IfName } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import {
   type BpfProbe,
+  type ConnectedSocket,
   type Doomed,
   type KernelCode,
   KernelError,
@@ -58,6 +59,8 @@ export interface Calls {
   slice: { args: From; result: Slice }
   count: { args: From; result: { readonly used: number; readonly room: number; readonly next: Uint8Array | undefined } }
   translated: { args: undefined; result: readonly TranslatedFlow[] }
+  connected: { args: undefined; result: readonly ConnectedSocket[] }
+  destroy: { args: readonly ConnectedSocket[]; result: { readonly ended: number } }
 }
 
 export type Request = { [K in keyof Calls]: { readonly id: number; readonly call: K; readonly args: Calls[K]['args'] } }[keyof Calls]

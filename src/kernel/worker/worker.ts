@@ -6,6 +6,7 @@ import { socketProgramNames } from '#kernel/bpf/programs.ts'
 import { setNetns } from '#kernel/ffi.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
 import { listTranslated } from '#kernel/netlink/conntrack.ts'
+import { destroyConnected, listConnected } from '#kernel/netlink/sock-diag.ts'
 import { openOwnNetns } from '#kernel/netns.ts'
 import { KeptFiles } from '#kernel/worker/kept-files.ts'
 import { look } from '#kernel/worker/look.ts'
@@ -66,6 +67,10 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
         return count(request.args, pinned)
       case 'translated':
         return listTranslated()
+      case 'connected':
+        return listConnected()
+      case 'destroy':
+        return { ended: destroyConnected(request.args) }
       default:
         return unreachable(request)
     }
