@@ -11,8 +11,8 @@ import { type Ends, measure, type Result } from './datapath/load.ts'
 import { type MadeNode, makeReady } from './datapath/node.ts'
 import { type Pairs, proven, stackForwards } from './datapath/proof.ts'
 import { pathRows, programRows, rounds, sizeRows } from './datapath/rows.ts'
-import { serviceOf } from './datapath/services.ts'
-import { addressOf, type BenchNode, makeFabric, makeNode, makePod } from './datapath/world.ts'
+import { type Family, serviceOf, type Wanted } from './datapath/services.ts'
+import { addressesOf, type BenchNode, type BenchPod, makeFabric, makeNode, makePod } from './datapath/world.ts'
 import { writeRows } from './measure/row.ts'
 import { isolated } from './node/isolate.ts'
 
@@ -22,36 +22,39 @@ const forbidden = 7778
 
 const hosts = [101, 102].map((number): BenchNode => ({ name: `host-${number}`, number })) as [BenchNode, BenchNode]
 
-function endsOf({ way }: Pick<Cell, 'way'>, pairs: Pairs): Ends {
-  if (way.kind === 'host') return nodeEnds(...hosts)
+/** What Services lead to, by number. */
+const wantedAt = { pod: 0, node: 1, podByUdp: 2 } as const
+
+function endsOf({ way, family, work }: Pick<Cell, 'way' | 'family' | 'work'>, pairs: Pairs): Ends {
+  if (way.kind === 'host') return nodeEnds(family, ...hosts)
   const [first, second] = pairs[way.kind]
+  const service = (n: number) => serviceOf(first.services, n, family)
   const ways: Readonly<Record<Between, () => Ends>> = {
-    crossnode: () => podEnds(podOf(first, 0), podOf(second, 0)),
-    samenode: () => podEnds(podOf(first, 0), podOf(first, 1)),
-    service: () => ({ ...podEnds(podOf(first, 0), podOf(second, 0)), to: serviceOf(first.services, 0) }),
-    node: () => nodeEnds(first.node, second.node, first.cgroup),
-    socket: () => ({ ...nodeEnds(first.node, second.node, first.cgroup), to: serviceOf(first.services, 1) }),
+    crossnode: () => podEnds(family, podOf(first, 0), podOf(second, 0)),
+    samenode: () => podEnds(family, podOf(first, 0), podOf(first, 1)),
+    service: () => ({
+      ...podEnds(family, podOf(first, 0), podOf(second, 0)),
+      to: service(work === 'udp_rr' ? wantedAt.podByUdp : wantedAt.pod),
+    }),
+    node: () => nodeEnds(family, first.node, second.node, first.cgroup),
+    socket: () => ({ ...nodeEnds(family, first.node, second.node, first.cgroup), to: service(wantedAt.node) }),
   }
   return ways[way.between]()
 }
 
-interface PodEnd {
-  readonly netns: string
-  readonly ip: string
-}
-
-function podOf({ node, pods }: MadeNode, n: number): PodEnd {
+function podOf({ node, pods }: MadeNode, n: number): BenchPod {
   const pod = pods[n]
-  if (pod?.v4 === undefined) throw new Error(`${node.name} has no pod ${n}`)
-  return { netns: pod.name, ip: pod.v4.address }
+  if (pod === undefined) throw new Error(`${node.name} has no pod ${n}`)
+  return pod
 }
 
-function podEnds(client: PodEnd, { netns, ip }: PodEnd): Ends {
-  return { client: { netns: client.netns }, server: { netns, ip, port }, to: { ip, port } }
+function podEnds(family: Family, client: BenchPod, server: BenchPod): Ends {
+  const ip = server[`v${family}`].address
+  return { client: { netns: client.name }, server: { netns: server.name, ip, port }, to: { ip, port } }
 }
 
-function nodeEnds(client: BenchNode, server: BenchNode, cgroup?: string): Ends {
-  const ip = addressOf(server)
+function nodeEnds(family: Family, client: BenchNode, server: BenchNode, cgroup?: string): Ends {
+  const ip = addressesOf(server)[`v${family}`]
   return { client: { netns: client.name, cgroup }, server: { netns: server.name, ip, port }, to: { ip, port } }
 }
 
@@ -61,18 +64,25 @@ async function makePair(kind: Kind, dir: string, cgroups: NodeCgroups): Promise<
     makeNode(node)
     return { node, pods: [makePod(node, 1), makePod(node, 2)] }
   })
-  const allowed = { addresses: withPods.flatMap(({ pods }) => pods.flatMap(pod => pod.v4?.address ?? [])), port }
-  // Where the second node's first pod is, and the second node itself.
-  const targets = [withPods[1]?.pods[0]?.v4?.address, nodes[1] && addressOf(nodes[1])].flatMap(ip =>
-    ip === undefined ? [] : [{ ip, port }],
-  )
+  const allowed = { addresses: withPods.flatMap(({ pods }) => pods.flatMap(pod => [pod.v4.address, pod.v6.address])), port }
+  const wanted = withPods.slice(1).flatMap(({ node, pods: [pod] }) => (pod === undefined ? [] : wantedOf(node, pod)))
   const made: MadeNode[] = []
   for (const { node, pods } of withPods) {
-    made.push(await makeReady(node, { kind, pods, dir, cgroup: cgroups.make(node.name), allowed, targets }))
+    made.push(await makeReady(node, { kind, pods, dir, cgroup: cgroups.make(node.name), allowed, wanted }))
   }
   const [first, second] = made
   if (first === undefined || second === undefined) throw new Error('a pair is two nodes')
   return [first, second]
+}
+
+/** In the order of `wantedAt`: the second node's first pod, that node itself, and the pod once more. */
+function wantedOf(node: BenchNode, pod: BenchPod): readonly Wanted[] {
+  const toPod = { ips: { v4: pod.v4.address, v6: pod.v6.address }, port }
+  return [
+    { protocol: 'TCP', endpoint: toPod },
+    { protocol: 'TCP', endpoint: { ips: addressesOf(node), port } },
+    { protocol: 'UDP', endpoint: toPod },
+  ]
 }
 
 /** Every cell once a round. */
@@ -97,7 +107,7 @@ await isolated(async dir => {
   const made: [Kind, readonly [MadeNode, MadeNode]][] = []
   for (const kind of kindNames) made.push([kind, await makePair(kind, dir, cgroups)])
   const pairs = Object.fromEntries(made) as unknown as Pairs
-  const between = (way: Between) => endsOf({ way: { kind: 'v2', between: way } }, pairs)
+  const between = (way: Between) => endsOf({ way: { kind: 'v2', between: way }, family: 4, work: 'tcp_rr' }, pairs)
   const direct = between('crossnode')
   const refused = { ...direct, server: { ...direct.server, port: forbidden }, to: { ...direct.to, port: forbidden } }
   if (measure({ work: 'udp_rr', cpus: 1 }, refused, { ms: 50 }).count > 0) throw new Error('the policy does not hold')

@@ -18,8 +18,9 @@ import { root } from '../tools/components.ts'
 import { amount } from './measure/machine.ts'
 import { row, writeRows } from './measure/row.ts'
 import { percentile, stretches } from './measure/stats.ts'
+import type { ListApi } from './node/api.ts'
 import { isolated } from './node/isolate.ts'
-import { clusterIp, endpointsEach, ServicesApi } from './node/services.ts'
+import { changeEndpoints, clusterIp, endpointsEach, servicesApi } from './node/services.ts'
 import { cpuMsOf, mallocEnv, megabytes, nodeOptions, profile } from './node/terwayd.ts'
 
 const count = amount(5_000, 500)
@@ -112,17 +113,17 @@ async function entryOf(kernel: Kernel, map: 'services' | 'backend_sets', key: st
 }
 
 /** Milliseconds until the map says that the Service has so many endpoints. */
-async function change(api: ServicesApi, kernel: Kernel, service: number, endpoints: number): Promise<number> {
+async function change(api: ListApi, kernel: Kernel, service: number, endpoints: number): Promise<number> {
   const key = await setOf(kernel, service)
   const wanted = maps.backend_sets.value.encode({ count: endpoints }).toString('hex')
   const begun = performance.now()
-  api.change(service, endpoints)
+  changeEndpoints(api, service, endpoints)
   while ((await entryOf(kernel, 'backend_sets', key)) !== wanted)
     if (performance.now() - begun > 10_000) throw new Error('a change is lost')
   return performance.now() - begun
 }
 
-async function churn(api: ServicesApi, kernel: Kernel): Promise<number[]> {
+async function churn(api: ListApi, kernel: Kernel): Promise<number[]> {
   const times: number[] = []
   const begun = performance.now()
   for (let i = 0; i < changes; i++) {
@@ -137,7 +138,7 @@ async function churn(api: ServicesApi, kernel: Kernel): Promise<number[]> {
 await isolated(async dir => {
   place(dir)
   const kernel = await makeKernel({ object: join(dir, 'programs.json') })
-  const api = new ServicesApi(count, node)
+  const api = servicesApi(count, node)
   const kubeconfig = kubeconfigOf(dir, await api.listen())
   writeFileSync(capabilities, 'kube_proxy_replacement = false\n')
   const idle = new Policy(dir, kubeconfig)

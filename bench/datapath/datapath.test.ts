@@ -8,6 +8,7 @@ import { pictureOf } from '../show/pictures.ts'
 import { baselineOf, cells, figureOf } from './cells.ts'
 import { datapathFigures } from './figures.ts'
 import { policyOps } from './policy.ts'
+import { collectionsOf } from './service-objects.ts'
 import { serviceOf, servicesOf } from './services.ts'
 
 test('every cell has a figure of its own, and a baseline that is measured', () => {
@@ -32,26 +33,39 @@ test('ways by Services and full tables have the names of the goals', () => {
   assert.equal(socket && baselineOf(socket), 'dp.v2.node.crr.vs_host')
 })
 
-test('those in the middle of the Services lead to the targets, whatever their number', () => {
-  const [one, other] = [
-    { ip: '10.0.2.11', port: 7777 },
-    { ip: '192.168.2.10', port: 7777 },
-  ]
-  const thousand = servicesOf(1000, [one, other])
-  assert.equal(new Set(thousand.map(s => s.ip)).size, 1000)
-  assert.deepEqual(serviceOf(thousand, 0), { ip: '10.96.2.1', port: 80 })
+test('those in the middle of the Services lead to what is wanted, whatever their number', () => {
+  const wanted = (['TCP', 'UDP'] as const).map(protocol => ({
+    protocol,
+    endpoint: { ips: { v4: '10.0.2.11', v6: 'fd00:2::11' }, port: 7777 },
+  }))
+  const thousand = servicesOf(1000, wanted)
+  for (const family of ['v4', 'v6'] as const) assert.equal(new Set(thousand.map(s => s.ips[family])).size, 1000)
+  assert.deepEqual(serviceOf(thousand, 0, 4), { ip: '10.96.2.1', port: 80 })
+  assert.deepEqual(serviceOf(thousand, 1, 6), { ip: 'fd00:96::202', port: 80 })
   assert.deepEqual(
-    thousand.filter(s => s.endpoints.length === 1).map(s => s.endpoints[0]),
-    [one, other],
+    thousand.filter(s => s.endpoints.length === 1).map(({ protocol, endpoints: [endpoint] }) => ({ protocol, endpoint })),
+    wanted,
   )
-  assert.deepEqual(servicesOf(1, [one, other])[0]?.endpoints, [one])
-  assert.throws(() => serviceOf(servicesOf(1, [one]), 1), /no Service/)
-  assert.equal(servicesOf(10_000, [])[9999]?.ip, '10.96.39.250')
+  assert.equal(servicesOf(1, wanted)[0]?.endpoints[0], wanted[0]?.endpoint)
+  assert.throws(() => serviceOf(servicesOf(1, wanted), 1, 4), /no Service/)
+  assert.equal(servicesOf(10_000, [])[9999]?.ips.v4, '10.96.39.250')
+})
+
+test('an API server has the Services, a slice of each family for each, and the node', () => {
+  const wanted = [{ protocol: 'UDP', endpoint: { ips: { v4: '10.0.2.11', v6: 'fd00:2::11' }, port: 7777 } }] as const
+  const collections = collectionsOf(servicesOf(3, wanted), { name: 'node', ips: { v4: '192.0.2.1', v6: 'fd01::1' } })
+  const all = Object.values(collections).map(({ count, item }) => Array.from({ length: count }, (_, n) => JSON.stringify(item(n, '7'))))
+  assert.deepEqual(
+    all.map(items => items.length),
+    [3, 6, 1, 0],
+  )
+  assert.match(all[0]?.[1] ?? '', /"clusterIPs":\["10.96.0.2","fd00:96::2"\].*"protocol":"UDP","port":80,"targetPort":7777/)
+  assert.match(all[1]?.[3] ?? '', /service-name":"s000001".*"addressType":"IPv6".*\["fd00:2::11"\].*"port":7777/)
 })
 
 test('the goals are those of rows that exist, and floors', () => {
   const withGoal = Object.entries(datapathFigures).filter(([, f]) => f.goal !== undefined)
-  assert.equal(withGoal.length, 19)
+  assert.equal(withGoal.length, 20)
   for (const [name, f] of withGoal) assert.equal(f.atLeast ?? false, name.endsWith('.vs_host'), name)
 })
 

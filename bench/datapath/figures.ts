@@ -4,12 +4,15 @@ import { type Between, type Cell, cells, figureOf, type Kind, type Work } from '
 
 const ways: Readonly<Record<Kind, string>> = {
   veth: 'regular mode',
-  veth_nft: "regular mode with rules like those of kube-proxy's nftables mode",
-  veth_ipt: "regular mode with rules like those of kube-proxy's iptables mode",
+  veth_nft: "regular mode with kube-proxy's rules for 1 000 Services, nftables",
+  veth_ipt: "regular mode with kube-proxy's rules for 1 000 Services, iptables",
   veth_svc: 'regular mode with programs for 1 000 Services',
+  minimal: 'programs that only redirect, attached by tcx',
+  minimal_block: "programs that only redirect, attached as DataPath V2's are",
   v2_nopolicy: 'DataPath V2 without policy and Services',
   v2: 'DataPath V2 with a policy of 1 000 entries and 1 000 Services',
   v2_svc1: 'DataPath V2 with the same policy and one Service',
+  v2_svc100: 'DataPath V2 with the same policy and 100 Services',
   v2_svc10k: 'DataPath V2 with the same policy and 10 000 Services',
   v2_ct10k: 'DataPath V2 with both and 10 000 connections of others',
   v2_ct1m: 'DataPath V2 with both and 1 000 000 connections of others',
@@ -24,7 +27,7 @@ const betweens: Readonly<Record<Between, string>> = {
 const works: Readonly<Record<Work, string>> = {
   tcp_rr: 'one byte and back over TCP',
   udp_rr: 'one byte and back over UDP',
-  crr: 'connection, one byte and back, end',
+  crr: 'TCP connection, one byte and back, end',
   stream: 'TCP stream',
 }
 const goals: Readonly<Record<string, number>> = {
@@ -39,14 +42,15 @@ const goals: Readonly<Record<string, number>> = {
   'dp.v2.samenode.crr.1cpu.vs_host': 1.1,
   'dp.v2.crossnode.stream.vs_host': 0.95,
   'dp.v2.crr.svc1.vs_host': 0.9,
+  'dp.v2.crr.svc100.vs_host': 0.9,
   'dp.v2.crr.svc1000.vs_host': 0.9,
   'dp.v2.crr.svc10000.vs_host': 0.9,
   'dp.v2.ct1m.vs_host': 0.85,
 }
 
 function figureFor(cell: Cell): Figure {
-  const { way, work, cpus } = cell
-  const what = `${works[work]}, ${cpus === 1 ? 'one CPU' : 'two CPUs'}`
+  const { way, work, cpus, family } = cell
+  const what = `${works[work]}${family === 6 ? ' and IPv6' : ''}, ${cpus === 1 ? 'one CPU' : 'two CPUs'}`
   if (way.kind === 'host') return { unit: work === 'stream' ? 'Gbit/s' : 'us', what: `the baseline: host to host, ${what}` }
   const goal = goals[figureOf(cell)]
   return {
@@ -68,7 +72,7 @@ export const datapathFigures: Readonly<Record<string, Figure>> = {
   'dp.v2.tcp_rr.svc1000.vs_best_rules': {
     unit: 'ratio',
     goal: 0.75,
-    what: "time of DataPath V2 against the better of regular mode's two with rules, to a Service: one byte and back over TCP",
+    what: "time of DataPath V2 against the better of kube-proxy's two modes, to a Service: one byte and back over TCP",
   },
   'dp.v2.crr.svc1000.vs_best_rules': { unit: 'ratio', goal: 0.6, what: 'the same: connection, one byte and back, end' },
   'dp.v2.crr.svc10000.vs_svc1': {

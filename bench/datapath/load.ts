@@ -29,7 +29,7 @@ interface Options {
 }
 
 export function measure(
-  { work, cpus }: Omit<Cell, 'way'>,
+  { work, cpus }: Pick<Cell, 'work' | 'cpus'>,
   { client, server, to }: Ends,
   { ms = milliseconds, programs }: Options = {},
 ): Result {

@@ -12,20 +12,19 @@ import type { Kernel } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
 import { parseCidr } from '#net/cidr.ts'
-import type { Ipv4 } from '#net/ip.ts'
-import { type Kind, kindOf, ruledServices } from './cells.ts'
+import type { Ip } from '#net/ip.ts'
+import { type Kind, kindOf } from './cells.ts'
 import { fillFlows, serviceEntries } from './fill.ts'
+import { writeRules } from './kube-proxy.ts'
+import { attachByTcx, minimalObject } from './minimal.ts'
 import { policyOps } from './policy.ts'
-import { loadRules } from './rules.ts'
-import { type BenchService, servicesOf, type Target } from './services.ts'
-import { type BenchNode, indexOf, type makePod, netnsFile } from './world.ts'
-
-export type Pod = ReturnType<typeof makePod>
+import { type BenchService, servicesOf, type Wanted } from './services.ts'
+import { addressesOf, type BenchNode, type BenchPod, indexOf, netnsFile } from './world.ts'
 
 /** A node as the product makes it. Only its devices, rules, programs and maps stay: nobody watches them while others are measured. */
 export interface MadeNode {
   readonly node: BenchNode
-  readonly pods: readonly Pod[]
+  readonly pods: readonly BenchPod[]
   readonly services: readonly BenchService[]
   /** Of programs and maps, in milliseconds; undefined in regular mode. */
   readonly loadMs: number | undefined
@@ -34,30 +33,36 @@ export interface MadeNode {
   readonly cgroup: string
 }
 
-interface Wanted {
+interface Plan {
   readonly kind: Kind
-  readonly pods: readonly Pod[]
+  readonly pods: readonly BenchPod[]
   /** With a policy it allows this alone. */
   readonly allowed: Allowed
-  readonly targets: readonly Target[]
+  /** What Services lead to. */
+  readonly wanted: readonly Wanted[]
   readonly dir: string
   readonly cgroup: string
 }
 
 /** The node with its pods' networks, and with what `kind` says. */
-export async function makeReady(node: BenchNode, { kind, pods, dir, cgroup, allowed, targets }: Wanted): Promise<MadeNode> {
-  const { programs, rules, policy, flows } = kindOf(kind)
-  const services = servicesOf(kindOf(kind).services ?? (rules === undefined ? 0 : ruledServices), targets)
+export async function makeReady(node: BenchNode, { kind, pods, dir, cgroup, allowed, wanted }: Plan): Promise<MadeNode> {
+  const { programs, tcx, proxy, policy, flows, services: count = 0 } = kindOf(kind)
+  const services = servicesOf(count, wanted)
   const pins = join(dir, 'bpf', node.name)
-  const kernel = await makeKernel({ hostNetns: netnsFile(node.name), pins, cgroup })
+  const object = programs === 'redirect' ? { object: minimalObject(dir) } : {}
+  const kernel = await makeKernel({ hostNetns: netnsFile(node.name), pins, cgroup, ...object })
   const datapath = makeDatapath(kernel, { clock: realClock, log: silent })
   const loadMs = programs === undefined ? undefined : await load(kernel, datapath, kind, pins)
   for (const pod of pods) await datapath.setup(pod)
-  if (rules !== undefined) loadRules(node.name, rules, services)
+  if (proxy !== undefined) writeRules({ node: node.name, ips: addressesOf(node), mode: proxy, services })
   else if (services.length > 0) await applyAll(kernel, serviceEntries(services))
   if (policy) {
     const endpoints = pods.map(pod => indexOf(node, pod.hostIfName))
     await applyAll(kernel, policyOps(endpoints, allowed.addresses, allowed.port))
+  }
+  if (tcx) {
+    for (const { hostIfName } of pods) attachByTcx(node, pins, 'pod_in', hostIfName)
+    attachByTcx(node, pins, 'eni_in', 'eth1')
   }
   const [first] = pods
   if (flows !== undefined && first !== undefined) fillFlows(pins, flows, first)
@@ -76,7 +81,7 @@ async function load(kernel: Kernel, datapath: NodeSetting, kind: Kind, pins: str
   const loadMs = performance.now() - start
   const settings = {
     hostStackCidrs: [],
-    serviceCidrs: [parseCidr('10.96.0.0/16')],
+    serviceCidrs: [parseCidr('10.96.0.0/16'), parseCidr('fd00:96::/112')],
     learn: false,
     ...(flowEntries !== undefined && { flowEntries }),
   }
@@ -91,7 +96,7 @@ async function load(kernel: Kernel, datapath: NodeSetting, kind: Kind, pins: str
 type NodeSetting = Pick<ReturnType<typeof makeDatapath>, 'setNode'>
 
 export interface Allowed {
-  readonly addresses: readonly Ipv4[]
+  readonly addresses: readonly Ip[]
   readonly port: number
 }
 

@@ -68,8 +68,15 @@ static void count_programs(void) {
   if (syscall(SYS_bpf, enable_stats, &run_time, sizeof run_time) < 0) die("bpf");
 }
 
-static int new_socket(int kind) {
-  int s = socket(AF_INET, kind | SOCK_CLOEXEC, 0), on = 1;
+// Of either family.
+union address {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+};
+
+static int new_socket(int family, int kind) {
+  int s = socket(family, kind | SOCK_CLOEXEC, 0), on = 1;
   if (s < 0) die("socket");
   setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   struct timeval wait = {0, LOST_AFTER_US};
@@ -79,10 +86,10 @@ static int new_socket(int kind) {
 }
 
 static void echo_datagrams(int s) {
-  struct sockaddr_in from;
+  union address from;
   for (;;) {
     socklen_t size = sizeof from;
-    if (recvfrom(s, buffer, 1, 0, (struct sockaddr *)&from, &size) == 1) sendto(s, buffer, 1, 0, (struct sockaddr *)&from, size);
+    if (recvfrom(s, buffer, 1, 0, &from.any, &size) == 1) sendto(s, buffer, 1, 0, &from.any, size);
   }
 }
 
@@ -104,13 +111,13 @@ static void serve(int s, const char *what) {
   }
 }
 
-static int connected(int kind, const struct sockaddr_in *to) {
-  int s = new_socket(kind);
-  if (connect(s, (const struct sockaddr *)to, sizeof *to)) die("connect");
+static int connected(int kind, const union address *to) {
+  int s = new_socket(to->any.sa_family, kind);
+  if (connect(s, &to->any, sizeof *to)) die("connect");
   return s;
 }
 
-static long round_trips(int kind, const struct sockaddr_in *to, int64_t until) {
+static long round_trips(int kind, const union address *to, int64_t until) {
   int s = connected(kind, to);
   long count = 0;
   for (int64_t before = now_ns(), after; before < until && count < MOST; before = after) {
@@ -125,7 +132,7 @@ static long round_trips(int kind, const struct sockaddr_in *to, int64_t until) {
 }
 
 // Each ends with a reset, so that no closed connection keeps its port.
-static long connections(const struct sockaddr_in *to, int64_t until) {
+static long connections(const union address *to, int64_t until) {
   struct linger reset = {1, 0};
   long count = 0;
   for (int64_t before = now_ns(), after; before < until && count < MOST; before = after) {
@@ -139,7 +146,7 @@ static long connections(const struct sockaddr_in *to, int64_t until) {
   return count;
 }
 
-static double stream(const struct sockaddr_in *to, int64_t until) {
+static double stream(const union address *to, int64_t until) {
   int s = connected(SOCK_STREAM, to);
   int64_t start = now_ns(), sent = 0, now = start;
   for (; now < until; now = now_ns()) {
@@ -162,17 +169,19 @@ static void report(long count, double gigabits) {
   printf("{\"count\":%ld,\"p50Us\":%.3f,\"p99Us\":%.3f,\"gigabits\":%.3f}\n", count, p50, p99, gigabits);
 }
 
-static struct sockaddr_in address_of(const char *ip, const char *port) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-  if (inet_pton(AF_INET, ip, &a.sin_addr) != 1) die(ip);
-  return a;
+static union address address_of(const char *ip, const char *port) {
+  in_port_t number = htons((uint16_t)atoi(port));
+  union address v4 = {.v4 = {.sin_family = AF_INET, .sin_port = number}}, v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_port = number}};
+  if (inet_pton(AF_INET, ip, &v4.v4.sin_addr) == 1) return v4;
+  if (inet_pton(AF_INET6, ip, &v6.v6.sin6_addr) != 1) die(ip);
+  return v6;
 }
 
 int main(int argc, char **argv) {
   if (argc != 11 && (argc != 12 || strcmp(argv[11], "programs"))) errno = EINVAL, die("arguments");
   const char *what = argv[1];
   int kind = strcmp(what, "udp_rr") ? SOCK_STREAM : SOCK_DGRAM;
-  struct sockaddr_in own = address_of(argv[4], argv[5]), to = address_of(argv[8], argv[9]);
+  union address own = address_of(argv[4], argv[5]), to = address_of(argv[8], argv[9]);
   int64_t length = atol(argv[10]) * 1000000;
 
   int ready[2];
@@ -181,8 +190,8 @@ int main(int argc, char **argv) {
   if (child < 0) die("fork");
   if (child == 0) {
     settle(argv[2], atoi(argv[3]));
-    int s = new_socket(kind);
-    if (bind(s, (struct sockaddr *)&own, sizeof own) || (kind == SOCK_STREAM && listen(s, 16))) die("listen");
+    int s = new_socket(own.any.sa_family, kind);
+    if (bind(s, &own.any, sizeof own) || (kind == SOCK_STREAM && listen(s, 16))) die("listen");
     if (write(ready[1], "", 1) != 1) die("pipe");
     serve(s, what);
   }

@@ -3,7 +3,7 @@ import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import { direction, enforce, verdict } from '#kernel/bpf/words.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { policiesChangedOp } from '#kernel/policies.ts'
-import { type Ipv4, parseIpv4 } from '#net/ip.ts'
+import { type Ip, parseIpv4 } from '#net/ip.ts'
 
 /** The protocol numbers of TCP and UDP. */
 const protocols = [6, 17]
@@ -15,7 +15,7 @@ const others = 249
 const prefixes = 1000
 
 /** A policy of 1 000 entries for these endpoints, in both directions: between the pods this port alone is allowed; the rest is about others. */
-export function policyOps(endpoints: readonly number[], pods: readonly Ipv4[], port: number): KernelOp[] {
+export function policyOps(endpoints: readonly number[], pods: readonly Ip[], port: number): KernelOp[] {
   const rules = [{ identity: peers, port }, ...Array.from({ length: others }, (_, i) => ({ identity: firstOther + i, port: 1024 + i }))]
   const entries = rules.flatMap(rule =>
     Object.values(direction).flatMap(way =>

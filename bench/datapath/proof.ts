@@ -10,12 +10,13 @@ import { forwarded, netnsFile } from './world.ts'
 export type Pairs = Readonly<Record<Kind, readonly [MadeNode, MadeNode]>>
 
 const programmed = kindNames.filter(kind => kindOf(kind).programs === 'v2')
+const pastTheStack = kindNames.filter(kind => ['v2', 'redirect'].includes(kindOf(kind).programs ?? ''))
 
 /** That the programs carried the packets and the host stack none, that the policy was asked, and that the connections of others are still in the tables. */
 export async function proven(pairs: Pairs, before: number): Promise<void> {
   for (const kind of programmed) {
     const { paths, drops, flows } = await counted(pairs[kind][0])
-    const ways = kind === 'v2' || kind === 'v2_nopolicy' ? ['podToRemote', 'remoteToPod', 'podToPod'] : ['podToRemote', 'remoteToPod']
+    const ways = kind === 'v2' ? ['podToRemote', 'remoteToPod', 'podToPod'] : ['podToRemote', 'remoteToPod']
     const unused = ways.filter(way => !((paths[way] ?? 0) > 0))
     const dropped = Object.entries(drops).filter(([reason, packets]) => packets > 0 && !(kind === 'v2' && reason === 'policy-egress'))
     if (unused.length > 0 || dropped.length > 0) throw new Error(`${kind}: ${JSON.stringify({ paths, drops })}`)
@@ -26,7 +27,7 @@ export async function proven(pairs: Pairs, before: number): Promise<void> {
 
 /** Packets of nodes whose programs are to carry all. */
 export function stackForwards(pairs: Pairs): number {
-  return programmed.flatMap(kind => pairs[kind]).reduce((sum, { node }) => sum + forwarded(node), 0)
+  return pastTheStack.flatMap(kind => pairs[kind]).reduce((sum, { node }) => sum + forwarded(node), 0)
 }
 
 /** Packets by way, and by reason of their drop; entries of the table of flows. */

@@ -21,7 +21,7 @@ export function pathRows(results: ReadonlyMap<string, readonly Result[]>): reado
     return row(figure, cell.work === 'stream' ? ratios(ours, theirs) : ratios(theirs, ours), baseline)
   })
   const times = (work: Cell['work'], kind: Kind, between: 'crossnode' | 'service') =>
-    values(figureOf({ way: { kind, between }, work, cpus: 1 }), work)
+    values(figureOf({ way: { kind, between }, family: 4, work, cpus: 1 }), work)
   const against = (figure: string, ours: readonly number[], others: readonly (readonly number[])[]) =>
     row(
       figure,

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The real kube-proxy writes its rules for these Services in the network namespace of a node. This file is a program too, which runs in that namespace:
+// it serves kube-proxy the objects, and ends it when its rules are there. They stay.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { until } from '../../test/support/until.ts'
+import { binDir } from '../../tools/bin.ts'
+import { ListApi } from '../node/api.ts'
+import { collectionsOf } from './service-objects.ts'
+import type { Addresses, BenchService, Family } from './services.ts'
+
+export type ProxyMode = 'nftables' | 'iptables'
+
+interface Work {
+  readonly node: string
+  readonly ips: Addresses
+  readonly mode: ProxyMode
+  readonly services: readonly BenchService[]
+}
+
+/** `node` is the name of its network namespace, too. */
+export function writeRules(work: Work): void {
+  execFileSync('ip', ['netns', 'exec', work.node, process.execPath, import.meta.filename], {
+    input: JSON.stringify(work),
+    stdio: ['pipe', 'inherit', 'inherit'],
+  })
+}
+
+async function writeHere({ node, ips, mode, services }: Work): Promise<void> {
+  const api = new ListApi(collectionsOf(services, { name: node, ips }))
+  const log = join(mkdtempSync(join(tmpdir(), 'kube-proxy-')), 'log')
+  const proxy = start(node, mode, await api.listen(), log)
+  const wanted = services.length + services.reduce((sum, { endpoints }) => sum + endpoints.length, 0)
+  try {
+    await until(
+      () => {
+        if (proxy.exitCode !== null) throw new Error('kube-proxy ended')
+        return ([4, 6] as const).every(family => translations(mode, family) === wanted)
+      },
+      60_000,
+      `kube-proxy's rules for ${services.length} Services`,
+    )
+  } catch (e) {
+    console.error(readFileSync(log, 'utf8'))
+    throw e
+  } finally {
+    if (proxy.kill()) await once(proxy, 'exit')
+    api.close()
+  }
+}
+
+/** As the lab starts it. */
+function start(node: string, mode: ProxyMode, master: string, log: string): ChildProcess {
+  const out = openSync(log, 'a')
+  const proxy = spawn(
+    join(binDir(), 'kube-proxy'),
+    [
+      `--master=${master}`,
+      '--kube-api-content-type=application/json',
+      `--proxy-mode=${mode}`,
+      `--hostname-override=${node}`,
+      '--detect-local-mode=InterfaceNamePrefix',
+      '--pod-interface-name-prefix=cali',
+      '--conntrack-max-per-core=0',
+      '--conntrack-min=0',
+      '--conntrack-tcp-timeout-established=0',
+      '--conntrack-tcp-timeout-close-wait=0',
+    ],
+    { stdio: ['ignore', out, out] },
+  )
+  closeSync(out)
+  return proxy
+}
+
+/** Rules that lead an address of a Service to its endpoints, and such to an endpoint. */
+function translations(mode: ProxyMode, family: Family): number {
+  const [program, args, pattern] =
+    mode === 'nftables'
+      ? ['nft', ['list', 'table', family === 4 ? 'ip' : 'ip6', 'kube-proxy'], /: goto service-| dnat to /g]
+      : [family === 4 ? 'iptables-save' : 'ip6tables-save', ['-t', 'nat'], /-A KUBE-SERVICES .*-j KUBE-SVC-|-j DNAT /g]
+  try {
+    const rules = execFileSync(program as string, args as string[], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      maxBuffer: 2 ** 28,
+    })
+    return rules.match(pattern as RegExp)?.length ?? 0
+  } catch {
+    // There is no such table yet.
+    return 0
+  }
+}
+
+if (import.meta.main) await writeHere(JSON.parse(await text(process.stdin)) as Work)
