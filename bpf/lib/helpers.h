@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The kernel's helpers that the programs call, by number; all of them are in 5.10. Written by hand, so that nothing is compiled in but user API headers. */
+/* The kernel's helpers that the programs call, by number; all of them are in 5.10 but those that say so. Written by hand, so that nothing is compiled in but user API headers. */
 #pragma once
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -30,6 +30,8 @@ static void *(*bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void
 static void (*bpf_ringbuf_submit)(void *record, __u64 flags) = (void *)132;
 static long (*bpf_redirect_neigh)(__u32 if_index, struct bpf_redir_neigh *next_hop, int length, __u64 flags) = (void *)152;
 static long (*bpf_redirect_peer)(__u32 if_index, __u64 flags) = (void *)155;
+/* Since 5.11: see `coarse_clock`. */
+static __u64 (*bpf_ktime_get_coarse_ns)(void) = (void *)160;
 /* Of programs at sockets. */
 static __u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*bpf_get_current_comm)(void *name, __u32 size) = (void *)16;

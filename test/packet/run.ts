@@ -49,11 +49,15 @@ const sizes = {
 }
 
 export class Machine implements Disposable {
-  readonly #loaded: LoadedObject = loadObject(bpfObject(), { sizes, constants: { test_mode: 1 } })
+  readonly #loaded: LoadedObject
   readonly #own = openOwnNetns()
   readonly #netns = emptyNode()
   readonly #known = new Map<string, Change>()
   readonly #cpus = valueSizeOf('drops') / maps.drops.value.size
+
+  constructor(constants: Readonly<Record<string, number>> = {}) {
+    this.#loaded = loadObject(bpfObject(), { sizes, constants: { test_mode: 1, ...constants } })
+  }
 
   run(program: ProgramName, { packet, ifIndex, ingressIfIndex = 0, mark = 0, time = 0n, gsoSize = 0 }: Arrival, repeat = 1): Ran {
     const context = Buffer.alloc(contextSize)

@@ -22,8 +22,8 @@ export interface Move {
 const anyAge = 2 ** 32
 /** Of the room of a table that is too small for all, what is left for flows that begin. */
 const spare = 1 / 8
-/** A packet that is on its way through a program writes the time at which it came. */
-const slack = 4
+/** A packet that is on its way through a program writes the time at which it came, or of the kernel's last tick before: 10 ms at most. */
+const slack = 16
 const tcp = 6
 
 /** Everything that counts; where it does not fit, what was seen last. Returns when it began, for `copyChanged`. */

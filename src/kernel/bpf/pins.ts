@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, mkdirSync, readdirSync, rmdirSync, statfsSync, unlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { featuresOf } from '#kernel/bpf/features.ts'
 import { type MapSizes, makeMap, makeProgram, mapNames, shapeOf, withConstants } from '#kernel/bpf/load.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import type { BpfObject, BpfProgram } from '#kernel/bpf/object.ts'
@@ -140,7 +141,7 @@ function pinPrograms(object: BpfObject, directory: string, mapFds: ReadonlyMap<M
   const path = (program: BpfProgram) => join(directory, pinOfProgram(object.generation, program.name))
   const missing = object.programs.filter(program => !isPinned(program, path(program), ids))
   if (missing.length === 0) return
-  withConstants(object, {}, mapFds, fds => {
+  withConstants(object, featuresOf(object), mapFds, fds => {
     for (const program of missing) {
       const fd = makeProgram(program, fds)
       try {

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { connectionTables, copyAll, copyChanged, copyNewer, type Move } from '#kernel/bpf/copy.ts'
+import { featuresOf } from '#kernel/bpf/features.ts'
 import { type MapSizes, makeMap, makeProgram, withConstants } from '#kernel/bpf/load.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject, ProgramName } from '#kernel/bpf/object.ts'
@@ -91,7 +92,7 @@ function withProgramsOf(
   fn: (programs: ReadonlyMap<ProgramName, number>) => void,
 ): void {
   const isMoved = (name: MapName | 'rodata') => moves.some(m => m.table === name)
-  withConstants(object, {}, pinned, fds => {
+  withConstants(object, featuresOf(object), pinned, fds => {
     const programs = new Map<ProgramName, number>()
     try {
       for (const program of object.programs) {

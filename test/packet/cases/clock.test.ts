@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { featuresOf } from '#kernel/bpf/features.ts'
+import { bpfObject } from '../../../tools/bpf/compile.ts'
+import { udp } from '../build.ts'
+import { Machine, now } from '../run.ts'
+import { nodeRows, pod1, remote, sent } from '../topology.ts'
+import { rowsOf } from '../world.ts'
+
+/** How late the kernel's last tick may be told, in units of `seen`: 10 ms, where a second has the fewest. */
+const tick = 10
+
+/** The other cases have the exact clock, so that they know when a packet came. */
+test('a flow is as old as the last tick says, where the kernel tells it cheaply', () => {
+  const features = featuresOf(bpfObject())
+  assert.deepEqual(Object.keys(features), ['coarse_clock'])
+  using machine = new Machine(features)
+  machine.write(nodeRows())
+  const { program, arrival } = sent(pod1, remote[4], udp(40000, 53))
+  const before = now()
+  machine.run(program, arrival)
+  const [flow] = rowsOf(machine.read(['new_flows']), 'new_flows')
+  const late = before - (flow?.value.seen ?? 0)
+  assert.ok(late <= tick && late >= before - now(), `${late} units before`)
+})
+
+test('an object that knows of no such clock is told of none', () => {
+  assert.deepEqual(featuresOf({ rodata: { bytes: '', variables: {} } }), {})
+})
