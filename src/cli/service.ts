@@ -13,6 +13,8 @@ interface Answer {
   readonly reason: string
   /** Null while kube-proxy translates. */
   readonly maps: { readonly synced: boolean; readonly pending: number; readonly lastError?: string } | null
+  /** What is not as it should be, for good. */
+  readonly notes?: readonly string[]
   readonly services: readonly ServiceView[]
 }
 
@@ -75,10 +77,11 @@ function useTree(who: string, { local, keepSource, backends }: UseView): Tree {
 }
 
 /** What keeps this from being the whole truth. */
-function stateLines({ enabled, reason, maps }: Answer): string[] {
+function stateLines({ enabled, reason, maps, notes = [] }: Answer): string[] {
   if (!enabled) return [`kube-proxy translates Services on this node: ${reason}`]
-  if (maps?.synced === true) return []
+  if (maps?.synced === true) return [...notes]
   return [
+    ...notes,
     `not everything is in the maps yet: ${maps === null ? 'there are none' : `${maps.pending} entries wait`}${maps?.lastError === undefined ? '' : ` (${maps.lastError})`}`,
   ]
 }

@@ -84,6 +84,13 @@ export function withPort(host: string, port: number | string): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
+/** What `withPort` writes of an address. */
+export function tryParseIpPort(text: string): { readonly ip: Ip; readonly port: number } | undefined {
+  const [, v6, v4, digits] = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text) ?? []
+  const [ip, port] = [tryParseIp(v6 ?? v4 ?? ''), Number(digits)]
+  return ip !== undefined && port > 0 && port < 65_536 ? { ip, port } : undefined
+}
+
 /** Orders by family, then numerically: for stable output. */
 export function compareIp(a: Ip, b: Ip): number {
   if (familyOf(a) !== familyOf(b)) return familyOf(a) - familyOf(b)

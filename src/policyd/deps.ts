@@ -6,6 +6,7 @@ import type { Kube } from '#kube/port.ts'
 import type { Clock } from '#lib/clock.ts'
 import type { Logger } from '#lib/log.ts'
 import type { PolicyMetrics } from '#lib/metrics.ts'
+import type { GoneBackendsDeps } from '#policyd/gone-backends.ts'
 import { defaultSyncOptions, type SyncOptions } from '#sync/sync.ts'
 
 /** Everything that terway-policy reaches outside itself through; built once in main.ts, or by a test. */
@@ -15,6 +16,7 @@ export interface Deps {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: PolicyMetrics
+  readonly cutSockets: GoneBackendsDeps['cutSockets']
 }
 
 export interface Options {

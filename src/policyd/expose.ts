@@ -16,6 +16,8 @@ export interface PolicyView {
   /** Undefined while Services are not ours. */
   readonly maps: SyncStatus | undefined
   services(): readonly ServiceView[]
+  /** What is not as it should be, for good. */
+  readonly notes: readonly string[]
 }
 
 export function exposedRoutes(view: () => PolicyView, metrics: PolicyMetrics): Routes {
@@ -39,10 +41,14 @@ function withError(what: string, maps: SyncStatus | undefined): string {
 }
 
 /** `namespace` and `name` narrow it; null = all. */
-export function servicesAnswer({ nodeName, decision, maps, services }: PolicyView, namespace: string | null, name: string | null): object {
+export function servicesAnswer(
+  { nodeName, decision, maps, services, notes }: PolicyView,
+  namespace: string | null,
+  name: string | null,
+): object {
   const asked = (s: ServiceView) => (namespace === null || s.namespace === namespace) && (name === null || s.name === name)
   const { ours, reason } = decision
-  return { node: nodeName, enabled: ours, reason, maps: maps ?? null, services: services().filter(asked) }
+  return { node: nodeName, enabled: ours, reason, maps: maps ?? null, notes, services: services().filter(asked) }
 }
 
 function refresh(metrics: PolicyMetrics, { maps }: PolicyView): void {

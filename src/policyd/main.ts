@@ -13,6 +13,7 @@ import { defaultListen, exposedRoutes } from '#policyd/expose.ts'
 import { parseFlags } from '#policyd/flags.ts'
 import { Policyd } from '#policyd/policyd.ts'
 import { Shift } from '#policyd/shift.ts'
+import { askToCut, debugSocket } from '#rpc/http/cut.ts'
 import { serveHttp } from '#rpc/http/serve.ts'
 
 /** terwayd remembers the API servers' own addresses there. */
@@ -53,7 +54,7 @@ async function begin({ algorithm }: Decision, { nodeName, kubeconfig, log, metri
   const kernel = makePinnedMaps()
   const kube = new KubeClient({ config, clock: realClock, reporter: { controller: 'terway-policy', instance: nodeName } })
   const options = { ...defaultOptions, nodeName, services: { maglev: algorithm === 'maglev' } }
-  const policyd = new Policyd({ kube, kernel, clock: realClock, log, metrics }, options)
+  const policyd = new Policyd({ kube, kernel, clock: realClock, log, metrics, cutSockets: gone => askToCut(debugSocket, gone) }, options)
   return {
     policyd,
     close: async () => {

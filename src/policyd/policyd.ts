@@ -7,6 +7,7 @@ import type { Node } from '#kube/reflect/node.ts'
 import { messageOf } from '#lib/errors.ts'
 import { watchCluster } from '#policyd/cluster.ts'
 import type { Deps, Options } from '#policyd/deps.ts'
+import { GoneBackends } from '#policyd/gone-backends.ts'
 import { HealthChecks } from '#policyd/health-checks.ts'
 import { healthz, isEligible, isHealthy, livez, type ProxyState } from '#policyd/proxy-health.ts'
 import { syncReport } from '#policyd/report.ts'
@@ -33,6 +34,7 @@ export class Policyd {
   readonly #options: Options
   readonly #sync: Sync
   readonly #checks: HealthChecks
+  readonly #gone: GoneBackends
   readonly #stopper = new AbortController()
   #watches: readonly Watch[] = []
   #state: ServiceState | undefined
@@ -52,7 +54,9 @@ export class Policyd {
     this.#options = options
     const report = syncReport(clock, log, metrics, wall => {
       this.#lastWrite = wall
+      this.#lookForGone()
     })
+    this.#gone = new GoneBackends(deps)
     this.#sync = new Sync({ kernel, clock, report }, options.sync)
     const failed = (check: About & { readonly port: number }, e: unknown) => {
       const message = `node ${options.nodeName} cannot answer health checks on port ${check.port}: ${messageOf(e)}`
@@ -78,7 +82,10 @@ export class Policyd {
     await Promise.all(this.#watches.map(w => w.synced))
     if (this.#stopped) return
     this.#begun = true
-    this.#sync.begin(state.take(clock.now()))
+    const all = state.take(clock.now())
+    this.#gone.hear(all)
+    this.#gone.begin()
+    this.#sync.begin(all)
     this.#tellResults(state)
   }
 
@@ -90,8 +97,14 @@ export class Policyd {
     return this.#state?.view() ?? []
   }
 
+  /** What this node's kernel keeps from being served. */
+  notes(): readonly string[] {
+    return this.#gone.cannot === undefined ? [] : [`connected sockets of UDP keep a backend that is gone: ${this.#gone.cannot}`]
+  }
+
   async stop(): Promise<void> {
     this.#stopper.abort(new Error('stopped'))
+    this.#gone.stop()
     for (const watch of this.#watches) watch.stop()
     this.#cancelRound?.()
     this.#cancelExpiry?.()
@@ -100,6 +113,10 @@ export class Policyd {
 
   get #stopped(): boolean {
     return this.#stopper.signal.aborted
+  }
+
+  #lookForGone(): void {
+    if (this.#state !== undefined && this.#begun) this.#gone.look(this.#state.tables)
   }
 
   /** A node that is gone keeps its addresses for as long as this process runs on it. */
@@ -125,7 +142,10 @@ export class Policyd {
     this.#heard = undefined
     this.#lastRound = now
     if (this.#state === undefined) return
-    this.#sync.want(this.#state.take(now), heard)
+    const changes = this.#state.take(now)
+    this.#gone.hear(changes)
+    this.#sync.want(changes, heard)
+    if (this.#sync.status().pending === 0) this.#lookForGone()
     this.#tellResults(this.#state)
   }
 

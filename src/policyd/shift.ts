@@ -44,7 +44,13 @@ export class Shift {
 
   view(nodeName: string): PolicyView {
     const policyd = this.#working?.policyd
-    return { nodeName, decision: this.#decision, maps: policyd?.status(), services: () => policyd?.views() ?? [] }
+    return {
+      nodeName,
+      decision: this.#decision,
+      maps: policyd?.status(),
+      services: () => policyd?.views() ?? [],
+      notes: policyd?.notes() ?? [],
+    }
   }
 
   /** Leaves the maps as they are. */

@@ -7,7 +7,7 @@ import { type Service, services } from '#kube/reflect/service.ts'
 import { silent } from '#lib/log.ts'
 import { policyMetrics } from '#lib/metrics.ts'
 import { withPort } from '#net/ip.ts'
-import { defaultOptions, type Options } from '#policyd/deps.ts'
+import { type Deps, defaultOptions, type Options } from '#policyd/deps.ts'
 import { Policyd } from '#policyd/policyd.ts'
 import { KubeModel } from './kube-model.ts'
 import { MapsModel } from './maps-model.ts'
@@ -22,6 +22,8 @@ export class PolicydWorld {
   readonly kernel = new MapsModel()
   readonly metrics = policyMetrics()
   policyd: Policyd | undefined
+  /** What ends sockets of backends that are gone. */
+  cut: Deps['cutSockets'] = async () => undefined
   options: Options = { ...defaultOptions, nodeName: policyNode, proxyHealth: '127.0.0.1:0' }
 
   constructor(seed = 1) {
@@ -43,7 +45,10 @@ export class PolicydWorld {
   /** Not begun. */
   make(): Policyd {
     const { clock, metrics, kernel, options } = this
-    return new Policyd({ kube: this.model.client('policyd'), kernel, clock, log: silent, metrics }, options)
+    return new Policyd(
+      { kube: this.model.client('policyd'), kernel, clock, log: silent, metrics, cutSockets: gone => this.cut(gone) },
+      options,
+    )
   }
 
   async stop(): Promise<void> {

@@ -49,7 +49,15 @@ const daemon = await startDaemon(
 if (exposed !== undefined) {
   const { expose } = await import('#daemon/expose/serve.ts')
   await expose(
-    { state: daemon.state, leases: daemon.leases, metrics, clock: realClock, log, config: { daemon_mode: 'ENIMultiIP' } },
+    {
+      state: daemon.state,
+      leases: daemon.leases,
+      metrics,
+      clock: realClock,
+      log,
+      config: { daemon_mode: 'ENIMultiIP' },
+      cutSockets: async () => 0,
+    },
     exposed,
   )
 }

@@ -24,7 +24,7 @@ async function exposed(t: TestContext, addresses: readonly string[], unavailable
   if (!unavailable) await daemon.ready
   const at = (name: string) => join(world.dir, name)
   const server = await expose(
-    { state: daemon.state, leases: daemon.leases, metrics, clock: realClock, log: silent, config: {} },
+    { state: daemon.state, leases: daemon.leases, metrics, clock: realClock, log: silent, config: {}, cutSockets: async () => 0 },
     { grpcSocket: at('eni.socket'), debug: `unix://${at('debug.socket')}`, probes: `unix://${at('probes.socket')}` },
   )
   const client = connect(at('eni.socket'))

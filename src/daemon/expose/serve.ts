@@ -6,6 +6,7 @@ import type { Logger } from '#lib/log.ts'
 import type { DaemonMetrics } from '#lib/metrics.ts'
 import type { LeaseService } from '#rpc/grpc/port.ts'
 import { serveGrpc } from '#rpc/grpc/serve.ts'
+import { cutPath, cutRoute, debugSocket, type Place } from '#rpc/http/cut.ts'
 import { metricsRoute, probeRoute } from '#rpc/http/routes.ts'
 import { type ListenAddress, type Routes, serveHttp } from '#rpc/http/serve.ts'
 
@@ -17,12 +18,14 @@ export interface ExposeDeps {
   readonly log: Logger
   /** Shown by `terway-cli show`; never a secret. */
   readonly config: Readonly<Record<string, string>>
+  /** Ends sockets of the node that are connected over UDP to backends that are gone; how many there were. Throws KernelError. */
+  readonly cutSockets: (gone: readonly Place[]) => Promise<number>
 }
 
 /** Terway's gRPC and debug sockets, and a loopback port that kubelet's probes can reach (the DaemonSet is on the host's network). */
 export const defaultAddresses = {
   grpcSocket: '/var/run/eni/eni.socket',
-  debug: 'unix:///var/run/eni/eni_debug.socket',
+  debug: `unix://${debugSocket}`,
   probes: '127.0.0.1:9129',
 } as const satisfies { grpcSocket: string; debug: ListenAddress; probes: ListenAddress }
 export type Addresses = { readonly [K in keyof typeof defaultAddresses]: string }
@@ -46,6 +49,7 @@ export async function expose(deps: ExposeDeps, addresses: Addresses): Promise<{ 
     ...probes,
     '/debug/state': () => ({ status: 200, body: daemon.snapshot() }),
     '/debug/why': async query => ({ status: 200, body: await daemon.why(query.get('namespace') ?? '', query.get('name') ?? '') }),
+    [cutPath]: cutRoute(deps.cutSockets),
   }
   const open: { close(): Promise<void> }[] = []
   const close = async () => {

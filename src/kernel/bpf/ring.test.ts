@@ -54,7 +54,7 @@ function ring(size: number) {
 const times = (reader: EventReader) => reader.read().events.map(e => e.time)
 
 test('a reader begins with what comes from now on, and gives way to what follows', () => {
-  const { mapped, put, consumed } = ring(256)
+  const { mapped, put, consumed } = ring(384)
   assert.ok(put(1n) && put(2n) && put(3n) && !put(4n), 'nobody reads')
   const reader = new EventReader(mapped)
   assert.deepEqual(times(reader), [])
@@ -62,11 +62,11 @@ test('a reader begins with what comes from now on, and gives way to what follows
     assert.ok(put(time))
     assert.deepEqual(times(reader), [time])
   }
-  assert.equal(consumed(), 80n * 23n)
+  assert.equal(consumed(), BigInt(8 + event.size) * 23n)
 })
 
 test('two readers each see every record; the slower one is told what it has lost', () => {
-  const { mapped, put } = ring(256)
+  const { mapped, put } = ring(384)
   const [quick, slow] = [new EventReader(mapped), new EventReader(mapped)]
   put(1n)
   assert.deepEqual([times(quick), times(slow)], [[1n], [1n]])

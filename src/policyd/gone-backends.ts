@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import { maps } from '#kernel/bpf/maps.ts'
+import { backendState } from '#kernel/bpf/words.ts'
+import type { Clock } from '#lib/clock.ts'
+import { messageOf } from '#lib/errors.ts'
+import type { Logger } from '#lib/log.ts'
+import type { Change } from '#state/entry.ts'
+import type { ServiceTables } from '#state/service-tables.ts'
+import { protocols, type Target, target } from '#state/target.ts'
+
+export interface GoneBackendsDeps {
+  readonly clock: Clock
+  readonly log: Logger
+  /** Ends sockets of the node that are connected to these over UDP. Why it never can, or undefined. Throws when it may be later. */
+  readonly cutSockets: (gone: readonly Target[]) => Promise<string | undefined>
+}
+
+/** Milliseconds: until somebody who was choosing a backend meanwhile has connected; and between two trials when terwayd is away. */
+const [afterwards, retry] = [1000, 5000]
+
+/**
+ * Backends of UDP that no Service has any more. While one still serves, as a pod does that ends gracefully, who is connected to it may stay; then it is
+ * gone, and the sockets of the node that are connected to it are ended. TCP ends by itself.
+ */
+export class GoneBackends {
+  readonly #deps: GoneBackendsDeps
+  readonly #stopper = new AbortController()
+  /** By their keys. */
+  readonly #leaving = new Map<string, Target>()
+  readonly #gone = new Map<string, Target>()
+  #working = false
+  #cannot: string | undefined
+
+  constructor(deps: GoneBackendsDeps) {
+    this.#deps = deps
+  }
+
+  /** Why the kernel cannot; undefined while it can. */
+  get cannot(): string | undefined {
+    return this.#cannot
+  }
+
+  /** Asks whether it can. */
+  begin(): void {
+    void this.#work()
+  }
+
+  /** What is to be written. */
+  hear(changes: readonly Change[]): void {
+    for (const { target: t, drains } of changes.flatMap(c => backendIn(c) ?? [])) {
+      if (drains) this.#leaving.set(t.key, t)
+      else for (const known of [this.#leaving, this.#gone]) known.delete(t.key)
+    }
+  }
+
+  /** The maps have everything: whoever connects now gets none of those that leave. */
+  look(tables: Pick<ServiceTables, 'services' | 'slicesOf'>): void {
+    if (this.#leaving.size === 0) return
+    const serving = servingIn(tables)
+    for (const [key, t] of this.#leaving) {
+      if (serving.has(key)) continue
+      this.#leaving.delete(key)
+      this.#gone.set(key, t)
+    }
+    if (this.#gone.size > 0) void this.#work()
+  }
+
+  stop(): void {
+    this.#stopper.abort(new Error('stopped'))
+  }
+
+  async #work(): Promise<void> {
+    if (this.#working || this.#cannot !== undefined) return
+    this.#working = true
+    do await this.#round()
+    while (this.#gone.size > 0 && this.#cannot === undefined && !this.#stopper.signal.aborted)
+    this.#working = false
+  }
+
+  /** Twice, so that nobody is missed who had chosen before. */
+  async #round(): Promise<void> {
+    const { clock } = this.#deps
+    const some = [...this.#gone]
+    if (!(await this.#cut(some.map(([, t]) => t)))) {
+      await clock.sleep(retry, this.#stopper.signal).catch(() => undefined)
+      return
+    }
+    if (some.length === 0 || this.#cannot !== undefined) return
+    await clock.sleep(afterwards, this.#stopper.signal).catch(() => undefined)
+    const still = some.filter(([key]) => this.#gone.has(key))
+    for (const [key] of still) this.#gone.delete(key)
+    if (still.length > 0 && !this.#stopper.signal.aborted) await this.#cut(still.map(([, t]) => t))
+  }
+
+  /** False when it is to be tried again. */
+  async #cut(gone: readonly Target[]): Promise<boolean> {
+    const { cutSockets, log } = this.#deps
+    try {
+      this.#cannot = await cutSockets(gone)
+      if (this.#cannot !== undefined) log.warn({ reason: this.#cannot }, 'connected sockets of UDP keep a backend that is gone')
+      return true
+    } catch (e) {
+      log.debug({ err: messageOf(e) }, 'sockets of backends that are gone cannot be ended now')
+      return false
+    }
+  }
+}
+
+function backendIn({ map, value }: Change): { readonly target: Target; readonly drains: boolean } | undefined {
+  if (map !== 'backends' || value === undefined) return undefined
+  const { ip, port, protocol, state } = maps.backends.value.decode(Buffer.from(value, 'hex'))
+  return ip === undefined || protocol !== protocols.UDP
+    ? undefined
+    : { target: target(ip, port, protocol), drains: state === backendState.draining }
+}
+
+/** Where somebody answers over UDP for any Service, by the targets' keys. */
+function servingIn(tables: Pick<ServiceTables, 'services' | 'slicesOf'>): ReadonlySet<string> {
+  const keys = new Set<string>()
+  for (const service of tables.services.keys())
+    for (const { ports, endpoints } of tables.slicesOf(service))
+      for (const { targets } of ports.filter(p => p.protocol === protocols.UDP))
+        for (const [i, t] of targets.entries()) if (endpoints[i]?.serving === true) keys.add(t.key)
+  return keys
+}
