@@ -55,6 +55,12 @@ test('ports of nodes that are well are its targets, TCP and UDP, in both familie
     { protocol: 'tcp', port: 80, targets },
     { protocol: 'udp', port: 80, targets },
   ])
+  const limited = { ...service, spec: { ...service.spec, loadBalancerSourceRanges: ['198.51.100.0/24 '] } }
+  assert.deepEqual(
+    nodeListeners(limited, nodes, well).map(l => l.sources),
+    [['198.51.100.0/24'], ['198.51.100.0/24']],
+  )
+  assert.deepEqual(podListeners(limited, [])[0]?.sources, ['198.51.100.0/24'])
   const excluded = { 'node.kubernetes.io/exclude-from-external-load-balancers': '' }
   assert.deepEqual(
     usable([...nodes, node('c', 3, excluded)]).map(n => n.metadata.name),

@@ -17,6 +17,7 @@ export interface Service {
     readonly ports?: readonly ServicePort[]
     readonly loadBalancerClass?: string
     readonly externalTrafficPolicy?: 'Cluster' | 'Local'
+    readonly loadBalancerSourceRanges?: readonly string[]
     readonly healthCheckNodePort?: number
   }
   readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly Ingress[] } }
@@ -88,7 +89,7 @@ export function addressesOf(node: Node): readonly string[] {
 export function nodeListeners(service: Service, nodes: readonly Node[], well: (check: string) => boolean): readonly BalancerListener[] {
   const targets = nodes.filter(node => well(checkOf(service, node))).flatMap(addressesOf)
   return portsOf(service).flatMap(({ protocol, port, nodePort }) =>
-    nodePort === undefined ? [] : [{ protocol, port, targets: targets.map(ip => ({ ip, port: nodePort })) }],
+    nodePort === undefined ? [] : [{ protocol, port, targets: targets.map(ip => ({ ip, port: nodePort })), ...limits(service) }],
   )
 }
 
@@ -98,7 +99,19 @@ export function podListeners(service: Service, slices: readonly Slice[]): readon
     ({ metadata }) =>
       metadata.namespace === service.metadata.namespace && metadata.labels?.['kubernetes.io/service-name'] === service.metadata.name,
   )
-  return portsOf(service).map(({ protocol, port, name }) => ({ protocol, port, targets: own.flatMap(slice => readyOf(slice, name)) }))
+  const limit = limits(service)
+  return portsOf(service).map(({ protocol, port, name }) => ({
+    protocol,
+    port,
+    targets: own.flatMap(slice => readyOf(slice, name)),
+    ...limit,
+  }))
+}
+
+/** A node knows a packet that the balancer has sent to its port no more by the balancer's address: who may come is the balancer's to look at. */
+function limits({ spec }: Service): Pick<BalancerListener, 'sources'> {
+  const { loadBalancerSourceRanges: ranges = [] } = spec
+  return ranges.length === 0 ? {} : { sources: ranges.map(range => range.trim()) }
 }
 
 function readyOf({ endpoints, ports }: Slice, name: string | undefined): BalancerListener['targets'] {

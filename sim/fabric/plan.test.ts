@@ -226,7 +226,7 @@ test('a machine that is switched off loses its devices and gets them back in ord
   )
 })
 
-test('a balancer is an address of the fabric, and per listener a choice among the targets of its family; without one packets vanish', () => {
+test('a balancer is an address of the fabric, and per listener a choice among the targets of its family, for whom it may; without one packets vanish', () => {
   const listener = { protocol: 'tcp', port: 80, targets: [{ ip: '10.0.0.1', port: 30080 }] } as const
   const balancer = { id: 'nlb-1', addresses: ['10.0.0.9', 'fd00:0:0:1::9'], listeners: [listener] }
   const none = desiredState(view(primary), placed, nothing)
@@ -248,6 +248,14 @@ nft add element inet fabric listeners6 { fd00:0:0:1::9 . tcp . 80 : jump nlb-1-6
     text(plan(one, two)),
     `nft flush chain inet fabric nlb-1-4-tcp-80
 nft add rule inet fabric nlb-1-4-tcp-80 meta l4proto tcp dnat ip addr . port to numgen random mod 2 map { 0 : 10.0.0.1 . 30080, 1 : 10.0.0.2 . 30080 }`,
+  )
+  const sources = ['198.51.100.0/24', '192.0.2.7/32', 'fd00:9::/64']
+  const limited = desiredState({ ...view(primary), balancers: [{ ...balancer, listeners: [{ ...listener, sources }] }] }, placed, one)
+  assert.equal(
+    text(plan(one, limited)),
+    `nft flush chain inet fabric nlb-1-4-tcp-80
+nft add rule inet fabric nlb-1-4-tcp-80 ip saddr != { 198.51.100.0/24, 192.0.2.7/32 } counter drop
+nft add rule inet fabric nlb-1-4-tcp-80 meta l4proto tcp dnat ip addr . port to numgen random mod 1 map { 0 : 10.0.0.1 . 30080 }`,
   )
   assert.equal(
     text(plan(one, none)),

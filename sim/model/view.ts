@@ -22,6 +22,8 @@ export interface BalancerView {
     readonly protocol: 'tcp' | 'udp'
     readonly port: number
     readonly targets: readonly { readonly ip: string; readonly port: number }[]
+    /** Prefixes of those that may connect (access control); who is named in one family alone limits nobody in the other. Absent: everybody. */
+    readonly sources?: readonly string[]
   }[]
 }
 
