@@ -5,23 +5,24 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
-import { attachSockets } from '#datapath/v2/sockets.ts'
+import type { Datapath } from '#datapath/port.ts'
+import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { openEvents } from '#kernel/bpf/ring.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
-import { dropReasons, mode, path } from '#kernel/bpf/words.ts'
+import { dropReasons, path, serviceScope, serviceWord } from '#kernel/bpf/words.ts'
 import { applyAll, observeHost } from '#kernel/host.ts'
 import { makeKernel } from '#kernel/kernel.ts'
-import { modeOf, modeOp } from '#kernel/mode.ts'
 import { beatOps, endOps, monitorEntries } from '#kernel/monitors.ts'
 import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
+import type { KernelOp } from '#kernel/op.ts'
 import type { BpfProbe, Kernel } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
 import { parseCidr } from '#net/cidr.ts'
-import { parseIpv4, parseIpv6 } from '#net/ip.ts'
+import { parseIp, parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
-import { protocols, serviceOps } from '../kernel/bpf-services.ts'
+import { entryOp, protocols, serviceOps, type TestService } from '../kernel/bpf-services.ts'
 
 export interface Finding {
   /** Without any file system and without the modules, with the first, and with both. */
@@ -42,15 +43,29 @@ export interface Exchange {
 const port = 8080
 const eni = { eniId: 'eni-1', mac: parseMac('00:16:3e:00:00:01'), gateway4: parseIpv4('10.0.1.253'), gateway6: parseIpv6('fd00:1::fd') }
 
+const settings = { kind: 'v2', hostStackCidrs: [], serviceCidrs: [], learn: false } as const
+
 const run = (command: string) => execFileSync(command.split(' ')[0] ?? '', command.split(' ').slice(1), { encoding: 'utf8' })
 
-/** The node with one ENI, whose other end is the whole world. */
+/** The node, an address that somebody elsewhere answers for, and the client outside, who is that somebody as well. */
+const node4 = { own: '192.0.2.10', asked: '192.0.2.11', client: '192.0.2.1' }
+const node6 = { own: '2001:db8:1::10', asked: '2001:db8:1::11', client: '2001:db8:1::1' }
+const nodeMac = '00:16:3e:00:00:00'
+
+/** The node with its own device and one ENI, whose other ends are the whole world. */
 function makeNode(): void {
   run('ip netns add world')
+  run(`ip link add eth0 address ${nodeMac} type veth peer name cable address 00:16:3e:00:01:00 netns world`)
   run(`ip link add eth1 address ${eni.mac} type veth peer name wire address 00:16:3e:00:01:01 netns world`)
-  run('ip link set lo up')
-  for (const address of ['192.0.2.10/32', '2001:db8:1::10/128']) run(`ip addr add ${address} dev lo`)
-  for (const link of ['lo', 'wire']) run(`ip -n world link set ${link} up`)
+  for (const link of ['lo', 'eth0']) run(`ip link set ${link} up`)
+  for (const link of ['lo', 'cable', 'wire']) run(`ip -n world link set ${link} up`)
+  for (const { own, asked, client } of [node4, node6]) {
+    const [length, nodad] = own.includes(':') ? ['64', ' nodad'] : ['24', '']
+    run(`ip addr add ${own}/${length} dev eth0${nodad}`)
+    run(`ip -n world addr add ${client}/${length} dev cable${nodad}`)
+    run(`ip route add default via ${client} dev eth0`)
+    run(`ip -n world neigh replace ${asked} lladdr ${nodeMac} dev cable nud permanent`)
+  }
   for (const address of [`${eni.gateway4}/32`, `${eni.gateway6}/128`, '198.51.100.1/32', '2001:db8:ffff::1/128'])
     run(`ip -n world addr add ${address} dev wire${address.includes(':') ? ' nodad' : ''}`)
   run('ip -n world route add 10.0.1.0/24 dev wire src 198.51.100.1')
@@ -134,20 +149,49 @@ async function told(kernel: Kernel): Promise<string[]> {
   return [...ways].filter(name => name !== 'none').sort()
 }
 
-/** A Service of each family and protocol, whose backend is a pod of the node; processes of the node reach it by their sockets. */
-async function makeService(kernel: Kernel): Promise<void> {
-  const { generation } = await kernel.loadPrograms()
-  const backends = [
-    ['10.96.0.10', '10.0.1.12'],
-    ['fd00:96::10', 'fd00:1::12'],
-  ] as const
-  const services = backends.flatMap(([ip, backend], family) =>
-    Object.values(protocols).map(protocol =>
-      serviceOps({ number: 100 * (family + 1) + protocol, protocol, frontends: [{ ip, port }], backends: [{ ip: backend, port }] }),
-    ),
+/** In each family and protocol a Service before a pod of the node, which a port of the node leads to as well, and one before somebody elsewhere. */
+function services(): KernelOp[] {
+  const families = [
+    { ...node4, ip: '10.96.0.10', pod: '10.0.1.12' },
+    { ...node6, ip: 'fd00:96::10', pod: 'fd00:1::12' },
+  ]
+  const at = (ip: string) => ({ ip, port })
+  return families.flatMap(({ ip, pod, own, asked, client }, family) =>
+    Object.values(protocols).flatMap(protocol => {
+      const number = 1000 * (family + 1) + protocol
+      const ofPod = { number, protocol, frontends: [at(ip), at(own)], backends: [at(pod)] }
+      const others = { number: number + 500, protocol, frontends: [at(asked)], backends: [at(client)] }
+      return [...serviceOps(ofPod), ...serviceOps(others), outside(ofPod, 1), outside(others, 0)]
+    }),
   )
-  await applyAll(kernel, [...services.flat(), modeOp(((await modeOf(kernel)) ?? 0) | mode.service)])
-  await attachSockets(kernel, generation)
+}
+
+/** One of its frontends is for clients outside, too. */
+function outside({ number: set, protocol, frontends }: TestService, which: number): KernelOp {
+  const { ip = '', port: asked = 0 } = frontends[which] ?? {}
+  return entryOp('services', { ip: parseIp(ip), port: asked, protocol, scope: serviceScope.outside }, { set, frontend: set + which })
+}
+
+/** A kernel that tells nobody the cookie of a network namespace. */
+const withoutCookie = (kernel: Kernel): Pick<Kernel, 'apply' | 'observe'> => ({
+  apply: ops => kernel.apply(ops),
+  observe: queries => kernel.observe(queries.map(({ cookie: _, ...query }) => query)),
+})
+
+/** Services with everything that the kernel has, without programs at sockets, and without cookies. */
+async function askServices(kernel: Kernel, datapath: Datapath): Promise<Finding['exchanges']> {
+  await applyAll(kernel, [...services(), entryOp('service_states', { index: serviceWord.synced }, { value: 1n })])
+  await datapath.setNode({ ...settings, services: { natPortFirst: 61000, natPortLast: 61255 } }, [])
+  const byNode = await exchange(kernel, 'host', '10.96.0.10', 'fd00:96::10')
+  await detachSockets(kernel)
+  const found = {
+    'pod to Service': await exchange(kernel, 'pod11', '10.96.0.10', 'fd00:96::10'),
+    'pod to itself': await exchange(kernel, 'pod12', '10.96.0.10', 'fd00:96::10'),
+    'world to NodePort': await exchange(kernel, 'world', node4.own, node6.own),
+    'world to another node': await exchange(kernel, 'world', node4.asked, node6.asked),
+  }
+  await attachSockets(withoutCookie(kernel), (await kernel.loadPrograms()).generation)
+  return { 'host to Service': byNode, ...found, 'host without cookies': await exchange(kernel, 'host', '10.96.0.10', 'fd00:96::10') }
 }
 
 async function probeEach(kernel: Kernel): Promise<Finding['probes']> {
@@ -166,7 +210,7 @@ async function find(): Promise<Finding> {
   const probes = await probeEach(kernel)
   makeNode()
   const started = performance.now()
-  await datapath.setNode({ kind: 'v2', hostStackCidrs: [], serviceCidrs: [], learn: false }, [])
+  await datapath.setNode(settings, [])
   const loadMs = Math.round(performance.now() - started)
   for (const n of [11, 12]) await datapath.setup(makePod(n))
   await Promise.all(['host', 'world', 'pod11', 'pod12'].map(serve))
@@ -178,8 +222,7 @@ async function find(): Promise<Finding> {
     'host to pod': await exchange(kernel, 'host', '10.0.1.12', 'fd00:1::12'),
   }
   const ways = await told(kernel)
-  await makeService(kernel)
-  const service = { 'host to Service': await exchange(kernel, 'host', '10.96.0.10', 'fd00:96::10') }
+  const service = await askServices(kernel, datapath)
   const drops = [...(await counters(kernel, 'drops'))].filter(([, packets]) => packets > 0n).map(([name]) => name)
   return { probes, loadMs, exchanges: { ...exchanges, ...service }, drops, told: ways }
 }
