@@ -7,14 +7,15 @@ import type { Api } from './api.ts'
 import { joinScript, processesIn } from './cgroup.ts'
 import type { CloudClient } from './cloud/client.ts'
 import { type Context, contextOf } from './context.ts'
-import { CONTROL } from './control-plane.ts'
+import { CONTROL, controlPlaneSpecs } from './control-plane.ts'
 import { defaultOptions } from './defaults.ts'
 import { down } from './down.ts'
 import { type Names, namesOf, netnsOf } from './names.ts'
 import { nodePath, onNode } from './node/boot.ts'
 import type { Identity } from './node/config.ts'
 import { powerOff, powerOn, release } from './node/power.ts'
-import { argvOf } from './process.ts'
+import { serviceSpecs } from './node/services.ts'
+import { argvOf, until } from './process.ts'
 import { type Progress, silent } from './progress.ts'
 import { type LabState, readState, writeState } from './state.ts'
 import type { ProcessStatus } from './supervisor/spec.ts'
@@ -123,6 +124,16 @@ export class Lab {
     return this.#context.supervisor.running(`${machine}/${program}`)
   }
 
+  /** Starts the API server again, with further flags. */
+  async restartApiServer(...flags: readonly string[]): Promise<void> {
+    const { names, pki, supervisor, api } = this.#context
+    const { control, stack, bin } = this.state
+    const spec = controlPlaneSpecs(names, pki, { identity: control, stack }, bin).find(({ name }) => name === `${CONTROL}/kube-apiserver`)
+    if (spec === undefined) throw new Error('the control plane has no API server')
+    await supervisor.start({ ...spec, argv: [...spec.argv, ...flags] })
+    await until('the API server is ready again', 60_000, () => api.ready(), 100)
+  }
+
   /** Runs a program on the control plane's machine: an instance of the VPC that is no node. */
   onControl(argv: readonly string[], input = ''): Promise<Ran> {
     return run(inside(netnsOf(this.names, CONTROL), argv), input)
@@ -178,6 +189,18 @@ export class LabNode {
 
   process(program: string): Promise<ProcessStatus & { readonly pid: number }> {
     return this.#context.supervisor.running(`${this.name}/${program}`)
+  }
+
+  /** Ends one of the node's own programs (`kubelet`) at once, and keeps it down. */
+  async stop(program: string): Promise<void> {
+    await this.#context.supervisor.stop(`${this.name}/${program}`, true)
+  }
+
+  /** Starts one of them, or starts it again. */
+  async start(program: string): Promise<void> {
+    const spec = serviceSpecs(this.#services, await this.init()).find(({ name }) => name === `${this.name}/${program}`)
+    if (spec === undefined) throw new Error(`${this.name} has no program ${program}`)
+    await this.#context.supervisor.start(spec)
   }
 
   /** Everything that runs on the node now, pods included, with this machine's process ids: to signal a process of a container. */

@@ -24,6 +24,8 @@ export interface PodWish {
   /** The kubelet asks it: it is ready when it has answered, and killed when it answers no more. */
   readonly probed?: boolean
   readonly restartPolicy?: 'Always' | 'Never'
+  /** A condition that nobody sets: it runs and is never ready. */
+  readonly readinessGate?: string
   /** How long it may take to end, 1 s when absent; a program that hears no SIGTERM takes all of it. */
   readonly graceSeconds?: number
 }
@@ -41,7 +43,7 @@ export async function startPod(lab: Lab, name: string, wish: PodWish): Promise<P
 
 function manifest(
   name: string,
-  { node, command, hostPort, hostNetwork = false, port = appPort, probed = false, restartPolicy, graceSeconds = 1 }: PodWish,
+  { node, command, hostPort, hostNetwork = false, port = appPort, probed = false, restartPolicy, readinessGate, graceSeconds = 1 }: PodWish,
 ): object {
   const probe = { httpGet: { path: '/', port }, periodSeconds: 1, timeoutSeconds: 5 }
   const container = {
@@ -64,6 +66,7 @@ function manifest(
       // A token is one more thing that a kubelet would want of the API server.
       automountServiceAccountToken: false,
       ...(restartPolicy !== undefined && { restartPolicy }),
+      ...(readinessGate !== undefined && { readinessGates: [{ conditionType: readinessGate }] }),
       containers: [container],
     },
   }

@@ -1,21 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { before, type TestContext, test } from 'node:test'
+import { answers } from '../../lab/http.ts'
 import { Lab } from '../../lab/lab.ts'
 import { get, isReady, type Pod } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
 import { installTerway, readyPods } from '../../lab/terway.ts'
 import { nodeVSwitches, seed } from '../../lab/vpc.ts'
 import { INTERNET } from '../../sim/fabric/base.ts'
+import { root } from '../../tools/components.ts'
+import { closeOldAddress, moveApiServer, moveKubelets, openOldAddress } from './api-moves.ts'
 import { type BeatWish, beatPort, beatServer, Heartbeat } from './heartbeat.ts'
 import { type Node, type Source, sources } from './matrix.ts'
 import { datapath, Matrix, requireComplete } from './matrix-judge.ts'
 import { balancedService, chainPortmap, openSeed, startParties } from './matrix-lab.ts'
 import type { Parties } from './matrix-run.ts'
 import { rows, without } from './matrix-services.ts'
+import {
+  affinityTimesOut,
+  backendsByMaglev,
+  leftToAnotherProxy,
+  nearEndpoints,
+  notReadyAddresses,
+  refusedWithoutEndpoints,
+} from './services-cases.ts'
 import { becomes, doorOf, makeService, serviceManifest, targetsAt, tellsAll } from './services-lab.ts'
+import { lines } from './terway-kernel.ts'
 import { endLabAfterTests } from './terway-lab.ts'
-import { deletePods, startPod } from './terway-pods.ts'
+import { deletePods, leaseOf, startPod } from './terway-pods.ts'
 
 /*
  * Services without kube-proxy, in a cluster of both families: node1 and node2 forward by programs, node3 by its host stack, and the programs of all
@@ -113,20 +126,20 @@ test('a client stays with its backend where the Service says so, and others spre
   }
 })
 
-test('a Service without endpoints refuses, at once and everybody', async () => {
-  const ports = { port: 8501, targetPort: 8080, nodePort: 30_501 }
-  const { spec } = await makeService(lab, 'empty', ports, { type: 'NodePort', selector: { test: 'nobody' } })
-  const wrong = await Promise.all(
-    from.map(source => {
-      const targets =
-        source === 'outside' ? targetsAt(doorOf(parties, 'node1', source), ports.nodePort) : targetsAt(spec.clusterIPs, ports.port)
-      return becomes(parties, source, targets, told => told.client === 'refused')
-    }),
-  )
-  assert.deepEqual(wrong.flat(), [])
+test('whom a Service wants near is near: of the zone or of the node, and of anywhere when nobody is there', () => nearEndpoints(parties))
+
+test('backends follow from the client where eni_conf says so, and a Service does not say otherwise', () => backendsByMaglev(parties))
+
+test('what does not disturb each other', { concurrency: true }, async t => {
+  await Promise.all([
+    t.test('a client that was silent for as long as its Service says is given a backend anew', () => affinityTimesOut(parties)),
+    t.test('a pod that is not ready is asked where its Service says so, and nowhere else', () => notReadyAddresses(parties)),
+    t.test('a Service of another proxy is not served', () => leftToAnotherProxy(parties)),
+    t.test('a Service without endpoints refuses, at once and everybody, at every door', () => refusedWithoutEndpoints(parties)),
+  ])
 })
 
-test('an address of a balancer is for clients of its source ranges, where it is translated; the node itself is always one', async () => {
+test('an address of a balancer is for clients of its source ranges: where it is translated, and at the balancer; the node itself is always one', async () => {
   const selector = { test: 'answers-node1' }
   const make = async (service: string, port: number, loadBalancerSourceRanges: readonly string[]) => {
     await makeService(lab, service, { port, targetPort: 8080 }, { type: 'LoadBalancer', selector, loadBalancerSourceRanges })
@@ -143,6 +156,8 @@ test('an address of a balancer is for clients of its source ranges, where it is 
     assert.deepEqual(await becomes(parties, source, closed, told => told.client === 'nothing'), [])
   }
   assert.deepEqual(await becomes(parties, 'V2 host', closed, told => told.server === 'answers-node1'), [])
+  assert.deepEqual(await becomes(parties, 'outside', closed, told => told.server === 'answers-node1'), [])
+  assert.deepEqual(await becomes(parties, 'outside', open, told => told.client === 'nothing'), [])
 })
 
 /** What a node answers at a port of health, seen from the VPC. */
@@ -203,14 +218,16 @@ async function startFlows(): Promise<readonly Heartbeat[]> {
   return Promise.all(ways.map(way => Heartbeat.start(lab, way)))
 }
 
+function kill(node: Node, program: string): void {
+  const found = lab
+    .node(node)
+    .programs()
+    .find(p => p.argv.includes(`/usr/lib/terway/${program}.mjs`))
+  process.kill(found?.pid ?? assert.fail(`no ${program} on ${node}`), 'SIGKILL')
+}
+
 async function killed(program: string): Promise<void> {
-  for (const node of nodes) {
-    const found = lab
-      .node(node)
-      .programs()
-      .find(p => p.argv.includes(`/usr/lib/terway/${program}.mjs`))
-    process.kill(found?.pid ?? assert.fail(`no ${program} on ${node}`), 'SIGKILL')
-  }
+  for (const node of nodes) kill(node, program)
   // New connections are translated with the process away, too.
   const targets = targetsAt(
     parties.services.Cluster.get('node2')?.spec.clusterIPs ?? [],
@@ -243,6 +260,37 @@ async function churn(): Promise<void> {
   await deletePods(lab, 'beat-second')
 }
 
+/** New connections from a pod's network, whatever its node's kubelet does. */
+async function byPod(netns: string, targets: readonly string[]): Promise<readonly (string | undefined)[]> {
+  const app = join(root, 'build', 'app')
+  return answers((await lines(lab.node('node1'), 'nsenter', `--net=${netns}`, app, 'ask', ...targets)).join('\n')).map(a => a.server)
+}
+
+/** While the API server moves, Services go on as they are on a node whose processes are away; others follow it, and so does this one's when they are back. */
+async function apiServerMoves(): Promise<void> {
+  const ports = { port: 8410, targetPort: 8080 }
+  const { spec } = await makeService(lab, 'follows', ports, { selector: { test: 'answers-node2' } })
+  const targets = targetsAt(spec.clusterIPs, ports.port)
+  const asked = (source: Source, server: string) => becomes(parties, source, targets, told => told.server === server)
+  assert.deepEqual(await asked('V2 pod', 'answers-node2'), [])
+  const { netns } = (await leaseOf(lab, 'node1', 'asks-node1')).attachment
+  await moveApiServer(lab)
+  // Nobody starts what is killed.
+  await lab.node('node1').stop('kubelet')
+  for (const program of ['terway-policy', 'terwayd']) kill('node1', program)
+  await closeOldAddress(lab)
+  await moveKubelets(lab, ['node2', 'node3'])
+  await lab.kubectl(['patch', 'service', 'follows', '-p', JSON.stringify({ spec: { selector: { test: 'answers-node3' } } })])
+  assert.deepEqual(await asked('regular pod', 'answers-node3'), [])
+  assert.deepEqual(new Set(await byPod(netns, targets)), new Set(['answers-node2']))
+  await moveKubelets(lab, ['node1'])
+  assert.deepEqual(await asked('V2 pod', 'answers-node3'), [])
+  // Its terwayd has heard of it from the API server.
+  await startPod(lab, 'after-move', { node: 'node1' })
+  await openOldAddress(lab)
+  await deletePods(lab, 'after-move')
+}
+
 const forwardsBy = (node: Node, mode: RegExp) =>
   until(
     `${node} has mode ${mode}`,
@@ -265,11 +313,12 @@ async function noneBreaks(t: TestContext, flows: readonly Heartbeat[], step: str
   )
 }
 
-test('no connection by a Service breaks and no datagram is lost while daemons are killed, Services and endpoints churn, and a node is switched', async t => {
+test('no connection by a Service breaks and no datagram is lost while daemons are killed, the API server moves, Services and endpoints churn, and a node is switched', async t => {
   const flows = await startFlows()
   const steps: readonly (readonly [string, () => Promise<unknown>])[] = [
     ['terway-policy is killed', () => killed('terway-policy')],
     ['terwayd is killed', () => killed('terwayd')],
+    ['the API server moves', apiServerMoves],
     ['Services churn', churn],
     ['label veth', async () => [await labelled('node1', 'veth'), await forwardsBy('node1', /^(?!.*forward).*service/)]],
     ['label datapathv2', async () => [await labelled('node1', 'datapathv2'), await forwardsBy('node1', /forward.*service/)]],
