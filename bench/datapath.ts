@@ -9,6 +9,7 @@ import { type Between, type Cell, cells, figureOf, type Kind, kindNames } from '
 import { NodeCgroups } from './datapath/cgroups.ts'
 import { type Ends, measure, type Result } from './datapath/load.ts'
 import { type MadeNode, makeReady } from './datapath/node.ts'
+import { profileRows } from './datapath/profile.ts'
 import { type Pairs, proven, stackForwards } from './datapath/proof.ts'
 import { pathRows, programRows, rounds, sizeRows } from './datapath/rows.ts'
 import { type Family, serviceOf, type Wanted } from './datapath/services.ts'
@@ -113,7 +114,8 @@ await isolated(async dir => {
   if (measure({ work: 'udp_rr', cpus: 1 }, refused, { ms: 50 }).count > 0) throw new Error('the policy does not hold')
   const before = stackForwards(pairs)
   const results = measureAll(pairs)
+  const profile = profileRows(cell => endsOf(cell, pairs))
   await proven(pairs, before)
-  writeRows('datapath', [...pathRows(results), ...sizeRows(pairs), ...programRows(pairs.v2, between)])
+  writeRows('datapath', [...pathRows(results), ...sizeRows(pairs), ...programRows(pairs.v2, between), ...profile])
   cgroups.remove()
 })

@@ -28,16 +28,19 @@ interface Options {
   readonly programs?: boolean
 }
 
-export function measure(
-  { work, cpus }: Pick<Cell, 'work' | 'cpus'>,
-  { client, server, to }: Ends,
-  { ms = milliseconds, programs }: Options = {},
-): Result {
+export function measure(load: Load, ends: Ends, options: Options = {}): Result {
+  const [program = '', ...args] = commandOf(load, ends, options)
+  return JSON.parse(execFileSync(program, args, { encoding: 'utf8', timeout: 20_000 }))
+}
+
+type Load = Pick<Cell, 'work' | 'cpus'>
+
+/** What measures, and prints a `Result`. */
+export function commandOf({ work, cpus }: Load, { client, server, to }: Ends, { ms = milliseconds, programs }: Options): readonly string[] {
   const args = [
     ...[work, netnsFile(server.netns), cpus === 1 ? 0 : 1, server.ip, server.port],
     ...[netnsFile(client.netns), 0, to.ip, to.port, ms],
     ...(programs ? ['programs'] : []),
   ].map(String)
-  const [command = program, ...rest] = [...(client.cgroup === undefined ? [] : [...inCgroup, client.cgroup]), program, ...args]
-  return JSON.parse(execFileSync(command, rest, { encoding: 'utf8', timeout: 20_000 }))
+  return [...(client.cgroup === undefined ? [] : [...inCgroup, client.cgroup]), program, ...args]
 }
