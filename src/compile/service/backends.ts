@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { backendState } from '#kernel/bpf/words.ts'
 import type { Change } from '#state/entry.ts'
-import type { Target } from '#state/target.ts'
+import { protocols, type Target } from '#state/target.ts'
 import { backendEntry, noBackend } from './entries.ts'
 
 /**
@@ -24,8 +24,11 @@ export interface RestoredBackend {
 }
 
 /**
- * The numbers of backends. Sets share them, a number is never given twice: a flow that remembers one would go to somebody else. Since the one with the highest number
+ * The numbers of backends. A number is never given twice: a flow that remembers one would go to somebody else. Since the one with the highest number
  * stays until there is a higher one, a process that begins anew goes on from there.
+ *
+ * Of TCP all sets share them. Of the others each Service has its own: what draws a client of UDP away from a backend that its Service has lost is that it drains, and
+ * another Service may have it still.
  */
 export class Backends {
   readonly #byKey = new Map<string, Backend>()
@@ -40,7 +43,7 @@ export class Backends {
   constructor(restored: readonly RestoredBackend[], most: number, now: number) {
     this.#most = most
     for (const { id, target } of restored.toSorted((a, b) => a.id - b.id)) {
-      const { key } = target
+      const key = isShared(target) ? target.key : unclaimed(target, id)
       this.#last = id
       // Twice the same target is none of our doing: the later number is the one that new flows have.
       const other = this.#byKey.get(key)
@@ -52,10 +55,10 @@ export class Backends {
     }
   }
 
-  /** For one set more. */
-  take(target: Target): number {
-    const { key } = target
-    let found = this.#byKey.get(key)
+  /** For one set more, of that Service. `known`: the numbers that an earlier process had in this set. */
+  take(target: Target, service: string, known: readonly number[] = []): number {
+    const key = keyOf(target, service)
+    let found = this.#byKey.get(key) ?? this.#claim(target, known, key)
     if (found === undefined) {
       found = { id: ++this.#last, target, sets: 0 }
       this.#byKey.set(key, found)
@@ -65,8 +68,23 @@ export class Backends {
     return found.id
   }
 
+  /** What was restored is this Service's from now on. */
+  #claim(target: Target, known: readonly number[], key: string): Backend | undefined {
+    if (isShared(target)) return undefined
+    for (const id of known) {
+      const before = unclaimed(target, id)
+      const found = this.#byKey.get(before)
+      if (found === undefined) continue
+      for (const keys of [this.#byKey, this.#draining, this.#touched]) keys.delete(before)
+      this.#byKey.set(key, found)
+      return found
+    }
+    return undefined
+  }
+
   /** By one set. */
-  release({ key }: Target, now: number): void {
+  release(target: Target, service: string, now: number): void {
+    const key = keyOf(target, service)
     const found = this.#byKey.get(key)
     if (found === undefined || --found.sets > 0) return
     this.#draining.set(key, now)
@@ -102,4 +120,17 @@ export class Backends {
       this.#gone.add(id)
     }
   }
+}
+
+function isShared({ protocol }: Target): boolean {
+  return protocol === protocols.TCP
+}
+
+function keyOf(target: Target, service: string): string {
+  return isShared(target) ? target.key : `${target.key} ${service}`
+}
+
+/** Until a Service takes it. */
+function unclaimed({ key }: Target, id: number): string {
+  return `${key} #${id}`
 }

@@ -35,12 +35,12 @@ test('restored frontends are of nobody until somebody asks for them, and twice t
 
 test('backends that drain go before their time when they are what fills the map', () => {
   const backends = new Backends([], 2, 0)
-  for (const port of [1, 2, 3, 4]) backends.take(at(port))
-  backends.release(at(2), 0)
-  backends.release(at(1), 1)
-  backends.release(at(3), 2)
+  for (const port of [1, 2, 3, 4]) backends.take(at(port), 'd/a')
+  backends.release(at(2), 'd/a', 0)
+  backends.release(at(1), 'd/a', 1)
+  backends.release(at(3), 'd/a', 2)
   assert.deepEqual(gone(backends.changes(3)), [2, 1])
-  assert.equal(backends.take(at(1)), 5)
+  assert.equal(backends.take(at(1), 'd/a'), 5)
 })
 
 test('twice the same backend in the maps is the later one', () => {
@@ -49,6 +49,6 @@ test('twice the same backend in the maps is the later one', () => {
     10,
     0,
   )
-  assert.equal(backends.take(at(1)), 3)
+  assert.equal(backends.take(at(1), 'd/a'), 3)
   assert.deepEqual(gone(backends.changes(0)), [2])
 })

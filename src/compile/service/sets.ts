@@ -56,7 +56,7 @@ export class Sets {
       const old = before.get(plan.name)
       const claimed = old === undefined ? input.claim(plan) : undefined
       const id = old?.id ?? claimed?.id ?? ++this.#last
-      const members = this.#takeMembers(plan, old)
+      const members = this.#takeMembers(service, plan, old, claimed)
       const next = { id, members, affinity: plan.affinity, slots: slotsOf(members, input.hashed, (old ?? claimed)?.slots ?? []) }
       after.set(plan.name, next)
       parts.push(differences(old, next))
@@ -64,7 +64,7 @@ export class Sets {
     // Only now, so that a backend that goes from one set to another never drains.
     for (const [name, old] of before) {
       const next = after.get(name)
-      for (const [key, m] of old.members) if (!next?.members.has(key)) this.#backends.release(m.target, now)
+      for (const [key, m] of old.members) if (!next?.members.has(key)) this.#backends.release(m.target, service, now)
       if (next === undefined) parts.push(differences(old, undefined))
     }
     if (after.size > 0) this.#ofService.set(service, after)
@@ -72,11 +72,11 @@ export class Sets {
     return parts.flat()
   }
 
-  #takeMembers(plan: SetPlan, old: LiveSet | undefined): LiveSet['members'] {
+  #takeMembers(service: string, plan: SetPlan, old: LiveSet | undefined, claimed: RestoredSet | undefined): LiveSet['members'] {
     const members = new Map<string, { id: number; target: Target }>()
     for (const target of plan.backends) {
       const { key } = target
-      members.set(key, old?.members.get(key) ?? { id: this.#backends.take(target), target })
+      members.set(key, old?.members.get(key) ?? { id: this.#backends.take(target, service, claimed?.slots), target })
     }
     return members
   }

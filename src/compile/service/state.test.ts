@@ -90,6 +90,46 @@ test('a backend of two sets is one, and drains when both have let it go', () => 
   assert.deepEqual(state.take(0).map(short), ['services -', 'backend_sets -', 'backend_slots -', 'backends +'])
 })
 
+test('a Service that loses a backend of UDP leaves it, also while another Service has it; a connection of TCP may stay', () => {
+  const ports = [
+    { name: 'dns', protocol: 'UDP', port: 53 },
+    { name: 'dns-tcp', port: 53 },
+  ]
+  const blue = { '10.0.0.1': {} }
+  const green = { '10.0.0.2': {} }
+  const maps = new ServiceMaps()
+  let state = begin()
+  const tell = (active: Endpoints) => {
+    for (const [name, ip] of [
+      ['active', '10.96.0.1'],
+      ['preview', '10.96.0.2'],
+    ])
+      state.tables.applyService(service(`d/${name}`, { clusterIP: ip, ports }))
+    state.tables.applySlice(slice('d/active', 'x', active, ports))
+    state.tables.applySlice(slice('d/preview', 'y', blue, ports))
+    return state.take(0)
+  }
+  maps.apply(tell(blue))
+  const before = maps.lines()
+  // Another process knows whose each number is.
+  state = new ServiceState(
+    restoreIds(map => maps.raw(map)),
+    0,
+  )
+  state.tables.setNode(here)
+  assert.deepEqual(maps.towards(tell(blue)), [])
+  assert.deepEqual(maps.lines(), before)
+  assert.equal(maps.get('backends').size, 3)
+  maps.apply(tell(green))
+  assert.deepEqual(maps.lines(), [
+    '10.96.0.1:53/TCP inside -> [10.0.0.2:53/TCP]',
+    '10.96.0.1:53/UDP inside -> [10.0.0.2:53/UDP]',
+    '10.96.0.2:53/TCP inside -> [10.0.0.1:53/TCP]',
+    '10.96.0.2:53/UDP inside -> [10.0.0.1:53/UDP]',
+    '10.0.0.1:53/UDP draining',
+  ])
+})
+
 test('the frontend of a Service that is gone stays, and is the same when it comes back', () => {
   const state = begin()
   state.tables.applyService(service('d/a'))
