@@ -531,6 +531,18 @@ _Static_assert(__builtin_offsetof(struct source_range_key, frontend) == 4, "");
 _Static_assert(__builtin_offsetof(struct source_range_key, ip) == 8, "");
 _Static_assert(sizeof(struct source_range_key) == 24, "");
 
+struct table_sums {
+  __u32 credits;
+  __u32 spare;
+  __u64 put;
+  __u64 taken;
+};
+_Static_assert(__builtin_offsetof(struct table_sums, credits) == 0, "");
+_Static_assert(__builtin_offsetof(struct table_sums, spare) == 4, "");
+_Static_assert(__builtin_offsetof(struct table_sums, put) == 8, "");
+_Static_assert(__builtin_offsetof(struct table_sums, taken) == 16, "");
+_Static_assert(sizeof(struct table_sums) == 24, "");
+
 struct word {
   __u64 value;
 };
@@ -560,6 +572,13 @@ enum {
   CONTROL_SAMPLE = 1,
   CONTROL_POLICIES = 2,
   CONTROL_MONITORS = 4,
+};
+
+enum {
+  CREDITS_FLOWS = 0,
+  CREDITS_NODE_FLOWS = 2,
+  CREDITS_GRANTED = 0,
+  CREDITS_USED = 1,
 };
 
 enum {
@@ -611,6 +630,7 @@ enum {
   FLOW_FLAG_REMOTE_ENDED = 8,
   FLOW_FLAG_IMPORTED = 16,
   FLOW_FLAG_HAIRPIN = 32,
+  FLOW_FLAG_FRESH = 64,
 };
 
 enum {
@@ -655,6 +675,14 @@ enum {
   HOST_REASON_MULTICAST = 3,
   HOST_REASON_HOST_STACK_CIDR = 4,
   HOST_REASON_SERVICE_CIDR = 5,
+};
+
+enum {
+  MADE_DIRECT = 0,
+  MADE_HOST = 3,
+  MADE_SERVICE = 6,
+  MADE_DENIED = 9,
+  MADE_CLIENT = 12,
 };
 
 enum {
@@ -710,6 +738,13 @@ enum {
 };
 
 enum {
+  SUM_OF_FLOWS = 0,
+  SUM_OF_NEW_FLOWS = 1,
+  SUM_OF_NODE_FLOWS = 2,
+  SUM_OF_NEW_NODE_FLOWS = 3,
+};
+
+enum {
   VERDICT_ALLOW = 0,
   VERDICT_DENY = 1,
 };
@@ -747,4 +782,7 @@ MAP(node_flows, struct flow_key, struct node_flow); /* lruHash, 65536 entries */
 MAP(socket_peers, struct socket_key, struct socket_peer); /* lruHash, 16384 entries */
 MAP(namespaces, struct netns_key, struct netns); /* hash, 16 entries */
 MAP(events, struct no_key, struct event); /* ringBuffer, 262144 entries */
+MAP(credits, struct index, struct word); /* array, 4 entries */
+MAP(table_sums, struct index, struct table_sums); /* percpuArray, 4 entries */
+MAP(flows_made, struct index, struct word); /* percpuArray, 15 entries */
 MAP(event_rates, struct index, struct event_rate); /* percpuArray, 2 entries */

@@ -19,6 +19,8 @@ struct through {
   /* Of the choice, and whether it is in the map of flows, not of new ones. */
   __u8 state;
   __u8 settled;
+  /* As in `is_fresh`. */
+  __u8 fresh;
   /* What the packet was sent to, with `port`. */
   __be32 ip[4];
 };
@@ -64,8 +66,8 @@ INLINE void choice_key(const struct packet *p, const struct end *own, const stru
   key->spare = 0;
 }
 
-/* `kept`: the map of flows has an older one. */
-INLINE void write_choice(const struct packet *p, const struct end *own, const struct through *t, __u32 backend, int kept) {
+/* `kept` as in `put_flow`. */
+INLINE void write_choice(const struct packet *p, const struct end *own, struct through *t, __u32 backend, __u32 kept) {
   struct flow_key key;
   struct flow f = {
     .seen = p->now,
@@ -76,8 +78,9 @@ INLINE void write_choice(const struct packet *p, const struct end *own, const st
     .backend = backend,
   };
   choice_key(p, own, t, &key);
-  bpf_map_update_elem(&new_flows, &key, &f, BPF_ANY);
-  if (kept) bpf_map_delete_elem(&flows, &key);
+  count_made(MADE_SERVICE, key.protocol);
+  t->settled = forget(p, put_flow(&key, &f, kept));
+  t->fresh = forget(p, 1);
 }
 
 /* A backend for the first packet of a flow, with own flow looked up; 0 = none, or the flow would be another one's every time: `end`, which is why. */
@@ -105,7 +108,7 @@ INLINE outcome begin_through(const struct packet *p, struct end *own, struct thr
   const struct service *s = find_service(p->destination, p->destination_port, p->protocol, SERVICE_SCOPE_INSIDE);
   if (!s) return 0;
   if (!may_come(s, p->source)) return DROPPED(DROP_SERVICE_SOURCE_RANGE);
-  int kept = own->kept;
+  __u32 kept = own->kept;
   outcome end;
   __u32 backend = choose_backend(p, own, s, &end);
   if (!backend) return end;
@@ -130,13 +133,14 @@ INLINE int go_on_through(const struct packet *p, struct end *own, struct through
   t->frontend = choice->frontend;
   t->state = choice->state;
   t->settled = settled;
+  t->fresh = forget(p, !!is_fresh(settled, choice));
   return 1;
 }
 
 /* The choice ends with the flow that it led to, which `own` has. */
 INLINE void keep_choice(const struct packet *p, const struct end *own, const struct through *t) {
   const struct flow *f = own->flow;
-  int moves = !t->settled && settles(p, own, f);
+  int moves = t->fresh && settles(p, own, f);
   int turns = t->state != f->state && (f->state == FLOW_STATE_OPEN || f->state == FLOW_STATE_CLOSING);
   if (!moves && !turns) return;
   struct flow_key key;
@@ -144,7 +148,7 @@ INLINE void keep_choice(const struct packet *p, const struct end *own, const str
   struct flow *choice = t->settled ? bpf_map_lookup_elem(&flows, &key) : bpf_map_lookup_elem(&new_flows, &key);
   if (!choice) return;
   if (turns) choice->state = f->state;
-  if (moves && bpf_map_update_elem(&flows, &key, choice, BPF_ANY) == 0) bpf_map_delete_elem(&new_flows, &key);
+  if (moves) settle(&key, choice, t->settled);
 }
 
 /*
@@ -156,6 +160,7 @@ INLINE outcome go_through_service(struct packet *p, struct end *own, struct thro
   t->port = p->destination_port;
   t->state = forget(p, FLOW_STATE_NEW);
   t->settled = forget(p, 0);
+  t->fresh = forget(p, 0);
   t->frontend = 0;
   if (!own->flow || !go_on_through(p, own, t)) {
     outcome end = begin_through(p, own, t);

@@ -10,6 +10,8 @@
 #pragma once
 #include "policy.h"
 
+enum { KEPT_SETTLED = 1, KEPT_NEW = 2 };
+
 /* One end's view of a packet: which flow of which endpoint it belongs to. */
 struct end {
   struct flow_key key;
@@ -18,7 +20,7 @@ struct end {
   __u8 remote_sends;
   /* `flow` is in the map of flows, not of new ones. */
   __u8 settled;
-  /* The map of flows has an entry for this key, be it valid or not. */
+  /* KEPT_: which maps have an entry of this key, be it valid or not. */
   __u8 kept;
   struct endpoint *endpoint;
   /* Once somebody has asked for it. */
@@ -118,12 +120,14 @@ INLINE int begins_anew(const struct packet *p, const struct end *e, const struct
 INLINE void look_up(const struct packet *p, struct end *e, int choices) {
   struct flow *f = bpf_map_lookup_elem(&flows, &e->key);
   int settled = f && is_valid(p, e, f, choices);
-  e->kept = forget(p, !!f);
+  __u32 kept = f ? KEPT_SETTLED : 0;
   e->settled = forget(p, settled);
   if (!settled) {
     f = bpf_map_lookup_elem(&new_flows, &e->key);
+    kept |= f ? KEPT_NEW : 0;
     if (f && !is_valid(p, e, f, choices)) f = 0;
   }
+  e->kept = forget(p, kept);
   e->flow = f;
 }
 

@@ -2,6 +2,7 @@
 /* How flows come into their maps, and what a packet that passes leaves behind there. */
 #pragma once
 #include "flow.h"
+#include "flow_counts.h"
 
 /* What a packet that passes changes in its flow. */
 INLINE void account(const struct packet *p, const struct end *e, struct flow *f) {
@@ -29,18 +30,55 @@ INLINE int settles(const struct packet *p, const struct end *e, const struct flo
   return p->protocol != IPPROTO_TCP || (f->state == FLOW_STATE_OPEN && from_initiator(e, f));
 }
 
-/* Of a flow that was found and not denied. It moves to where a flood of new ones cannot evict it. */
+/* Of a flow that was found: may it still be taken away for another new one? */
+INLINE int is_fresh(int settled, const struct flow *f) {
+  return !settled || f->flags & FLOW_FLAG_FRESH;
+}
+
+/* It is in use: it stays, where a flood of new ones cannot evict it. */
+INLINE void settle(const struct flow_key *key, struct flow *f, int settled) {
+  struct table_sums *sums = find_sums(SUM_OF_FLOWS);
+  if (!sums) return;
+  if (settled) {
+    f->flags &= ~FLOW_FLAG_FRESH;
+    give_credit(sums, CREDITS_FLOWS);
+    return;
+  }
+  if (bpf_map_update_elem(&flows, key, f, BPF_ANY)) return;
+  sums->put++;
+  if (bpf_map_delete_elem(&new_flows, key) == 0) count_taken(SUM_OF_NEW_FLOWS);
+}
+
+/* Of a flow that was found and not denied. */
 INLINE void track(const struct packet *p, struct end *e) {
   struct flow *f = e->flow;
   account(p, e, f);
-  if (e->settled || !settles(p, e, f)) return;
-  if (bpf_map_update_elem(&flows, &e->key, f, BPF_ANY) == 0) bpf_map_delete_elem(&new_flows, &e->key);
+  if (is_fresh(e->settled, f) && settles(p, e, f)) settle(&e->key, f, e->settled);
 }
 
-/* Of an entry that is made anew. */
-INLINE void write_flow(const struct end *e, const struct flow *f) {
-  bpf_map_update_elem(&new_flows, &e->key, f, BPF_ANY);
-  if (e->kept) bpf_map_delete_elem(&flows, &e->key);
+/*
+ * Of an entry that is made anew. `kept` says which maps have an older one of this key. What is denied, and what gets no credit, goes to where only new ones
+ * are. Is it among those in use now?
+ */
+INLINE int put_flow(const struct flow_key *key, struct flow *f, __u32 kept) {
+  struct table_sums *sums = find_sums(SUM_OF_FLOWS);
+  if (!sums) return 0;
+  if (f->state != FLOW_STATE_DENIED && take_credit(sums, CREDITS_FLOWS)) {
+    f->flags |= FLOW_FLAG_FRESH;
+    if (bpf_map_update_elem(&flows, key, f, BPF_ANY)) return 0;
+    if (!(kept & KEPT_SETTLED)) sums->put++;
+    if (kept & KEPT_NEW && bpf_map_delete_elem(&new_flows, key) == 0) count_taken(SUM_OF_NEW_FLOWS);
+    return 1;
+  }
+  if (bpf_map_update_elem(&new_flows, key, f, BPF_ANY)) return 0;
+  if (!(kept & KEPT_NEW)) count_put(SUM_OF_NEW_FLOWS);
+  if (kept & KEPT_SETTLED && bpf_map_delete_elem(&flows, key) == 0) sums->taken++;
+  return 0;
+}
+
+INLINE void write_flow(const struct end *e, struct flow *f) {
+  count_made(f->state == FLOW_STATE_DENIED ? MADE_DENIED : f->way == FLOW_WAY_HOST ? MADE_HOST : MADE_DIRECT, e->key.protocol);
+  put_flow(&e->key, f, e->kept);
 }
 
 /*

@@ -74,7 +74,12 @@ export class Asked {
   follow({ world, changes, program, arrival, after, fate }: Passed): void {
     const gsoSize = arrival.gsoSize ?? 0
     const [is, was] = [read(after, gsoSize), read(arrival.packet, gsoSize)]
-    if (is.is !== 'packet' || was.is !== 'packet' || is.fragment !== undefined || !isPorted(was.protocol)) return
+    if (is.is !== 'packet' || was.is !== 'packet' || !isPorted(was.protocol)) return
+    if (is.fragment !== undefined) {
+      // Whom a fragment asks, only its first one tells.
+      for (const { map, key } of changes) if (map.endsWith('flows')) this.#asked.delete(idOf(map, key))
+      return
+    }
     const step = new Step(world, arrival, 0)
     if (program === 'pod_in' && is.source === was.source) {
       const id = idOf('flows', flowKeyOf(is, 'local'))

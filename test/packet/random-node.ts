@@ -145,6 +145,7 @@ export function anyNodeRows(c: Chance): Change[] {
   const backends = Array.from({ length: 20 }, () => t.families.map(family => anyBackendChange(c, family))).flat()
   return [
     ...t.nodeRows(),
+    ...(c.rarely(2) ? [t.creditIs()] : []),
     t.nodeIs({ natPortFirst: firstNatPort, natPortLast: firstNatPort + 3 }),
     ...[t.endpointOf(t.pod3, { outIfIndex: t.nodeDevice, mtu: 1400 }), t.modeIs(t.everything | mode.service)],
     ...[...services, ...sets, ...backends],

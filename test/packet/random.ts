@@ -212,5 +212,14 @@ export function anyChange(c: Chance): Change[] {
 
 export function anyNode(c: Chance): Change[] {
   const changes = Array.from({ length: 60 }, () => anyChange(c)).flat()
-  return [...t.nodeRows(), t.nodeIs(), ...anyServices(c), ...changes, ...t.pods.map(pod => anyPolicy(c, pod)), t.modeIs(anyMode(c))]
+  const credit = c.rarely(2) ? [t.creditIs()] : []
+  return [
+    ...t.nodeRows(),
+    t.nodeIs(),
+    ...credit,
+    ...anyServices(c),
+    ...changes,
+    ...t.pods.map(pod => anyPolicy(c, pod)),
+    t.modeIs(anyMode(c)),
+  ]
 }

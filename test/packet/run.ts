@@ -88,7 +88,7 @@ export class Machine implements Disposable {
 
   /** Makes the maps hold this and nothing else; counters stay. */
   write(rows: readonly Change[]): void {
-    for (const map of mapNames) {
+    for (const map of [...mapNames, 'table_sums', 'credits'] as const) {
       const fd = this.#fd(this.#loaded.maps, map)
       for (const { key, value } of unpackEntries(readEntries(map, fd))) {
         if (isArray(map)) updateEntry(fd, key, Buffer.alloc(value.length))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ProgramName } from '#kernel/bpf/object.ts'
-import { addressState, control, hostReason, mode } from '#kernel/bpf/words.ts'
+import { addressState, control, credits, hostReason, mode } from '#kernel/bpf/words.ts'
 import { type Family, type Ip, isIpv4, parseIp, parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { type Mac, parseMac } from '#net/mac.ts'
 import { framed, type IpOptions, ipPacket, type Segment } from './build.ts'
@@ -108,6 +108,11 @@ export function nodeRows(): Change[] {
     ...[inHostSet(parseIp('224.0.0.0'), 4, 'multicast'), inHostSet(parseIp('ff00::'), 8, 'multicast')],
     ...[inHostSet(parseIp('100.64.0.0'), 10, 'hostStackCidr'), inHostSet(parseIp('fd00:64::'), 64, 'hostStackCidr')],
   ]
+}
+
+/** Whether new flows go to those in use at once: without it they get no credit. Never more or less than it at once, and only at the beginning. */
+export function creditIs(pool: number = credits.flows): Change {
+  return row('credits', { index: pool + credits.granted }, { value: 2n ** 40n })
 }
 
 export interface Packet {

@@ -19,8 +19,11 @@ export interface Change<N extends MapName = MapName> {
   readonly value: RowValue<N> | undefined
 }
 
-/** Maps that only count. */
-export const counting: readonly MapName[] = ['drops', 'paths', 'endpoint_counters', 'event_rates', 'events']
+/** Maps that count, for those who look or for the programs themselves. */
+export const counting: readonly MapName[] = [
+  ...(['drops', 'paths', 'endpoint_counters', 'event_rates', 'events'] as const),
+  ...(['table_sums', 'flows_made', 'credits'] as const),
+]
 export const mapNames = (Object.keys(maps) as MapName[]).filter(name => !counting.includes(name))
 /** Maps that a packet may change. */
 export const changing: readonly MapName[] = ['flows', 'new_flows', 'host_notes', 'fragments', 'affinities', 'node_flows']
@@ -28,7 +31,8 @@ export const changing: readonly MapName[] = ['flows', 'new_flows', 'host_notes',
 export type PrefixMap = 'host_set' | 'identities' | 'policies' | 'source_ranges'
 
 /** Has all its rows from the beginning, and none goes. */
-export const isArray = (map: MapName) => maps[map].type === mapType.array
+const arrays: readonly number[] = [mapType.array, mapType.percpuArray]
+export const isArray = (map: MapName) => arrays.includes(maps[map].type)
 
 export function encodeKey<N extends MapName>(map: N, key: Partial<KeyOf<N>>): Buffer {
   return maps[map].key.encode(key as never)
@@ -82,7 +86,7 @@ export function rowOf<N extends MapName>(world: World, map: N, key: Partial<KeyO
 }
 
 export function changesOf(world: World): Change[] {
-  return mapNames.flatMap(map => rowsThatSay(world, map).map(({ key, value }) => ({ map, key, value })))
+  return [...mapNames, 'credits' as const].flatMap(map => rowsThatSay(world, map).map(({ key, value }) => ({ map, key, value })))
 }
 
 /** Every row as a line of text, sorted: what two worlds are compared by, and what a failure shows. */

@@ -81,6 +81,9 @@ export const flow = struct('flow', 64, {
   checked: 'u32',
 })
 
+/** Of a table of flows, on each CPU: credits at hand, and how many entries the programs have put there and taken away. */
+export const tableSums = struct('table_sums', 24, { credits: 'u32', spare: 'u32', put: 'u64', taken: 'u64' })
+
 /** What a pod sent by way of the host stack from this port: answers may come from another address than it was sent to. */
 export const hostNoteKey = struct('host_note_key', 20, { local: 'ip', localPort: 'be16', protocol: 'u8', spare: 'u8' })
 export const hostNote = struct('host_note', 8, { seen: 'u32', incarnation: 'u32' })

@@ -51,9 +51,18 @@ export const flowFlag = {
   imported: 16,
   /** A pod's flow to itself by way of a Service: its other side has the Service's address. */
   hairpin: 32,
+  /** In the table of those in use, but not in use yet: it has a credit. */
+  fresh: 64,
 } as const
 /** Of flow keys: kinds of `node_flows`. */
 export const flowKind = { pod: 0, client: 1, backend: 2 } as const
+
+/** `table_sums`: of which table they are. */
+export const sumOf = { flows: 0, newFlows: 1, nodeFlows: 2, newNodeFlows: 3 } as const
+/** `credits`: of flows and of node flows, two numbers each: how many were ever granted, and how many of those are used. */
+export const credits = { flows: 0, nodeFlows: 2, granted: 0, used: 1 } as const
+/** `flows_made`: by what was decided of the first packet, three numbers each, for TCP, UDP, and whatever else. */
+export const made = { direct: 0, host: 3, service: 6, denied: 9, client: 12 } as const
 
 /** Who asks for a Service: the cluster's pods and the node itself, or somebody whose packet arrives at the node. */
 export const serviceScope = { inside: 1, outside: 2 } as const

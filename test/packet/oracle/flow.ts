@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { dropReasons, flowFlag, flowState, flowTimeout, flowWay, mode } from '#kernel/bpf/words.ts'
+import { credits, dropReasons, flowFlag, flowState, flowTimeout, flowWay, mode } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
 import { full, type RowValue } from '../world.ts'
 import type { Draft } from './draft.ts'
@@ -154,9 +154,22 @@ export function make(
     peerIncarnation: peer?.incarnation ?? 0,
     identity: identityOf(draft, side.remote),
   })
-  draft.put('new_flows', side.key, flow)
-  draft.delete('flows', side.key)
-  return flow
+  return place(draft, side.key, flow)
+}
+
+/** Whether a new flow goes to those in use at once: the tests grant all credit there is, or none. */
+function hasCredit(draft: Draft): boolean {
+  return (draft.get('credits', { index: credits.flows + credits.granted })?.value ?? 0n) > 0n
+}
+
+/** Puts a new entry where it belongs: a denied one never to those in use. */
+export function place(draft: Draft, key: FlowKey, flow: Flow): Flow {
+  if (flow.state === flowState.denied || !hasCredit(draft)) {
+    draft.delete('flows', key)
+    return draft.put('new_flows', key, flow)
+  }
+  draft.delete('new_flows', key)
+  return draft.put('flows', key, { ...flow, flags: flow.flags | flowFlag.fresh })
 }
 
 /** The entry after this packet: its state, its counters and its map. */
@@ -189,7 +202,7 @@ export function settles(protocol: number, { flags, state }: Flow, byInitiator: b
 /** Writes an entry where it is, or moves it to those in use. */
 export function store(draft: Draft, key: FlowKey, flow: Flow, moves = false): void {
   if (moves || draft.get('new_flows', key) === undefined) {
-    draft.put('flows', key, flow)
+    draft.put('flows', key, moves ? { ...flow, flags: flow.flags & ~flowFlag.fresh } : flow)
     draft.delete('new_flows', key)
   } else draft.put('new_flows', key, flow)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flowFlag, flowState, flowWay } from '#kernel/bpf/words.ts'
-import { account, current, type Flow, flowKeyOf, type Side } from './flow.ts'
+import { full } from '../world.ts'
+import { account, current, type Flow, flowKeyOf, place, type Side } from './flow.ts'
 import type { Read } from './read.ts'
 import { type Choice, keepChoice } from './service.ts'
 import type { Outcome, Step } from './step.ts'
@@ -26,8 +27,7 @@ export function toItself(step: Step, packet: Read, choice: Choice): Outcome {
 function begun({ draft, now }: Step, { key, endpoint }: Side, frontend: number): Flow {
   const flags = flowFlag.remoteFirst | flowFlag.hairpin
   const made = { seen: now, state: flowState.new, way: flowWay.direct, flags, frontend, localIncarnation: endpoint.incarnation }
-  draft.delete('flows', key)
-  return draft.put('new_flows', key, made)
+  return place(draft, key, full('flows', made))
 }
 
 export function answerItself(step: Step, packet: Read, side: Side, flow: Flow): Outcome {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flowFlag, flowState, flowWay, hostReason, mode, ownMark, serviceFlag } from '#kernel/bpf/words.ts'
+import { full } from '../world.ts'
 import { type Backend, backendOf, choose, isUsable, mayCome, type Service, serviceAt } from './choose.ts'
-import { account, type Flow, findFlow, isOld, isOlder, isSyn, judge, remoteBegan, type Side, settles, store } from './flow.ts'
+import { account, type Flow, findFlow, isOld, isOlder, isSyn, judge, place, remoteBegan, type Side, settles, store } from './flow.ts'
 import { answerItself, toItself } from './hairpin.ts'
 import { isPorted, protocols, type Read } from './read.ts'
 import { refusal } from './reject.ts'
@@ -60,8 +61,7 @@ function serveAnew(step: Step, packet: Read, side: Side): Served {
 
 function makeChoice({ draft, now }: Step, { key, endpoint }: Side, { frontend }: Service, { id }: Backend): Flow {
   const made = { seen: now, state: flowState.new, way: flowWay.service, localIncarnation: endpoint.incarnation, backend: id, frontend }
-  draft.delete('flows', key)
-  return draft.put('new_flows', key, made)
+  return place(draft, key, full('flows', made))
 }
 
 /** The flow that a choice leads to. A pod that is its own backend has it by the frontend. */
