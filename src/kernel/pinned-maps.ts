@@ -46,6 +46,7 @@ class RealMaps implements PinnedMaps {
 
   async mapPage(map: MapName, after: Uint8Array | undefined): Promise<MapPage> {
     try {
+      if (after !== undefined) await setImmediate()
       this.#pinned.recheck()
       const fd = this.#pinned.map(map)
       if (fd === undefined) return { entries: [], next: undefined }
@@ -54,7 +55,6 @@ class RealMaps implements PinnedMaps {
       const [keyText, valueText] = [hexOf(keys), hexOf(values)]
       const part = (text: string, size: number, i: number) => text.slice(2 * size * i, 2 * size * (i + 1))
       const entry = (_: unknown, i: number) => ({ map, key: part(keyText, keySize, i), value: part(valueText, valueSize, i) })
-      await setImmediate()
       return { entries: Array.from({ length: keys.length / keySize }, entry), next }
     } catch (e) {
       throw refusal(e, `read the map ${map}`)

@@ -277,6 +277,27 @@ test('a sweep asks the maps for those entries alone that it did not see', async 
   await sync.stop()
 })
 
+test('what is written while a map is read is no damage', async () => {
+  const { kernel, clock, told, sync, want } = await started([...service(1), ...service(2)])
+  const { mapPage, lookUp } = kernel
+  let turn = 0
+  /** The answer comes when something else has been written, at each read. */
+  const late = async <T>(answer: T): Promise<T> => {
+    want(turn++ % 2 === 0 ? [...gone(service(1)), ...service(3)] : [...gone(service(3)), ...service(1, 3)])
+    while (sync.status().pending > 0) await Promise.resolve()
+    return answer
+  }
+  kernel.mapPage = async (map, after) => late(await mapPage.call(kernel, map, after))
+  kernel.lookUp = async asked => (asked[0]?.map === 'service_states' ? lookUp.call(kernel, asked) : late(await lookUp.call(kernel, asked)))
+  await clock.advance(2 * defaultSyncOptions.sweepInterval)
+  assert.ok(turn >= 12)
+  assert.deepEqual(
+    told.filter(t => typeof t !== 'string'),
+    [],
+  )
+  await sync.stop()
+})
+
 test('killed between any two operations, the next one finishes', async () => {
   const [before, wanted] = [
     [...service(1, 3), ...service(2)],

@@ -5,7 +5,7 @@ const forEachMap = <T>(make: () => T) => Object.fromEntries(serviceMaps.map(map 
 
 interface Entry {
   value: string
-  /** The last comparison of the map that found it there, or during which it was written. */
+  /** The last comparison that found it in the map. */
   seen: number
 }
 
@@ -14,6 +14,8 @@ export class Wanted {
   readonly #entries = forEachMap(() => new Map<string, Entry>())
   readonly #pending = forEachMap(() => new Set<string>())
   #comparison = 0
+  /** Of the map that is being compared: what was written since somebody began to read it. */
+  #fresh: { readonly map: ServiceMap; readonly keys: Set<string> } | undefined
 
   /** What is in the map already, at the start: wanted until something else is said. */
   adopt(map: ServiceMap, key: string, value: string): void {
@@ -53,10 +55,8 @@ export class Wanted {
 
   /** The map has it so now. Something else may be wanted since. */
   written({ map, key, value }: Change): void {
-    const entry = this.#entries[map].get(key)
-    if (entry?.value !== value) return
-    if (entry !== undefined) entry.seen = this.#comparison
-    this.#pending[map].delete(key)
+    if (this.#fresh?.map === map) this.#fresh.keys.add(key)
+    if (this.get(map, key) === value) this.#pending[map].delete(key)
   }
 
   /** A comparison of a map begins, the only one. */
@@ -64,18 +64,32 @@ export class Wanted {
     this.#comparison++
   }
 
-  /** Whether what the map has of this entry is right, or will be: what is pending says nothing. */
-  isRight(map: ServiceMap, key: string, value: string): boolean {
-    const entry = this.#entries[map].get(key)
-    if (entry !== undefined) entry.seen = this.#comparison
-    return entry?.value === value || this.isPending(map, key)
+  /** Somebody begins to read a part of the map: what he will say of entries that are written from now on may be old. */
+  beginRead(map: ServiceMap): void {
+    this.#fresh = { map, keys: new Set() }
   }
 
-  /** What the comparison has not met, nor was written since it began, nor will be. */
+  endRead(): void {
+    this.#fresh = undefined
+  }
+
+  /** Whether what was read says nothing of this entry: it is to be written, or was since. */
+  isUncertain(map: ServiceMap, key: string): boolean {
+    return this.isPending(map, key) || (this.#fresh?.map === map && this.#fresh.keys.has(key))
+  }
+
+  /** Whether the map has this entry as it is wanted. The comparison has met it. */
+  meets(map: ServiceMap, key: string, value: string): boolean {
+    const entry = this.#entries[map].get(key)
+    if (entry !== undefined) entry.seen = this.#comparison
+    return entry?.value === value
+  }
+
+  /** What the comparison has not met. */
   unseen(map: ServiceMap): readonly string[] {
     const keys: string[] = []
     this.#entries[map].forEach((entry, key) => {
-      if (entry.seen !== this.#comparison && !this.isPending(map, key)) keys.push(key)
+      if (entry.seen !== this.#comparison) keys.push(key)
     })
     return keys
   }
