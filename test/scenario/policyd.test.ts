@@ -278,3 +278,23 @@ test('what cannot be done for a Service is told to its owner', async t => {
   const told = w.model.events.map(e => [e.about.kind, e.about.name, e.type, e.reason])
   assert.deepEqual(told, [['Service', 'sctp', 'Warning', 'ServicePortUnsupported']])
 })
+
+test('what no port and no time can be is left out, and everything else goes on', async t => {
+  const w = await world(t)
+  await w.start()
+  const odd = { clusterIP: '172.21.0.14', clusterIPs: ['172.21.0.14'] }
+  const affinity = { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: -1 } } }
+  w.service('odd', {
+    ...odd,
+    ...affinity,
+    ports: [
+      { name: '', protocol: 'TCP', port: 70_000 },
+      { name: 'b', protocol: 'TCP', port: 80 },
+    ],
+  })
+  const slice = w.endpoints('odd', ['10.0.5.1'])
+  w.model.put(endpointSlices, { ...slice, ports: [{ name: 'b', protocol: 'TCP', port: 70_000 }] })
+  w.endpoints('web', ['10.0.0.9'])
+  await w.clock.advance(20)
+  assert.deepEqual(w.served(), { [web]: ['10.0.0.9:8080'], '172.21.0.14:80 inside': [] })
+})
