@@ -10,6 +10,7 @@ import { datapathFigures } from './figures.ts'
 import { policyOps } from './policy.ts'
 import { collectionsOf } from './service-objects.ts'
 import { serviceOf, servicesOf } from './services.ts'
+import { datapathTables } from './tables.ts'
 
 test('every cell has a figure of its own, and a baseline that is measured', () => {
   const names = cells.map(figureOf)
@@ -87,8 +88,31 @@ test('the policy has 1 000 entries, and allows the pods one port in both directi
   assert.equal(ops.filter(op => op.map === 'endpoint_policies').length, 2)
 })
 
-test('the picture shows each way on one CPU with its goal', () => {
-  const rows = [row('dp.v2.crossnode.tcp_rr.1cpu.vs_host', [0.9]), row('dp.veth.samenode.stream.vs_host', [0.8])]
+test('the picture shows ways with their goals, and where the time goes', () => {
+  const rows = [
+    row('dp.v2.crossnode.tcp_rr.1cpu.vs_host', [0.9]),
+    row('dp.veth.samenode.stream.vs_host', [0.8]),
+    row('dp.profile.stream.host.tcp.us', [140]),
+    row('dp.profile.stream.host.ip.us', [40]),
+  ]
   const picture = pictureOf('datapath', rows, undefined) ?? ''
-  for (const wanted of ['>V2, two nodes<', '>regular, one node<', 'class="goal"']) assert.ok(picture.includes(wanted), wanted)
+  for (const wanted of ['>two nodes: V2<', '>one node: regular<', 'class="goal"', '>host to host<', '>180 µs<'])
+    assert.ok(picture.includes(wanted), wanted)
+})
+
+test('the tables show a way in its group with its goal, the difference to the host, and every figure once with its spread', () => {
+  const rows = [
+    row('dp.host.tcp_rr.1cpu.p50.us', [16]),
+    row('dp.v2.crossnode.tcp_rr.1cpu.vs_host', [0.9, 0.8, 0.95]),
+    row('dp.v2.ct1m.vs_host', [0.9]),
+    row('dp.profile.tcp_rr.host.ip.us', [3]),
+    row('dp.profile.tcp_rr.v2.ip.us', [2.5]),
+    row('dp.v2.load.ms', [400]),
+  ]
+  const tables = datapathTables(rows, ['PICTURE']).join('\n\n')
+  assert.match(tables, /\| \*\*across nodes\*\* \| \| \| \| \|\n(\|.*\n)*\| V2 \| 0\.9, goal 0\.93 \|/)
+  assert.match(tables, /\| V2, 1 000 000 others \| {2}\| {2}\| 0\.9, goal 0\.85 met \|/)
+  assert.match(tables, /\| TCP: byte and back, DataPath V2 \|( 0\.00 \|){3} -0\.50 \|( 0\.00 \|){3} -0\.50 \|/)
+  for (const { figure } of rows) assert.equal(tables.split(`\`${figure}\``).length, 2, figure)
+  assert.match(tables, /\n<details><summary>.*<\/summary>\n\n\| figure/)
 })

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from '../../tools/components.ts'
+import { datapathTables } from '../datapath/tables.ts'
 import { outDir, type Row, readRows } from '../measure/row.ts'
 import { readSeries } from '../measure/series.ts'
 import { pictureOf } from './pictures.ts'
@@ -41,8 +42,9 @@ export function updatePage(list: readonly Benchmark[]): void {
   if (published.length === 0) return
   let text = readFileSync(page, 'utf8')
   for (const { name, rows } of published) {
-    const picture = existsSync(join(pictureDir, `${name}.svg`)) ? `\n\n![${name}](benchmarks/${name}.svg)` : ''
-    text = between(text, name, `${conditions(rows)}\n\n${markdownTable(rows)}${picture}`)
+    const picture = existsSync(join(pictureDir, `${name}.svg`)) ? [`![${name}](benchmarks/${name}.svg)`] : []
+    const tables = name === 'datapath' ? datapathTables(rows, picture) : [markdownTable(rows), ...picture]
+    text = between(text, name, [conditions(rows), ...tables].join('\n\n'))
   }
   writeFileSync(page, between(text, 'summary', `${sumOf(text)}.`))
 }

@@ -3,13 +3,13 @@
 /** Pictures without a library: readable on a light and on a dark page, since their colours follow the reader's preference. */
 
 export const width = 720
-const left = 190
+const left = 205
 const right = 90
 const barHeight = 16
 
 const style = `text{font:12px system-ui,sans-serif;fill:#333}.title{font-weight:600}.axis{stroke:#999;stroke-width:1}.goal{stroke:#c33;stroke-dasharray:4 3}
 .c0{fill:#2a6fbb;stroke:#2a6fbb}.c1{fill:#999;stroke:#999}.c2{fill:#5aa469;stroke:#5aa469}.c3{fill:#d98e32;stroke:#d98e32}.c4{fill:#8a63b0;stroke:#8a63b0}
-.c5{fill:#c0565b;stroke:#c0565b}.line{fill:none;stroke-width:2}.whisker{stroke:#333;stroke-width:1}
+.c5{fill:#c0565b;stroke:#c0565b}.p0{fill:#2a6fbb}.p1{fill:#7fb3e6}.p2{fill:#5aa469}.p3{fill:#d98e32}.p4{fill:#b9b9b9}.p5{fill:#8a8a8a}.p6{fill:#d6d6d6}.line{fill:none;stroke-width:2}.whisker{stroke:#333;stroke-width:1}
 @media (prefers-color-scheme:dark){text{fill:#ddd}.axis{stroke:#777}.whisker{stroke:#ddd}.goal{stroke:#f77}.c0{fill:#5c9ee6;stroke:#5c9ee6}.c1{fill:#888;stroke:#888}}`
 
 /** A part of a picture, without elements when there is nothing to show: its height, and its elements with the origin at its own top left corner. */
@@ -40,10 +40,10 @@ export interface Bar {
   readonly goal?: number
 }
 
-/** Bars with their values on a common scale; whiskers show the spread, cut off at the panel's edge. */
-export function bars(title: string, unit: string, items: readonly Bar[]): Panel {
+/** Bars with their values on a common scale; whiskers show the spread, cut off at the panel's edge. A line across all of them is at `mark`. */
+export function bars(title: string, unit: string, items: readonly Bar[], mark?: number): Panel {
   if (items.length === 0) return { height: 0, elements: [] }
-  const most = Math.max(...items.flatMap(b => [b.value * 1.1, b.goal ?? 0, Math.min(b.spread?.[1] ?? 0, b.value * 1.6)]), 1e-9)
+  const most = Math.max(...items.flatMap(b => [b.value * 1.1, b.goal ?? 0, Math.min(b.spread?.[1] ?? 0, b.value * 1.6)]), mark ?? 0, 1e-9)
   const x = (value: number) => left + (Math.min(value, most) / most) * (width - left - right)
   const elements = [text(0, 12, title, 'title')]
   for (const [i, { label, value, spread, color, goal }] of items.entries()) {
@@ -55,7 +55,38 @@ export function bars(title: string, unit: string, items: readonly Bar[]): Panel 
     if (goal !== undefined) elements.push(line([x(goal), y - 2], [x(goal), y + barHeight + 2], 'goal'))
     elements.push(text(x(Math.max(value, spread?.[1] ?? 0)) + 6, y + 12, `${value} ${unit}`))
   }
+  if (mark !== undefined) elements.push(line([x(mark), 18], [x(mark), 18 + items.length * (barHeight + 6)], 'axis'))
   return { height: 22 + items.length * (barHeight + 6), elements }
+}
+
+/** Bars in parts on a common scale, with a legend where `parts` names them in the order of `values`. */
+export function stacks(
+  title: string,
+  unit: string,
+  parts: readonly string[],
+  items: readonly { readonly label: string; readonly values: readonly number[] }[],
+): Panel {
+  const totals = items.map(({ values }) => values.reduce((sum, v) => sum + v, 0))
+  const most = Math.max(...totals, 0)
+  if (most === 0) return { height: 0, elements: [] }
+  const elements = [text(0, 12, title, 'title')]
+  for (const [i, { label, values }] of items.entries()) {
+    const y = 22 + i * (barHeight + 6)
+    elements.push(text(left - 8, y + 12, label, '', 'end'))
+    let at = left
+    for (const [p, value] of values.entries()) {
+      const size = (value / most) * (width - left - right)
+      elements.push(`<rect class="p${p}" x="${round(at)}" y="${y}" width="${round(size)}" height="${barHeight}"/>`)
+      at += size
+    }
+    elements.push(text(at + 6, y + 12, `${Number((totals[i] ?? 0).toPrecision(3))} ${unit}`))
+  }
+  const below = 30 + items.length * (barHeight + 6)
+  for (const [p, name] of parts.entries()) {
+    const [x, y] = [(p % 3) * 240, below + Math.floor(p / 3) * 18]
+    elements.push(`<rect class="p${p}" x="${x}" y="${y}" width="10" height="10"/>`, text(x + 16, y + 9, name))
+  }
+  return { height: parts.length === 0 ? below - 8 : below + Math.ceil(parts.length / 3) * 18, elements }
 }
 
 /** One bar in parts, with a legend. */
