@@ -17,7 +17,7 @@ const generated = /\.gen\.(ts|h)$/
 /** What is wrong with one file, one line each. `checkout` is the absolute path that no file may name. */
 export function problemsOf(path: string, text: string, checkout: string): string[] {
   const lines = text.split('\n').length - 1
-  const wanted = path.startsWith('bpf/') ? kernelLicence : licence
+  const wanted = path.startsWith('bpf/') || path.endsWith('.bpf.c') ? kernelLicence : licence
   const checks: readonly (readonly [boolean, string])[] = [
     [source.test(path) && !text.split('\n', 2).join('\n').includes(wanted), `say "${wanted}" in the first line`],
     [source.test(path) && !generated.test(path) && lines > mostLines, `${lines} lines: split it by concept (at most ${mostLines})`],
