@@ -153,6 +153,8 @@ export interface PolicyMetrics {
   readonly repairs: Counter<'map' | 'damage'>
   /** How often terwayd has made other maps. */
   readonly renewals: Counter
+  /** Objects that exist and cannot be read: what was known of them stays. */
+  readonly unreadable: Gauge<'kind'>
 }
 
 /** terway-policy's metrics, in a registry of their own. */
@@ -185,6 +187,12 @@ export function policyMetrics(): PolicyMetrics {
       registers,
     }),
     renewals: new Counter({ name: 'terway_policy_map_renewals_total', help: 'times that the maps were made anew', registers }),
+    unreadable: new Gauge({
+      name: 'terway_policy_unreadable_objects',
+      help: 'Services, EndpointSlices and nodes that cannot be read; what was known of them stays',
+      labelNames: ['kind'],
+      registers,
+    }),
   }
 }
 

@@ -2,6 +2,7 @@
 import type { ServiceView } from '#compile/service/view.ts'
 import type { PolicyMetrics } from '#lib/metrics.ts'
 import type { Decision } from '#policyd/decision.ts'
+import type { Unread } from '#policyd/unreadable.ts'
 import { metricsRoute, type Probe, probeRoute } from '#rpc/http/routes.ts'
 import type { Routes } from '#rpc/http/serve.ts'
 import type { SyncStatus } from '#sync/sync.ts'
@@ -18,6 +19,7 @@ export interface PolicyView {
   services(): readonly ServiceView[]
   /** What is not as it should be, for good. */
   readonly notes: readonly string[]
+  readonly unreadable: readonly Unread[]
 }
 
 export function exposedRoutes(view: () => PolicyView, metrics: PolicyMetrics): Routes {
@@ -51,7 +53,9 @@ export function servicesAnswer(
   return { node: nodeName, enabled: ours, reason, maps: maps ?? null, notes, services: services().filter(asked) }
 }
 
-function refresh(metrics: PolicyMetrics, { maps }: PolicyView): void {
+function refresh(metrics: PolicyMetrics, { maps, unreadable }: PolicyView): void {
+  metrics.unreadable.reset()
+  for (const { kind } of unreadable) metrics.unreadable.inc({ kind })
   for (const [map, entries] of Object.entries(maps?.entries ?? {})) metrics.entries.set({ map }, entries)
   metrics.pending.set(maps?.pending ?? 0)
   metrics.synced.set(maps?.synced === true ? 1 : 0)

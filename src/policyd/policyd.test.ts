@@ -61,7 +61,7 @@ test('ready when everything is in the maps, or when there is nothing to do', () 
   const counts = { backends: 0, frontends: 0, backend_slots: 0, backend_sets: 0, source_ranges: 0, services: 0 }
   const maps = { pinned: true, synced: true, pending: 0, pendingSince: undefined, entries: counts, lastError: undefined }
   const view = (ours: boolean, m: typeof maps | undefined) =>
-    readiness({ nodeName: 'n', decision: { ...undecided, ours }, maps: m, services: () => [], notes: [] })
+    readiness({ nodeName: 'n', decision: { ...undecided, ours }, maps: m, services: () => [], notes: [], unreadable: [] })
   assert.deepEqual(view(false, undefined), { ok: true })
   assert.deepEqual(view(true, undefined), { ok: false, reason: 'terwayd has made no maps yet' })
   assert.deepEqual(view(true, { ...maps, synced: false, pending: 7 }), { ok: false, reason: '7 entries are not in the maps yet' })

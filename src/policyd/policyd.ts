@@ -2,7 +2,7 @@
 import { type RawEntry, restoreIds } from '#compile/service/restore.ts'
 import { ServiceState } from '#compile/service/state.ts'
 import type { ServiceView } from '#compile/service/view.ts'
-import type { Watch } from '#kube/port.ts'
+import type { KubeObject, Resource, Watch } from '#kube/port.ts'
 import type { Node } from '#kube/reflect/node.ts'
 import { messageOf } from '#lib/errors.ts'
 import { watchCluster } from '#policyd/cluster.ts'
@@ -11,11 +11,15 @@ import { GoneBackends } from '#policyd/gone-backends.ts'
 import { HealthChecks } from '#policyd/health-checks.ts'
 import { healthz, isEligible, isHealthy, livez, type ProxyState } from '#policyd/proxy-health.ts'
 import { syncReport } from '#policyd/report.ts'
+import { type Unread, Unreadable } from '#policyd/unreadable.ts'
 import { serveHttp } from '#rpc/http/serve.ts'
 import { nodeFacts } from '#state/node-facts.ts'
 import { Sync, type SyncStatus } from '#sync/sync.ts'
 
 interface About {
+  /** A Service unless it says otherwise. */
+  readonly apiVersion?: string
+  readonly kind?: string
   readonly namespace: string
   readonly name: string
   readonly uid?: string
@@ -37,6 +41,7 @@ export class Policyd {
   readonly #gone: GoneBackends
   readonly #stopper = new AbortController()
   #watches: readonly Watch[] = []
+  readonly #unreadable: Unreadable[] = []
   #state: ServiceState | undefined
   #node: Node | undefined
   #begun = false
@@ -77,7 +82,13 @@ export class Policyd {
     )
     this.#state = state
     const { tables } = state
-    const ears = { tables, log, node: (n: Node | undefined) => this.#hearOfNode(n, state), changed: () => this.#changed() }
+    const ears = {
+      tables,
+      log,
+      node: (n: Node | undefined) => this.#hearOfNode(n, state),
+      changed: () => this.#changed(),
+      unreadable: (resource: Resource<KubeObject>) => this.#unreadableOf(resource),
+    }
     this.#watches = watchCluster(kube, this.#options.nodeName, ears)
     await Promise.all(this.#watches.map(w => w.synced))
     if (this.#stopped) return
@@ -97,9 +108,17 @@ export class Policyd {
     return this.#state?.view() ?? []
   }
 
-  /** What this node's kernel keeps from being served. */
+  /** What this node's kernel keeps from being served, and what is served as it was since it cannot be read. */
   notes(): readonly string[] {
-    return this.#gone.cannot === undefined ? [] : [`connected sockets of UDP keep a backend that is gone: ${this.#gone.cannot}`]
+    const kernel = this.#gone.cannot === undefined ? [] : [`connected sockets of UDP keep a backend that is gone: ${this.#gone.cannot}`]
+    return [
+      ...kernel,
+      ...this.unreadable().map(u => `${u.kind} ${u.namespace}/${u.name} cannot be read, what was known of it stays: ${u.reason}`),
+    ]
+  }
+
+  unreadable(): readonly Unread[] {
+    return this.#unreadable.flatMap(u => [...u.all()])
   }
 
   async stop(): Promise<void> {
@@ -158,11 +177,20 @@ export class Policyd {
     this.#cancelExpiry = next === undefined ? undefined : clock.after(Math.max(1, next - clock.now()), () => this.#changed())
   }
 
-  #tell({ namespace, name, uid }: About, reason: string, message: string, action: string): void {
+  #tell({ apiVersion = 'v1', kind = 'Service', namespace, name, uid }: About, reason: string, message: string, action: string): void {
     const { kube, log } = this.#deps
-    log.warn({ service: `${namespace}/${name}`, reason }, message)
-    const about = { apiVersion: 'v1', kind: 'Service', namespace, name, ...(uid === undefined ? {} : { uid }) }
+    log.warn({ kind, name: `${namespace}/${name}`, reason }, message)
+    const about = { apiVersion, kind, name, ...(namespace !== '' && { namespace }), ...(uid !== undefined && { uid }) }
     kube.event({ about, type: 'Warning', reason, message, action })
+  }
+
+  #unreadableOf(resource: Resource<KubeObject>): Unreadable {
+    const made = new Unreadable(resource, u => {
+      const message = `node ${this.#options.nodeName} goes on with what it knows of it: ${u.reason}`
+      this.#tell(u, 'UnreadableObject', message, 'SyncService')
+    })
+    this.#unreadable.push(made)
+    return made
   }
 
   #proxyState(): ProxyState {

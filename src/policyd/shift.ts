@@ -50,6 +50,7 @@ export class Shift {
       maps: policyd?.status(),
       services: () => policyd?.views() ?? [],
       notes: policyd?.notes() ?? [],
+      unreadable: policyd?.unreadable() ?? [],
     }
   }
 

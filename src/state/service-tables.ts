@@ -9,6 +9,8 @@ import type { NodeFacts } from './node-facts.ts'
 /** Whose packets somebody else takes care of: another proxy, or nobody. */
 const leftToOthers = ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless']
 
+const none: ReadonlySet<string> = new Set()
+
 /** `namespace/name`: what Services go by. */
 export function keyOf(meta: Pick<ObjectMeta, 'namespace' | 'name'>): string {
   return `${meta.namespace ?? ''}/${meta.name}`
@@ -43,8 +45,9 @@ export class ServiceTables {
     return dirty
   }
 
-  replaceServices(items: readonly Service[]): void {
-    const present = new Set(items.map(s => keyOf(s.metadata)))
+  /** `kept` are there too, as they were. */
+  replaceServices(items: readonly Service[], kept: ReadonlySet<string> = none): void {
+    const present = new Set([...items.map(s => keyOf(s.metadata)), ...kept])
     for (const key of [...this.#services.keys()]) if (!present.has(key)) this.#dropService(key)
     for (const s of items) this.applyService(s)
   }
@@ -62,8 +65,8 @@ export class ServiceTables {
     this.#dropService(keyOf(s.metadata))
   }
 
-  replaceSlices(items: readonly EndpointSlice[]): void {
-    const present = new Set(items.map(s => keyOf(s.metadata)))
+  replaceSlices(items: readonly EndpointSlice[], kept: ReadonlySet<string> = none): void {
+    const present = new Set([...items.map(s => keyOf(s.metadata)), ...kept])
     for (const key of [...this.#slices.keys()]) if (!present.has(key)) this.#dropSlice(key)
     for (const s of items) this.applySlice(s)
   }

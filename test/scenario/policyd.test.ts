@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { endpointSlices } from '#kube/reflect/endpoint-slice.ts'
+import { type EndpointSlice, endpointSlices } from '#kube/reflect/endpoint-slice.ts'
 import { nodes } from '#kube/reflect/node.ts'
-import { services } from '#kube/reflect/service.ts'
+import { type Service, services } from '#kube/reflect/service.ts'
 import { PolicydWorld, policyNode } from '../support/policyd-world.ts'
 import { until } from '../support/until.ts'
 
@@ -297,4 +297,41 @@ test('what no port and no time can be is left out, and everything else goes on',
   w.endpoints('web', ['10.0.0.9'])
   await w.clock.advance(20)
   assert.deepEqual(w.served(), { [web]: ['10.0.0.9:8080'], '172.21.0.14:80 inside': [] })
+})
+
+test('what cannot be read stays as it was, in an event and in a list, and is told', async t => {
+  const w = await world(t)
+  w.service('other', { clusterIP: '172.21.0.11', clusterIPs: ['172.21.0.11'] })
+  w.endpoints('other', ['10.0.0.9'])
+  const policyd = await w.start()
+  const before = w.served()[web]
+  const garbled = { ...services, parse: (raw: unknown) => raw as Service }
+  const garbledSlices = { ...endpointSlices, parse: (raw: unknown) => raw as EndpointSlice }
+  const meta = { name: 'web', namespace: 'default' }
+  const labels = { 'kubernetes.io/service-name': 'web' }
+  w.model.put(garbled, { metadata: meta, spec: { clusterIP: '172.21.0.99', ports: [{ port: 'http' }] } } as never)
+  w.model.put(garbledSlices, { metadata: { ...meta, name: 'web-1', labels }, addressType: 'IPv4', endpoints: [{ addresses: 7 }] } as never)
+  await w.clock.advance(1000)
+  assert.deepEqual(w.served()[web], before)
+  assert.deepEqual(
+    policyd.unreadable().map(u => `${u.apiVersion} ${u.kind} ${u.namespace}/${u.name}`),
+    ['v1 Service default/web', 'discovery.k8s.io/v1 EndpointSlice default/web-1'],
+  )
+  assert.match(policyd.notes().join(), /Service default\/web cannot be read.*spec\.ports\[0\]\.port is "http"/)
+  const relist = async () => {
+    w.model.faults.disconnect()
+    w.model.faults.compact()
+    await w.clock.advance(10_000)
+  }
+  w.model.remove(services, 'other', 'default')
+  await relist()
+  assert.deepEqual(w.served(), { [web]: before })
+  const told = w.model.events.filter(e => e.reason === 'UnreadableObject').map(e => `${e.about.kind} ${e.about.namespace}/${e.about.name}`)
+  assert.deepEqual(told, ['Service default/web', 'EndpointSlice default/web-1'], 'each once')
+  w.endpoints('web', ['10.0.0.5'])
+  await w.clock.advance(1000)
+  assert.deepEqual([w.served()[web], policyd.unreadable().length], [['10.0.0.5:8080'], 1])
+  w.model.remove(garbled, 'web', 'default')
+  await relist()
+  assert.deepEqual([w.served(), policyd.unreadable()], [{}, []])
 })
