@@ -69,6 +69,8 @@ async function node(t: TestContext, o: { mode?: number; daemon?: (switched: stri
     events: async () => ({ read: () => ({ events: [], lost: false }), close: () => {} }),
     stopped: () => AbortSignal.abort(),
     findPod: async () => undefined,
+    findService: async () => undefined,
+    findNode: async () => undefined,
     policy: async () => undefined,
   }
   return { deps, lines, mode: () => word0, file: () => readFile(switchPath, 'utf8') }

@@ -19,6 +19,9 @@ export interface CliDeps {
   readonly switchPath: string
   /** Where the API server says that the pod is; undefined when it has no such pod. Throws when no API server can be asked. */
   readonly findPod: (namespace: string, name: string) => Promise<PodPlace | undefined>
+  /** What a Service serves, as `10.96.0.10:80/TCP`, and a node's addresses: the same way. */
+  readonly findService: (namespace: string, name: string) => Promise<readonly string[] | undefined>
+  readonly findNode: (name: string) => Promise<readonly string[] | undefined>
   /** What the programs tell from now on; the command closes it. Throws KernelError. */
   readonly events: () => Promise<EventSource>
   /** Aborts when this process is asked to end, which from now on is left to the command. */
@@ -35,6 +38,7 @@ export interface PodPlace {
   readonly nodeName?: string
   readonly phase: string
   readonly hostNetwork: boolean
+  readonly ips?: readonly string[]
 }
 
 /** Runs `fn` with a connection that is closed afterwards. */

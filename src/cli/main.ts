@@ -7,25 +7,47 @@ import { makeMetadata } from '#cloud/metadata.ts'
 import { switchPath } from '#config/datapath-switch.ts'
 import { KubeClient } from '#kube/client.ts'
 import { loadConfig } from '#kube/config.ts'
+import { nodes } from '#kube/reflect/node.ts'
 import { pods } from '#kube/reflect/pod.ts'
+import { services } from '#kube/reflect/service.ts'
 import { realClock } from '#lib/clock.ts'
 import { AppError, isAppError, messageOf } from '#lib/errors.ts'
+import { withPort } from '#net/ip.ts'
 import { connect } from '#rpc/grpc/client.ts'
 
 /** Where terway-policy of this node answers, unless TERWAY_POLICY_LISTEN says otherwise. */
 const policyListen = '127.0.0.1:9130'
 
-async function findPod(namespace: string, name: string): Promise<PodPlace | undefined> {
+async function askKube<T>(fn: (kube: KubeClient) => Promise<T>): Promise<T> {
   const config = await loadConfig({ env: process.env })
   const kube = new KubeClient({ config, clock: realClock, reporter: { controller: 'terway-cli', instance: '' } })
   try {
-    const pod = await kube.get(pods, name, namespace)
-    if (pod === undefined) return undefined
-    const { nodeName, hostNetwork } = pod.spec
-    return { phase: pod.status?.phase ?? 'Pending', hostNetwork: hostNetwork === true, ...(nodeName !== undefined && { nodeName }) }
+    return await fn(kube)
   } finally {
     await kube.close()
   }
+}
+
+async function findPod(namespace: string, name: string): Promise<PodPlace | undefined> {
+  const pod = await askKube(kube => kube.get(pods, name, namespace))
+  if (pod === undefined) return undefined
+  const { nodeName, hostNetwork } = pod.spec
+  const { phase = 'Pending', podIP, podIPs = [{ ip: podIP }] } = pod.status ?? {}
+  const ips = podIPs.flatMap(({ ip }) => ip ?? [])
+  return { phase, hostNetwork: hostNetwork === true, ips, ...(nodeName !== undefined && { nodeName }) }
+}
+
+async function findService(namespace: string, name: string): Promise<readonly string[] | undefined> {
+  const service = await askKube(kube => kube.get(services, name, namespace))
+  if (service === undefined) return undefined
+  const { clusterIP = '', clusterIPs = [clusterIP], ports = [] } = service.spec
+  const ips = clusterIPs.filter(ip => ip !== '' && ip !== 'None')
+  return ips.flatMap(ip => ports.map(({ port, protocol = 'TCP' }) => `${withPort(ip, port)}/${protocol}`))
+}
+
+async function findNode(name: string): Promise<readonly string[] | undefined> {
+  const node = await askKube(kube => kube.get(nodes, name))
+  return node?.status?.addresses?.flatMap(({ type, address }) => (type === 'InternalIP' ? [address] : [])) ?? (node && [])
 }
 
 async function askPolicy(path: string): Promise<unknown> {
@@ -52,6 +74,8 @@ const program = makeProgram({
   policy: askPolicy,
   switchPath,
   findPod,
+  findService,
+  findNode,
   events: async () => (await import('#kernel/bpf/ring.ts')).openEvents(),
   stopped,
 })

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CliDeps, EventSource } from '#cli/deps.ts'
 import { endpointRows } from '#cli/endpoint.ts'
+import { begin, end, say } from '#cli/look-on.ts'
 import { type EventFilter, type EventNames, eventLine, eventRow, isWanted } from '#cli/monitor-row.ts'
 import { podNames } from '#cli/node-view.ts'
 import { type Output, print } from '#cli/output.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import type { Event } from '#kernel/bpf/ring.ts'
-import { seenNow } from '#kernel/bpf/seen.ts'
 import { dropReasons } from '#kernel/bpf/words.ts'
-import { applyAll, observeHost } from '#kernel/host.ts'
-import { modeIn } from '#kernel/mode.ts'
-import { beatOps, endOps, freePlace, type Monitor, monitorEntries } from '#kernel/monitors.ts'
+import { observeHost } from '#kernel/host.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
@@ -26,7 +24,6 @@ export interface MonitorOptions extends EventFilter {
 
 /** Milliseconds between two looks at the ring, two words that somebody is here, and two looks at the names of pods. */
 const [look, beat, naming] = [50, 1000, 10_000]
-const query = { links: [], families: [], entries: monitorEntries } as const
 
 /** Prints what the programs tell until it is stopped. They tell only while this, or another one, runs. */
 export async function monitor(deps: CliDeps, socket: string, options: MonitorOptions): Promise<void> {
@@ -49,7 +46,7 @@ async function watch(deps: CliDeps, socket: string, kernel: Kernel, source: Even
   const stopped = deps.stopped()
   const untold = await countUntold(kernel)
   let names = await namesOf(deps, socket, kernel)
-  const at = await begin(kernel, options)
+  const at = await begin(kernel, options.samples)
   const started = realClock.now()
   let [beaten, named] = [started, started]
   try {
@@ -71,27 +68,6 @@ async function watch(deps: CliDeps, socket: string, kernel: Kernel, source: Even
     await end(kernel, at)
   }
   tellUntold(deps, options.output, (await countUntold(kernel)) - untold)
-}
-
-async function begin(kernel: Kernel, { samples }: MonitorOptions): Promise<number> {
-  const host = await observeHost(kernel, query)
-  if (modeIn(host) === undefined) throw new AppError('no-programs', 'no programs are loaded on this node')
-  const at = freePlace(host, seenNow())
-  if (at === undefined) throw new AppError('monitor-busy', 'as many look at this node as can')
-  await say(kernel, { at, sample: samples })
-  return at
-}
-
-async function say(kernel: Kernel, own: Omit<Monitor, 'seen'>): Promise<void> {
-  const host = await observeHost(kernel, query)
-  if (modeIn(host) === undefined) throw new AppError('no-programs', 'the programs were taken away')
-  await applyAll(kernel, beatOps(host, { ...own, seen: seenNow() }))
-}
-
-/** Where the programs were taken away, there is nothing to end. */
-async function end(kernel: Kernel, at: number): Promise<void> {
-  const host = await observeHost(kernel, query)
-  if (modeIn(host) !== undefined) await applyAll(kernel, endOps(host, { at, seen: seenNow(), sample: 0 }))
 }
 
 async function show(deps: CliDeps, kernel: Kernel, source: EventSource, names: Names, options: MonitorOptions): Promise<void> {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { nameOf, type PodNames } from '#cli/node-view.ts'
 import { countsByName } from '#kernel/bpf/counters.ts'
 import { maps } from '#kernel/bpf/maps.ts'
-import { addressState, dropReasons, hostReason, path as paths } from '#kernel/bpf/words.ts'
+import { addressState, dropReasons, hostReason, mode, path as paths } from '#kernel/bpf/words.ts'
 import { observeHost } from '#kernel/host.ts'
 import { modeOf } from '#kernel/mode.ts'
 import { parseNetnsPath } from '#kernel/names.ts'
@@ -59,10 +59,11 @@ export async function endsOf(kernel: Kernel, host: NsState, address: Ip, remote:
   const out = endpoints.find(e => e.ifIndex === own?.endpoint)?.outIfIndex
   const to = tryParseIp(remote)
   const peer = to && pods.get(to)
-  const reason = to === undefined ? undefined : reasonOf(await kernel.mapEntries('host_set'), to)
+  const word = await modeOf(kernel)
+  const reason = to === undefined ? undefined : reasonOf(await kernel.mapEntries('host_set'), to, ((word ?? 0) & mode.service) !== 0)
   const eni = host.links.find(l => l.index === out)?.name
   return {
-    mode: await modeOf(kernel),
+    mode: word,
     device: `${device?.name ?? 'a device that is gone'}`,
     state: own === undefined ? 'unknown' : nameOf(addressState, own.state),
     ...(eni !== undefined && { eni: `${eni}` }),
@@ -79,15 +80,20 @@ const reasons: Readonly<Record<string, string>> = {
   serviceCidr: 'it is in the network of Services, which the host stack translates',
 }
 
-/** Of the longest prefix that has the address. */
-function reasonOf(entries: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[], ip: Ip): string | undefined {
+interface Entry {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+/** Of the longest prefix that has the address. Where programs translate, Services are none of the host stack's. */
+function reasonOf(entries: readonly Entry[], ip: Ip, translates: boolean): string | undefined {
   const bits = (a: Ip) => [...maps.addresses.key.encode({ ip: a })].map(b => b.toString(2).padStart(8, '0')).join('')
   const wanted = bits(ip)
   const [best] = entries
     .map(e => ({ ...maps.host_set.key.decode(e.key), ...maps.host_set.value.decode(e.value) }))
     .filter(e => e.ip !== undefined && bits(e.ip).slice(0, e.prefixLength) === wanted.slice(0, e.prefixLength))
     .toSorted((a, b) => b.prefixLength - a.prefixLength)
-  return best && reasons[nameOf(hostReason, best.why)]
+  return best === undefined || (translates && best.why === hostReason.serviceCidr) ? undefined : reasons[nameOf(hostReason, best.why)]
 }
 
 /** Packets by their way, or as dropped. */

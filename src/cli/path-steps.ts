@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FlowRow } from '#cli/ct-rows.ts'
 import { modeWords } from '#cli/datapath-status.ts'
-import type { Attempt } from '#cli/probe.ts'
+import type { Seen } from '#cli/path-watch.ts'
+import type { Attempt, Protocol } from '#cli/probe.ts'
 import { type Tree, treeLines } from '#cli/tree.ts'
 import { mode } from '#kernel/bpf/words.ts'
 import { withPort } from '#net/ip.ts'
@@ -11,8 +12,12 @@ export interface PathFound {
   readonly pod: string
   readonly address: string
   readonly destination: string
+  /** What the destination was called, when it was not its address. */
+  readonly named?: string
   /** Undefined where no port was asked for. */
   readonly port?: number
+  /** Undefined where any will do. */
+  readonly protocol?: Protocol
   /** The word that every program reads first; undefined without programs. */
   readonly mode: number | undefined
   /** The pod's host end, and how the programs have the pod. */
@@ -30,21 +35,26 @@ export interface PathFound {
   /** Why what is sent there belongs to the host stack, whatever the flow. */
   readonly hostReason?: string
   readonly attempt?: Attempt
+  /** What the programs told of its packets; undefined where they tell nothing. */
+  readonly seen?: readonly Seen[]
   /** By name: packets that the programs counted during the attempt, by their way or as dropped. */
   readonly counted: Readonly<Record<string, number>>
 }
 
 export function stepLines(found: PathFound): string[] {
-  const { pod, address, destination, port } = found
-  const children = [...attemptSteps(found), ...waySteps(found), ...countSteps(found)].map(text => ({ text }))
-  const root: Tree = { text: `${pod} ${address} -> ${port === undefined ? destination : withPort(destination, port)}`, children }
+  const { pod, address, destination, port, protocol, named } = found
+  const children = [...attemptSteps(found), ...waySteps(found), ...seenSteps(found), ...verdictSteps(found), ...countSteps(found)]
+  const to = port === undefined ? destination : withPort(destination, port)
+  const details = [...(protocol === undefined ? [] : [protocol.toUpperCase()]), ...(named === undefined ? [] : [`named ${named}`])]
+  const more = details.length === 0 ? '' : ` (${details.join(', ')})`
+  const root: Tree = { text: `${pod} ${address} -> ${to}${more}`, children: children.map(text => ({ text })) }
   return treeLines([root])
 }
 
-function attemptSteps({ attempt }: PathFound): string[] {
+function attemptSteps({ attempt, protocol }: PathFound): string[] {
   if (attempt === undefined) return []
   const { outcome, milliseconds, localPort } = attempt
-  const from = localPort === undefined ? '' : ` from port ${localPort}`
+  const from = localPort === undefined ? '' : ` ${protocol === 'icmp' ? 'with identifier' : 'from port'} ${localPort}`
   return [`tried${from}: ${outcome} after ${milliseconds} ms`]
 }
 
@@ -64,8 +74,10 @@ function serviceSteps({ service, choice, flow }: PathFound): string[] {
 }
 
 function flowSteps(found: PathFound, flow: FlowRow): string[] {
-  const to = withPort(flow.remote, flow.remotePort)
-  const traffic = `${flow.state}, sent ${flow.txPackets} packets, received ${flow.rxPackets}, idle for ${flow.idleSeconds} s`
+  // An echo has an identifier instead of ports.
+  const to = flow.protocol.startsWith('ICMP') ? flow.remote : withPort(flow.remote, flow.remotePort)
+  const sent = `${flow.txPackets} packet${flow.txPackets === 1 ? '' : 's'}`
+  const traffic = `${flow.state}, sent ${sent}, received ${flow.rxPackets}, idle for ${flow.idleSeconds} s`
   return [`to ${found.peer === undefined ? to : `${found.peer} ${to}`}: ${wayOf(found, flow)}`, traffic]
 }
 
@@ -76,9 +88,49 @@ function wayOf({ peer, hostReason, eni = 'its ENI' }: PathFound, { way, state }:
 }
 
 /** Nothing was sent lately, or what was leaves no flow. */
-function unknown({ hostReason, attempt }: PathFound): string {
+function unknown({ hostReason, attempt, service }: PathFound): string {
   if (hostReason !== undefined) return `no flow is known; it goes through the host stack: ${hostReason}`
-  return attempt === undefined ? 'no flow is known: nothing was sent there lately (--probe tries a connection)' : 'no flow is known'
+  if (attempt === undefined) return 'no flow is known: nothing was sent there lately (--probe tries it)'
+  return service === undefined ? 'no flow is known' : 'no flow is known: no backend was chosen'
+}
+
+/** Requests before answers. Not every packet is told of, but each drop that is the first for some time. */
+function seenSteps({ seen = [] }: PathFound): string[] {
+  return [false, true].flatMap(answers => {
+    const some = seen.filter(s => s.answers === answers)
+    const words = some.map(s => `${s.verdict === 'dropped' ? 'dropped for ' : ''}${s.what} at ${s.hook} ${s.packets}`)
+    return some.length === 0 ? [] : [`${answers ? 'answers' : 'its packets'}, as the programs told of them: ${words.join(', ')}`]
+  })
+}
+
+/** Where what came to nothing has ended, as far as this node can tell. */
+function verdictSteps(found: PathFound): string[] {
+  const drop = found.seen?.find(s => s.verdict === 'dropped')
+  switch (found.attempt?.outcome) {
+    case 'ECONNREFUSED':
+      return [drop === undefined ? 'refused by the other side: nobody listens there' : `refused by this node: ${drop.what} at ${drop.hook}`]
+    case 'ETIMEDOUT':
+    case 'no answer':
+      return silenceSteps(found, drop)
+    default:
+      return []
+  }
+}
+
+function silenceSteps({ seen, flow, peer, eni = 'its ENI' }: PathFound, drop: Seen | undefined): string[] {
+  if (drop !== undefined)
+    return [`dropped by this node: ${drop.what} at ${drop.hook}, ${drop.answers ? 'on the way back' : 'on the way out'}`]
+  if (flow?.state === 'denied') return ['dropped by this node: the flow is denied']
+  if (flow !== undefined && flow.rxPackets > 0) return ['answers reached the pod, and its socket did not take them']
+  if (flow?.way === 'direct') {
+    const last = peer === undefined ? `sent out by ${eni}, and nothing came back` : `delivered to ${peer}, which did not answer`
+    return [`not dropped by this node: ${last}`]
+  }
+  if (flow !== undefined || seen?.some(s => s.verdict === 'passed') === true)
+    return [
+      "not dropped by the programs: given to the host stack, and nothing came back (the host's firewall and routes are not looked at)",
+    ]
+  return seen === undefined ? [] : ['no packet of it left the pod']
 }
 
 function countSteps({ attempt, counted }: PathFound): string[] {

@@ -54,6 +54,8 @@ async function cli(
     policy: async () => undefined,
     events: async () => ({ read: () => ({ events: [], lost: false }), close: () => {} }),
     stopped: () => AbortSignal.abort(),
+    findService: async () => undefined,
+    findNode: async () => undefined,
     findPod: async () => {
       if (options.place instanceof Error) throw options.place
       return options.place
@@ -182,7 +184,7 @@ vsw-b
 
 test('why asks the daemon of this node', async t => {
   assert.equal(await cli(t, ['why', 'default/web-1']), 'default/web-1 waits in step lease\nno idle address on eni-1')
-  await assert.rejects(cli(t, ['why', 'web-1']), /"web-1" is not <namespace>\/<pod>/)
+  await assert.rejects(cli(t, ['why', 'web-1']), /the pod "web-1": name it as namespace\/name, as default\/web-1/)
 })
 
 test('why elsewhere says which node has the pod and how to ask there', async t => {

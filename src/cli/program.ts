@@ -13,7 +13,8 @@ import { metadata } from '#cli/metadata.ts'
 import { monitor } from '#cli/monitor.ts'
 import { parseOutput } from '#cli/output.ts'
 import { path } from '#cli/path.ts'
-import { connectFrom, probeBy } from '#cli/probe.ts'
+import { parseProtocol } from '#cli/path-destination.ts'
+import { connectFrom, probeBy, protocols } from '#cli/probe.ts'
 import { serviceList, serviceShow } from '#cli/service.ts'
 import { show } from '#cli/show.ts'
 import { why } from '#cli/why.ts'
@@ -138,18 +139,40 @@ function addFlows(program: Command, deps: CliDeps, socket: () => string): void {
 function addPath(program: Command, deps: CliDeps, socket: () => string): void {
   program
     .command('path <namespace/pod> <destination>')
-    .description("which way a pod's packets to an address take, as the programs have it; the destination is address or address:port")
-    .option('--probe', 'first try one TCP connection from inside the pod')
+    .description("which way a pod's packets to a destination take, as the programs have it")
+    .addHelpText('after', destinationHelp)
+    .option('--probe', 'first try it from inside the pod: a connection of TCP, some datagrams of UDP, or echo requests')
+    .option('--protocol <name>', `${protocols.join(', ')}: of any when nothing is said, tcp with --probe`)
+    .option('-6, --ipv6', 'of a name with addresses of both families the one of IPv6')
     .option(...outputOption)
-    .action((pod: string, destination: string, o: { probe?: boolean; output: string }) =>
-      path(deps, socket(), { pod, destination, probe: o.probe ? probeBy(process.argv[1] ?? '') : undefined }, parseOutput(o.output)),
-    )
+    .action((pod: string, destination: string, o: PathArguments) => {
+      const wish = {
+        ...{ pod, destination, ipv6: o.ipv6 === true, probe: o.probe ? probeBy(process.argv[1] ?? '') : undefined },
+        ...(o.protocol !== undefined && { protocol: parseProtocol(o.protocol) }),
+      }
+      return path(deps, socket(), wish, parseOutput(o.output))
+    })
   // What `path --probe` starts.
   program
-    .command('connect <netns> <address> <port>', { hidden: true })
-    .action(async (netns: string, address: string, port: string) =>
-      deps.out(JSON.stringify(await connectFrom(netns, address, wholeNumber(port)))),
+    .command('connect <netns> <protocol> <address> <port>', { hidden: true })
+    .action(async (netns: string, protocol: string, address: string, port: string) =>
+      deps.out(JSON.stringify(await connectFrom(netns, { protocol: parseProtocol(protocol), address, port: wholeNumber(port) }))),
     )
+}
+
+const destinationHelp = `
+A destination is one of
+  10.0.0.1, 10.0.0.1:80, fd00::1, [fd00::1]:80      an address
+  namespace/name[:80]                               a pod
+  svc/namespace/name[:80], name.namespace.svc[:80]  a Service
+  node/name[:22]                                    a node
+with tcp://, udp:// or icmp:// before it if need be.`
+
+interface PathArguments {
+  probe?: boolean
+  protocol?: string
+  ipv6?: boolean
+  output: string
 }
 
 function addMonitor(program: Command, deps: CliDeps, socket: () => string): void {

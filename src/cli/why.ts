@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type CliDeps, type PodPlace, withDaemon } from '#cli/deps.ts'
-import { AppError, isAppError, messageOf } from '#lib/errors.ts'
+import { parsePod } from '#cli/path-destination.ts'
+import { isAppError, messageOf } from '#lib/errors.ts'
 import { resourceName, resourceType } from '#rpc/grpc/tracing.ts'
 
 /**
@@ -8,13 +9,11 @@ import { resourceName, resourceType } from '#rpc/grpc/tracing.ts'
  * where the pod is and what to run there.
  */
 export async function why(deps: CliDeps, socket: string, pod: string): Promise<void> {
-  const [namespace = '', name = '', ...rest] = pod.split('/')
-  if (namespace === '' || name === '' || rest.length > 0)
-    throw new AppError('bad-argument', `${JSON.stringify(pod)} is not <namespace>/<pod>`)
-  const findings = await askDaemon(deps, socket, pod)
+  const { namespace, name } = parsePod(pod)
+  const findings = await askDaemon(deps, socket, `${namespace}/${name}`)
   for (const line of findings ?? []) deps.out(line)
   if (findings !== undefined && !findings[0]?.endsWith(': unknown')) return
-  for (const line of await locate(deps, namespace, name)) deps.out(line)
+  for (const line of await locate(deps, namespace, name, `why ${namespace}/${name}`)) deps.out(line)
 }
 
 /** Undefined when no daemon runs here. */
@@ -30,7 +29,8 @@ async function askDaemon(deps: CliDeps, socket: string, pod: string): Promise<st
   }
 }
 
-async function locate(deps: CliDeps, namespace: string, name: string): Promise<string[]> {
+/** Where the pod is, and how to run the same command there. */
+export async function locate(deps: CliDeps, namespace: string, name: string, command: string): Promise<string[]> {
   let place: PodPlace | undefined
   try {
     place = await deps.findPod(namespace, name)
@@ -47,6 +47,6 @@ async function locate(deps: CliDeps, namespace: string, name: string): Promise<s
   return [
     `${namespace}/${name} is on node ${place.nodeName}; ask the daemon there:`,
     `  kubectl -n kube-system get pods -l app=terway-eniip --field-selector spec.nodeName=${place.nodeName} -o name`,
-    `  kubectl -n kube-system exec <that pod> -c terway -- terway-cli why ${namespace}/${name}`,
+    `  kubectl -n kube-system exec <that pod> -c terway -- terway-cli ${command}`,
   ]
 }

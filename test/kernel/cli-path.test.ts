@@ -3,9 +3,14 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { CliDeps } from '#cli/deps.ts'
-import { path } from '#cli/path.ts'
+import { type PathWish, path } from '#cli/path.ts'
 import { probeBy } from '#cli/probe.ts'
+import { maps } from '#kernel/bpf/maps.ts'
+import { openEvents } from '#kernel/bpf/ring.ts'
+import { enforce } from '#kernel/bpf/words.ts'
+import { applyAll } from '#kernel/host.ts'
 import type { Kernel } from '#kernel/port.ts'
+import { entryOp } from './bpf-services.ts'
 import { DatapathLab, hostIp4, internet4, port } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
 
@@ -25,10 +30,26 @@ before(async () => {
 })
 after(() => lab.close())
 
-async function said(destination: string, tries = true): Promise<string> {
+/** The pod's policy: nothing that it sends is allowed, or everything. */
+async function forbidden(what: number): Promise<void> {
+  const [number = 0] = (await lab.kernel.mapEntries('addresses')).flatMap(e => {
+    return maps.addresses.key.decode(e.key).ip === '10.0.1.11' ? [maps.addresses.value.decode(e.value).endpoint] : []
+  })
+  const value = { policy: 7, revision: 1 + what, enforce: what }
+  await applyAll(lab.kernel, [entryOp('endpoint_policies', { ifIndex: number }, value)])
+}
+
+/** What the command prints, with these options. */
+async function said(destination: string, more: Partial<PathWish> & { readonly tries?: boolean } = {}): Promise<string> {
+  const { tries = true, ...wish } = more
   const lines: string[] = []
   const { kernel } = lab
-  const own: Partial<Kernel> = { mapEntries: map => kernel.mapEntries(map), observe: q => kernel.observe(q), close: async () => undefined }
+  const own: Partial<Kernel> = {
+    mapEntries: map => kernel.mapEntries(map),
+    observe: q => kernel.observe(q),
+    apply: ops => kernel.apply(ops),
+    close: async () => undefined,
+  }
   const entry = (n: number, eni: number) => ({
     ipv4: `10.0.${eni}.${n}`,
     ipv6: `fd00:${eni}::${n}`,
@@ -36,10 +57,27 @@ async function said(destination: string, tries = true): Promise<string> {
     pod_name: `p${n}`,
   })
   const daemon = { mapping: async () => ({ resource_db: [entry(11, 1), entry(12, 2)] }), close: () => undefined }
-  const service = (name: string, address: string) => ({ namespace: 'shop', name, frontends: [{ address }] })
-  const services = [service('web', `10.96.0.10:${port}`), service('web', `[fd00:96::10]:${port}`), service('empty', `10.96.0.14:${port}`)]
-  const deps = { out: (l: string) => lines.push(l), connect: () => daemon, kernel: async () => own, policy: async () => ({ services }) }
-  await path(deps as unknown as CliDeps, 's', { pod: 'shop/p11', destination, probe: tries ? probe : undefined }, 'text')
+  const frontends = (...addresses: string[]) => addresses.map(address => ({ address, kind: 'ClusterIP' }))
+  const web = ['10.96.0.10', '[fd00:96::10]'].flatMap(ip => [`${ip}:${port}/TCP`, `${ip}:${port}/UDP`])
+  const services = [
+    { namespace: 'shop', name: 'web', frontends: frontends(...web) },
+    { namespace: 'shop', name: 'empty', frontends: frontends(`10.96.0.14:${port}/TCP`) },
+  ]
+  const cluster = {
+    findPod: async (_: string, name: string) =>
+      name === 'far' ? { phase: 'Running', hostNetwork: false, nodeName: 'other', ips: [internet4] } : undefined,
+    findService: async () => undefined,
+    findNode: async (name: string) => (name === 'cn-a.10.0.0.5' ? [hostIp4] : undefined),
+  }
+  const deps = {
+    ...cluster,
+    out: (l: string) => lines.push(l),
+    connect: () => daemon,
+    kernel: async () => own,
+    events: async () => openEvents(lab.places.pins),
+    policy: async () => ({ services }),
+  }
+  await path(deps as unknown as CliDeps, 's', { pod: 'shop/p11', destination, probe: tries ? probe : undefined, ...wish }, 'text')
   return lines.join('\n')
 }
 
@@ -52,8 +90,9 @@ test('to a Service, whose backend is a pod of the node', async () => {
     assert.match(text, /tried from port \d+: connected after /s)
     assert.ok(text.includes(`translated: Service shop/web, ${destination}`), text)
     assert.ok(text.includes(`to shop/p12 ${backend}: past the host stack, directly into the pod`), text)
+    assert.match(text, /its packets, as the programs told of them: podToPod at podIn \d/)
     assert.match(text, /counted meanwhile.* podToPod \d/s)
-    const later = await said(destination, false)
+    const later = await said(destination, { tries: false })
     assert.ok(later.includes(`to shop/p12 ${backend}: `) && !later.includes('tried'), later)
   }
 })
@@ -63,10 +102,59 @@ test('out of the node, and to the node itself', async () => {
   assert.match(await said(`${hostIp4}:${port}`), /through the host stack: an address of this node.*podToHost \d/s)
 })
 
+test('pods, Services and nodes by their names', async () => {
+  assert.match(await said(`shop/p12:${port}`), /-> 10\.0\.2\.12:7777 \(TCP, named shop\/p12:7777\).*connected.*directly into the pod/s)
+  assert.match(await said('svc/shop/web'), /-> 10\.96\.0\.10:7777 \(TCP, named svc\/shop\/web\).*translated: Service shop\/web/s)
+  assert.match(await said('web.shop.svc.cluster.local', { ipv6: true }), /-> \[fd00:96::10\]:7777 .*to shop\/p12 \[fd00:2::12\]/s)
+  assert.match(await said(`shop/far:${port}`), /-> 198\.51\.100\.1:7777.*past the host stack, out by eth1/s)
+  for (const name of ['cn-a.10.0.0.5', 'node/cn-a.10.0.0.5']) assert.match(await said(`${name}:${port}`), /an address of this node/)
+  await assert.rejects(said('shop/none:80'), { code: 'no-destination', message: /no pod shop\/none \(a Service is svc\/shop\/none/ })
+  await assert.rejects(said('none.shop:80'), { message: /nobody knows a Service shop\/none, nor a node none\.shop/ })
+  await assert.rejects(said(internet4, { pod: 'shop/far' }), {
+    code: 'no-pod',
+    message: /is on node other; ask.*terway-cli path shop\/far/s,
+  })
+})
+
+test('UDP: who answers, who refuses, who is silent, and what is dropped', async () => {
+  for (const destination of [`udp://10.96.0.10:${port}`, `udp://[fd00:96::10]:${port}`]) {
+    const text = await said(destination)
+    assert.match(text, /tried from port \d+: answered after .*to shop\/p12 .*directly into the pod/s)
+    assert.match(text, /its packets.*: podToPod at podIn 1\n/)
+  }
+  assert.match(await said(`udp://10.0.2.12:${port + 1}`), /: ECONNREFUSED after/)
+  assert.match(
+    await said('udp://198.51.100.9:9'),
+    /no answer.*its packets.*podToRemote at podIn 3.*not dropped by this node: sent out by eth1/s,
+  )
+  await forbidden(enforce.out)
+  assert.match(
+    await said(`udp://${internet4}:9`),
+    /no answer.*: dropped for policy-egress at podIn 1.*dropped by this node: policy-egress at podIn, on/s,
+  )
+  await forbidden(0)
+})
+
+test('echo requests', async () => {
+  for (const destination of ['icmp://10.0.2.12', 'icmp://fd00:2::12']) {
+    const text = await said(destination)
+    assert.match(text, /\(ICMP\)\n.*tried with identifier \d+: answered after .*to shop\/p12 .*directly into the pod/s)
+    assert.match(text, /its packets.*: podToPod at podIn 1\n/)
+  }
+  const silent = await said('198.51.100.9', { protocol: 'icmp' })
+  assert.match(silent, /no answer.*its packets.*podToRemote at podIn 3.*not dropped by this node: sent out by eth1/s)
+})
+
 test('a Service without backends, and what nothing is known of', async () => {
-  assert.match(await said(`10.96.0.14:${port}`), /: ECONNREFUSED after .*Service shop\/empty.*service-without-backend 1/s)
-  assert.match(await said('203.0.114.9', false), /no flow is known: nothing was sent there lately/s)
-  await assert.rejects(said('203.0.114.9'), { code: 'bad-argument', message: '--probe needs a port: address:port' })
+  assert.match(
+    await said(`10.96.0.14:${port}`),
+    /: ECONNREFUSED after .*Service shop\/empty.*no backend was chosen.*refused by this node: service-without-backend at podIn/s,
+  )
+  assert.match(await said('203.0.114.9', { tries: false }), /no flow is known: nothing was sent there lately/s)
+  await assert.rejects(said('203.0.114.9'), {
+    code: 'bad-argument',
+    message: /--probe over TCP needs a port, as 203\.0\.114\.9:80; --protocol icmp needs none$/,
+  })
 })
 
 test('a node that forwards by its host stack: Services are translated, and the rest is its', async () => {

@@ -18,6 +18,8 @@ const program = makeProgram({
   policy: absent,
   switchPath: '',
   findPod: absent,
+  findService: absent,
+  findNode: absent,
   events: async () => openEvents(JSON.parse(options).pins),
   stopped,
 })
