@@ -140,3 +140,12 @@ test('pods as the programs know them', async () => {
     '    20  cali0123456789a  shop/web  10.0.1.5   live   1500    7  no',
   ])
 })
+
+test('a node without programs says so, and shows no empty table', async () => {
+  const { deps, lines } = node()
+  const kernel = { ...(await deps.kernel()), countEntries: async () => ({ used: 0, room: 0 }) }
+  const bare: CliDeps = { ...deps, kernel: async () => kernel }
+  for (const asked of [ctList(bare, 's', {}, 'json'), ctStatus(bare, 'text'), endpointList(bare, 's', 'text')])
+    await assert.rejects(asked, { code: 'no-programs' })
+  assert.deepEqual(lines, [])
+})

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FlowRow, flowRow, nodeFlowRow } from '#cli/ct-rows.ts'
 import type { CliDeps } from '#cli/deps.ts'
-import { frontendNames, type PodNames, podNames } from '#cli/node-view.ts'
+import { frontendNames, type PodNames, podNames, requirePrograms } from '#cli/node-view.ts'
 import { type Output, print } from '#cli/output.ts'
 import { tableLines } from '#cli/table.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
@@ -43,6 +43,7 @@ export async function ctTop(deps: CliDeps, socket: string, by: string, limit: nu
 /** How full the tables of connections are. */
 export async function ctStatus(deps: CliDeps, output: Output): Promise<void> {
   await withKernel(deps, async kernel => {
+    await requirePrograms(kernel)
     const found: TableUse[] = []
     for (const table of flowTables) found.push({ table, ...(await kernel.countEntries(table)) })
     print(deps, output, found, all => tableLines(['TABLE', 'ENTRIES', 'ROOM', 'FULL'], all.map(statusCells)))
@@ -51,7 +52,10 @@ export async function ctStatus(deps: CliDeps, output: Output): Promise<void> {
 
 async function readFlows(deps: CliDeps, socket: string): Promise<FlowRow[]> {
   const pods = await podNames(deps, socket)
-  return withKernel(deps, kernel => flowsIn(kernel, pods))
+  return withKernel(deps, async kernel => {
+    await requirePrograms(kernel)
+    return flowsIn(kernel, pods)
+  })
 }
 
 /** All of them, also outdated ones. */

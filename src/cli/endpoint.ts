@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CliDeps } from '#cli/deps.ts'
-import { nameOf, type PodNames, podNames } from '#cli/node-view.ts'
+import { nameOf, type PodNames, podNames, requirePrograms } from '#cli/node-view.ts'
 import { type Output, print } from '#cli/output.ts'
 import { tableLines } from '#cli/table.ts'
 import { maps } from '#kernel/bpf/maps.ts'
@@ -30,6 +30,7 @@ export async function endpointList(deps: CliDeps, socket: string, output: Output
   const pods = await podNames(deps, socket)
   const kernel = await deps.kernel()
   try {
+    await requirePrograms(kernel)
     const [endpoints, addresses] = [await kernel.mapEntries('endpoints'), await kernel.mapEntries('addresses')]
     const { links } = await observeHost(kernel, { links: 'all', families: [] })
     const devices = new Map(links.map(l => [l.index, `${l.name}`]))

@@ -82,6 +82,6 @@ const program = makeProgram({
 try {
   await program.parseAsync()
 } catch (e) {
-  if (!(e instanceof CommanderError)) process.stderr.write(`${messageOf(e)}\n`)
+  if (!(e instanceof CommanderError)) process.stderr.write(`error: ${messageOf(e)}\n`)
   process.exitCode = 1
 }

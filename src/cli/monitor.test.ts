@@ -103,6 +103,7 @@ test('for programs: an object a line', async () => {
 test('what cannot be is refused: another reason, another number, another time, a node without programs', async () => {
   await assert.rejects(node(forwarding, []).run('--reason', 'bad-luck'), /--reason is one of malformed, .*, not bad-luck/)
   await assert.rejects(async () => node(forwarding, []).run('--samples', 'many'), { code: 'bad-argument' })
+  await assert.rejects(async () => node(forwarding, []).run('--pod', 'web'), { code: 'bad-argument' })
   await assert.rejects(async () => node(forwarding, []).run('--for', 'long'), { code: 'bad-duration' })
   const none = node(undefined, [])
   await assert.rejects(none.run(), { code: 'no-programs' })

@@ -2,6 +2,7 @@
 import { type CliDeps, withDaemon } from '#cli/deps.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import type { Kernel } from '#kernel/port.ts'
+import { AppError } from '#lib/errors.ts'
 import { withPort } from '#net/ip.ts'
 
 /** Pods by their addresses, as namespace/name; none while no daemon answers. */
@@ -14,6 +15,13 @@ export async function podNames(deps: CliDeps, socket: string): Promise<PodNames>
       [ipv4, ipv6].filter(ip => ip !== '').map(ip => [ip, `${pod_namespace}/${pod_name}`] as const),
     ),
   )
+}
+
+/** An empty table would say that there is nothing to see, where nobody looks. Throws `no-programs`. */
+export async function requirePrograms(kernel: Pick<Kernel, 'countEntries'>): Promise<void> {
+  const { room } = await kernel.countEntries('control')
+  if (room === 0)
+    throw new AppError('no-programs', 'no programs are loaded on this node: its host stack carries everything (terway-cli datapath status)')
 }
 
 /** What clients see, by number: `10.96.0.10:80`. */

@@ -13,7 +13,7 @@ import { metadata } from '#cli/metadata.ts'
 import { monitor } from '#cli/monitor.ts'
 import { parseOutput } from '#cli/output.ts'
 import { path } from '#cli/path.ts'
-import { parseProtocol } from '#cli/path-destination.ts'
+import { parsePod, parseProtocol } from '#cli/path-destination.ts'
 import { connectFrom, probeBy, protocols } from '#cli/probe.ts'
 import { serviceList, serviceShow } from '#cli/service.ts'
 import { show } from '#cli/show.ts'
@@ -25,7 +25,8 @@ import { defaultSocket } from '#rpc/grpc/definition.ts'
 /** The commands of terway-cli. Each action only picks its arguments; the command's own file does the work. */
 export function makeProgram(deps: CliDeps): Command {
   const program = new Command('terway-cli')
-    .description("Shows what this node's terwayd knows")
+    .description('Shows what terwayd, its programs and terway-policy do on this node; to be run in the terway container there')
+    .addHelpText('after', exitHelp)
     .option('-s, --socket <path>', "the daemon's gRPC socket", defaultSocket)
   const socket = () => program.opts<{ socket: string }>().socket
 
@@ -88,6 +89,9 @@ export function makeProgram(deps: CliDeps): Command {
   return program
 }
 
+const exitHelp = `
+What goes wrong is said on stderr, with exit status 1. With --output json there is one JSON value on stdout (of monitor one a line).`
+
 const outputOption = ['-o, --output <format>', 'text, or json for programs', 'text'] as const
 
 function addServices(program: Command, deps: CliDeps): void {
@@ -108,11 +112,11 @@ function addFlows(program: Command, deps: CliDeps, socket: () => string): void {
   const ct = program.command('ct').description('flows that the programs know of')
   ct.command('list')
     .description('flows, with what narrows them')
-    .option('--pod <namespace/name>')
+    .option('--pod <namespace/name>', 'of this pod')
     .option('--ip <address>', 'of either side, or of the Service')
     .option('--port <number>', 'of either side, or of the Service')
     .option('--state <state>', 'new, open, closing, denied')
-    .option('--protocol <name>')
+    .option('--protocol <name>', 'tcp, udp, sctp, icmp, icmpv6')
     .option('--all', 'also those that have been idle for too long')
     .option(...outputOption)
     .action(({ output, port, ...o }: Omit<FlowFilter, 'port'> & { output: string; port?: string }) =>
@@ -132,6 +136,7 @@ function addFlows(program: Command, deps: CliDeps, socket: () => string): void {
     .command('endpoint')
     .description('pods as the programs know them')
     .command('list')
+    .description('each with its device, addresses and state')
     .option(...outputOption)
     .action((o: { output: string }) => endpointList(deps, socket(), parseOutput(o.output)))
 }
@@ -178,14 +183,17 @@ interface PathArguments {
 function addMonitor(program: Command, deps: CliDeps, socket: () => string): void {
   program
     .command('monitor')
-    .description('packets as the programs drop or pass them, while it runs: drops, and first packets of flows to Services')
-    .option('--drops', 'drops alone')
+    .description(
+      "what the programs tell while it runs: drops, first packets of flows to Services, and the node's own connections to Services",
+    )
+    .option('--drops', 'drops and refusals alone')
     .option('--samples <number>', 'one of so many packets that pass, too')
-    .option('--pod <namespace/name>')
-    .option('--reason <name>', 'drops for this reason alone')
+    .option('--pod <namespace/name>', 'what this pod sends and gets alone')
+    .option('--reason <name>', 'drops and refusals for this reason alone')
     .option('--for <duration>', 'how long, as 10s; until it is stopped otherwise')
     .option(...outputOption)
     .action(({ output, samples = '0', for: time, drops = false, ...o }: MonitorArguments) => {
+      if (o.pod !== undefined) parsePod(o.pod)
       const duration = time === undefined ? {} : { duration: parseDuration(time) }
       return monitor(deps, socket(), { ...o, ...duration, drops, samples: wholeNumber(samples), output: parseOutput(output) })
     })
