@@ -129,11 +129,25 @@ INLINE outcome pass_to_node(const struct packet *p, const struct passage *x) {
   return PATH_NODE_TO_HOST;
 }
 
+/* As a router does, so that nodes which send a packet to each other stop. 0, or -1 when it has come to its end. */
+INLINE int count_hop(struct packet *p) {
+  /* In IPv4 with the byte beside it, since a checksum is of pairs. */
+  __u8 from[2];
+  __u8 to[2];
+  __u32 at = ETH_HLEN + (p->version == 4 ? __builtin_offsetof(struct iphdr, ttl) : __builtin_offsetof(struct ipv6hdr, hop_limit));
+  if (bpf_skb_load_bytes(p->skb, at, from, 2) || from[0] <= 1) return -1;
+  to[0] = from[0] - 1;
+  to[1] = from[1];
+  if (p->version == 4 && bpf_l3_csum_replace(p->skb, ETH_HLEN + __builtin_offsetof(struct iphdr, check), *(__u16 *)from, *(__u16 *)to, 2)) return -1;
+  return bpf_skb_store_bytes(p->skb, at, to, 1, 0) ? -1 : 0;
+}
+
 /* To a backend elsewhere, which answers the node. */
 INLINE outcome pass_on(struct packet *p, const struct passage *x, const struct node_config *node) {
   if (x->keeps_source) return DROPPED(DROP_SERVICE_WITHOUT_BACKEND);
   /* Without a port of the node its answers cannot be told apart. */
   if (keeps_port(p)) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
+  if (count_hop(p)) return DROPPED(DROP_SERVICE_HOP_LIMIT);
   struct flow_key key = {.local_port = x->flow->nat_port, .remote_port = x->to->port, .protocol = p->protocol, .kind = FLOW_KIND_BACKEND};
   if (node_address(p, node, key.local)) return DROPPED(DROP_SERVICE_NAT_PORTS);
   copy_ip(key.remote, x->to->ip);

@@ -102,6 +102,8 @@ export interface IpOptions {
   readonly fragment?: Fragment
   /** IPv6, in order. */
   readonly extensions?: readonly Extension[]
+  /** How many more hops it may take. */
+  readonly hops?: number
 }
 
 /** One IP packet. A fragment gets the bytes of the segment from its offset on. */
@@ -109,28 +111,41 @@ export function ipPacket(
   source: Ip,
   destination: Ip,
   segment: Segment,
-  { options = noBytes, fragment, extensions = [] }: IpOptions = {},
+  { options = noBytes, fragment, extensions = [], hops = 64 }: IpOptions = {},
 ): Buffer {
   const whole = segment.bytes(source, destination)
-  if (isIpv4(source)) return ipv4(source, destination, segment.protocol(4), options, fragment, whole)
+  const fixed = { source, destination, hops }
+  if (isIpv4(source)) return ipv4({ ...fixed, protocol: segment.protocol(4) }, options, fragment, whole)
   const all: readonly Extension[] = fragment === undefined ? extensions : [...extensions, { header: 44, fragment }]
-  return ipv6(source, destination, segment.protocol(6), all, whole)
+  return ipv6({ ...fixed, protocol: segment.protocol(6) }, all, whole)
 }
 
-function ipv4(source: Ip, destination: Ip, protocol: number, options: Uint8Array, fragment: Fragment | undefined, payload: Buffer): Buffer {
+interface FixedFields {
+  readonly source: Ip
+  readonly destination: Ip
+  readonly protocol: number
+  readonly hops: number
+}
+
+function ipv4(
+  { source, destination, protocol, hops }: FixedFields,
+  options: Uint8Array,
+  fragment: Fragment | undefined,
+  payload: Buffer,
+): Buffer {
   const header = Buffer.concat([Buffer.alloc(20), options])
   header[0] = 0x40 | (header.length / 4)
   header.writeUInt16BE(header.length + payload.length, 2)
   header.writeUInt16BE(fragment?.id ?? 0, 4)
   header.writeUInt16BE(fragment === undefined ? 0x4000 : (fragment.more ? 0x2000 : 0) | fragment.offset, 6)
-  header[8] = 64
+  header[8] = hops
   header[9] = protocol
   header.set(toBytes(source), 12)
   header.set(toBytes(destination), 16)
   return Buffer.concat([withSum(header, 10, header), payload])
 }
 
-function ipv6(source: Ip, destination: Ip, protocol: number, extensions: readonly Extension[], payload: Buffer): Buffer {
+function ipv6({ source, destination, protocol, hops }: FixedFields, extensions: readonly Extension[], payload: Buffer): Buffer {
   const next = [...extensions.map(e => e.header), protocol]
   const chain = extensions.map((extension, i) => {
     if (extension.header !== 44) {
@@ -151,7 +166,7 @@ function ipv6(source: Ip, destination: Ip, protocol: number, extensions: readonl
   header[0] = 0x60
   header.writeUInt16BE(body.length, 4)
   header[6] = next[0] ?? 0
-  header[7] = 64
+  header[7] = hops
   header.set(toBytes(source), 8)
   header.set(toBytes(destination), 24)
   return Buffer.concat([header, body])

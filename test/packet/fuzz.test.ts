@@ -10,7 +10,15 @@ const replay = process.env.SEED
 const wanted = Number(process.env.PACKETS ?? 15_000)
 const length = 600
 /** What happens at the node's own device only. */
-const ofNode = ['nodeToPod', 'nodeToRemote', 'nodeToHost', 'remoteAnswersClient', 'hostAnswersClient', 'service-nat-ports']
+const ofNode = [
+  'nodeToPod',
+  'nodeToRemote',
+  'nodeToHost',
+  'remoteAnswersClient',
+  'hostAnswersClient',
+  'service-nat-ports',
+  'service-hop-limit',
+]
 
 const machine = new Machine()
 after(() => machine[Symbol.dispose]())

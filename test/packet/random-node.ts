@@ -30,7 +30,7 @@ function segmentOf(c: Chance, protocol: number, from: number, to: number): Segme
 function shapeOf(c: Chance, family: Family): Parameters<typeof ipPacket>[3] {
   const fragment = { id: c.of(1, 2), offset: c.of(0, 0, 3), more: c.of(true, false) }
   const long = family === 4 ? { options: Buffer.alloc(4 * c.below(4), 1) } : { extensions: [{ header: c.of(0, 60) }] as const }
-  return { ...(c.rarely(6) && { fragment }), ...(c.rarely(20) && long) }
+  return { ...(c.rarely(6) && { fragment }), ...(c.rarely(20) && long), ...(c.rarely(20) && { hops: c.below(3) }) }
 }
 
 /** What comes next in a flow that there is: of its client, of its backend, or an error about it. */

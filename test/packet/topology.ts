@@ -129,8 +129,8 @@ function arriving(
   segment: Segment,
   more: More,
 ): Packet {
-  const { options, fragment, extensions, fromMac, ...arrival } = more
-  const shape = { ...(options && { options }), ...(fragment && { fragment }), ...(extensions && { extensions }) }
+  const { options, fragment, extensions, hops = 64, fromMac, ...arrival } = more
+  const shape = { hops, ...(options && { options }), ...(fragment && { fragment }), ...(extensions && { extensions }) }
   const packet = framed(fromMac ?? macs[0], macs[1], ipPacket(ips[0], ips[1], segment, shape))
   return { program, arrival: { ifIndex, packet, ...arrival } }
 }

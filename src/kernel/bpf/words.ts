@@ -164,6 +164,8 @@ export const dropReasons = {
   /** An address of Services that no Service has. */
   'service-unknown': 36,
   'service-translation-failed': 37,
+  /** Its hop limit would be used up on the way to another node. */
+  'service-hop-limit': 38,
 } as const
 
 /** Shared filter blocks that devices join: the numbers of what runs at each hook. */

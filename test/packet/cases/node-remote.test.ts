@@ -201,6 +201,17 @@ for (const family of families) {
     assert.deepEqual(rowsOf(node.world, 'node_flows'), [])
   })
 
+  test(`${v}: a hop is counted, and the last one leads nowhere, lest nodes send a packet to each other for ever`, () => {
+    const node = new Node(machine, rowsOfTcp)
+    const hopsOf = ({ packet }: Outcome) => packet[14 + { 4: 8, 6: 7 }[family]]
+    const asking = (flags: string, hops: number) => reached(asker, here, tcp(client, port, flags), { hops })
+    node.meet(asking('S', 1), 'service-hop-limit')
+    assert.deepEqual(rowsOf(node.world, 'node_flows'), [])
+    assert.equal(hopsOf(node.meet(asking('S', 2), 'nodeToRemote')), 1)
+    node.meet(asking('A', 0), 'service-hop-limit')
+    assert.equal(hopsOf(node.meet(asking('A', 255), 'nodeToRemote')), 254)
+  })
+
   test(`${v}: two Services with one backend tell their clients apart`, () => {
     const other = serviceIs({ ...outside, port: 81, protocol: 6, frontend: 2, set: 1 })
     const node = new Node(machine, [...rowsOfTcp, ...other])

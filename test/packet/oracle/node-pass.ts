@@ -8,7 +8,7 @@ import { begun, joined, type Passage, takePort } from './node-port.ts'
 import { protocols, type Read } from './read.ts'
 import { receiverOf } from './receiver.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
-import { rewrite } from './translate.ts'
+import { oneHopLess, rewrite } from './translate.ts'
 
 type Place = { readonly is: 'pod'; readonly ifIndex: number; readonly endpoint: Endpoint } | { readonly is: 'stack' | 'node' | 'elsewhere' }
 
@@ -61,6 +61,9 @@ function toElsewhere(step: Step, packet: Read, passage: Passage): Outcome {
   const { backend } = passage
   if (passage.keepsSource) return step.drop('service-without-backend')
   if (packet.protocol === protocols.sctp) return step.drop('service-translation-failed')
+  const hopped = oneHopLess(step.frame, packet)
+  if (hopped === undefined) return step.drop('service-hop-limit')
+  step.frame = hopped
   const ip = nodeAddress(step.draft, packet.source)
   const taken = ip === undefined ? undefined : takePort(step, packet, passage, ip)
   if (ip === undefined || taken === undefined) return step.drop('service-nat-ports')

@@ -37,6 +37,13 @@ export function translated(frame: Buffer, packet: Read, { which, ip, port }: Rew
   })
 }
 
+/** One hop later; undefined when there is none left. */
+export function oneHopLess(frame: Buffer, { family }: Read): Buffer | undefined {
+  const at = ethernet + (family === 4 ? 8 : 7)
+  const hops = frame[at] ?? 0
+  return hops <= 1 ? undefined : rewritten(frame, headerSum(family, ethernet), copy => copy.writeUInt8(hops - 1, at))
+}
+
 /** The error afterwards: its own checksum and that of the header inside stay right, that of the transport inside is as it was sent. */
 export function translatedInside(frame: Buffer, packet: Read, carried: Carried, { which, ip, port }: Rewrite): Buffer {
   const { family, at } = packet
