@@ -127,13 +127,23 @@ export const notOutside: Without = { from: 'outside', to: 'ClusterIP', why: 'a C
 export const without: readonly Without[] = [
   notOutside,
   ...(['LoadBalancer', 'externalIP'] as const).map(to => ({ to, why: 'kube-proxy translates it as it does a NodePort' })),
+  ...doors.map(to => ({ to, policy: 'Local' as const, why: "kube-proxy's own affair; without kube-proxy there are rows of it" })),
 ]
 
-/** `same node`, `other node` and `itself` of a row. */
-export function relationOf({ from, backend }: Row): string {
+/** What no table has a row of, and why. */
+export const notAsked: readonly { readonly what: string; readonly why: string }[] = [
+  {
+    what: 'SCTP',
+    why: 'a kernel may lack it; programs translate it by address alone, and packets through each program show that (test/packet)',
+  },
+  { what: 'ICMP', why: 'no Service has it; its errors go through each program in test/packet, and on real ways in test/kernel' },
+  { what: 'outside → pod, hostPort: pod on another node', why: 'who is outside has no node, and a hostPort is of the node of its pod' },
+]
+
+/** `same node`, `other node` and `itself` of a row: as seen from the source, or from outside by the node that is asked. */
+export function relationOf({ from, door, backend }: Row): string {
   if (backend === 'itself') return backend
-  const own = sources[from]
-  return own === undefined ? '' : backend === own ? 'same node' : 'other node'
+  return backend === (sources[from] ?? door) ? 'same node' : 'other node'
 }
 
 /** Rows that are asked at once: by the same paths, so that the counters tell of any packet that took another one. */
