@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { maps } from '#kernel/bpf/maps.ts'
+import { backendState } from '#kernel/bpf/words.ts'
 import { endpointSlices } from '#kube/reflect/endpoint-slice.ts'
 import { services } from '#kube/reflect/service.ts'
-import { withPort } from '#net/ip.ts'
+import { silent } from '#lib/log.ts'
+import { parseIp, withPort } from '#net/ip.ts'
+import { GoneBackends } from '#policyd/gone-backends.ts'
+import { ServiceTables } from '#state/service-tables.ts'
 import { PolicydWorld } from '../../test/support/policyd-world.ts'
 import { type Endpoints, service, slice } from '../../test/support/service-objects.ts'
+import { VirtualClock } from '../../test/support/virtual-clock.ts'
 
 const ports = [
   { name: 'dns', protocol: 'UDP', port: 53 },
@@ -43,7 +49,7 @@ test('a backend of UDP that is gone is cut, twice; one that goes away only when 
   await world.clock.advance(5000)
   assert.deepEqual(cuts, [], 'it was cut already')
   put({})
-  await world.clock.advance(100)
+  await world.clock.advance(500)
   assert.deepEqual(cuts, ['10.0.0.2:53'])
   put({ '10.0.0.2': {} })
   await world.clock.advance(5000)
@@ -98,4 +104,33 @@ test('while terwayd is away it is asked again; where the kernel cannot, nobody i
   await world.clock.advance(60_000)
   assert.equal(asked, 4)
   assert.match(policyd.notes()[0] ?? '', /keep a backend that is gone: the kernel is built without it$/)
+})
+
+test('while a backend that leaves still serves, endpoints are walked through once a second, however much changes', async () => {
+  const clock = new VirtualClock()
+  const tables = new ServiceTables()
+  tables.applyService(service('d/dns', { ports }))
+  tables.applySlice(slice('d/dns', 'dns-1', { '10.0.0.1': ended }, ports))
+  let walks = 0
+  const counted = {
+    get services() {
+      walks++
+      return tables.services
+    },
+    slicesOf: (name: string) => tables.slicesOf(name),
+  }
+  const cuts: string[] = []
+  const gone = new GoneBackends({ clock, log: silent, cutSockets: async some => void cuts.push(some.map(t => t.ip).join(' ')) })
+  const value = maps.backends.value.encode({ ip: parseIp('10.0.0.1'), port: 53, protocol: 17, state: backendState.draining })
+  gone.hear([{ map: 'backends', key: '01000000', value: value.toString('hex') }])
+  for (let i = 0; i < 100; i++) {
+    gone.look(counted)
+    await clock.advance(30)
+  }
+  assert.deepEqual([walks, cuts], [4, []])
+  tables.applySlice(slice('d/dns', 'dns-1', {}, ports))
+  gone.look(counted)
+  await clock.advance(1000)
+  assert.deepEqual(cuts, ['10.0.0.1'])
+  gone.stop()
 })

@@ -15,8 +15,13 @@ export interface GoneBackendsDeps {
   readonly cutSockets: (gone: readonly Target[]) => Promise<string | undefined>
 }
 
-/** Milliseconds: until somebody who was choosing a backend meanwhile has connected; and between two trials when terwayd is away. */
-const [afterwards, retry] = [1000, 5000]
+type Tables = Pick<ServiceTables, 'services' | 'slicesOf'>
+
+/**
+ * Milliseconds: until somebody who was choosing a backend meanwhile has connected; between two trials when terwayd is away; and between two walks
+ * through all endpoints, while Services change and one that leaves still serves.
+ */
+const [afterwards, retry, pause] = [1000, 5000, 1000]
 
 /**
  * Backends of UDP that no Service has any more. While one still serves, as a pod does that ends gracefully, who is connected to it may stay; then it is
@@ -25,9 +30,12 @@ const [afterwards, retry] = [1000, 5000]
 export class GoneBackends {
   readonly #deps: GoneBackendsDeps
   readonly #stopper = new AbortController()
-  /** By their keys. */
+  /** By their keys. Not in the maps yet; there, and perhaps still serving; and gone. */
+  readonly #heard = new Map<string, Target>()
   readonly #leaving = new Map<string, Target>()
   readonly #gone = new Map<string, Target>()
+  #walked = Number.NEGATIVE_INFINITY
+  #cancelWalk: (() => void) | undefined
   #working = false
   #cannot: string | undefined
 
@@ -48,14 +56,30 @@ export class GoneBackends {
   /** What is to be written. */
   hear(changes: readonly Change[]): void {
     for (const { target: t, drains } of changes.flatMap(c => backendIn(c) ?? [])) {
-      if (drains) this.#leaving.set(t.key, t)
-      else for (const known of [this.#leaving, this.#gone]) known.delete(t.key)
+      if (drains) this.#heard.set(t.key, t)
+      else for (const known of [this.#heard, this.#leaving, this.#gone]) known.delete(t.key)
     }
   }
 
   /** The maps have everything: whoever connects now gets none of those that leave. */
-  look(tables: Pick<ServiceTables, 'services' | 'slicesOf'>): void {
-    if (this.#leaving.size === 0) return
+  look(tables: Tables): void {
+    for (const [key, t] of this.#heard) this.#leaving.set(key, t)
+    this.#heard.clear()
+    this.#walk(tables)
+  }
+
+  #walk(tables: Tables): void {
+    if (this.#leaving.size === 0 || this.#cancelWalk !== undefined || this.#stopper.signal.aborted) return
+    const { clock } = this.#deps
+    const rest = this.#walked + pause - clock.now()
+    if (rest > 0) {
+      this.#cancelWalk = clock.after(rest, () => {
+        this.#cancelWalk = undefined
+        this.#walk(tables)
+      })
+      return
+    }
+    this.#walked = clock.now()
     const serving = servingIn(tables)
     for (const [key, t] of this.#leaving) {
       if (serving.has(key)) continue
@@ -67,6 +91,8 @@ export class GoneBackends {
 
   stop(): void {
     this.#stopper.abort(new Error('stopped'))
+    this.#cancelWalk?.()
+    this.#cancelWalk = undefined
   }
 
   async #work(): Promise<void> {
@@ -115,7 +141,7 @@ function backendIn({ map, value }: Change): { readonly target: Target; readonly 
 }
 
 /** Where somebody answers over UDP for any Service, by the targets' keys. */
-function servingIn(tables: Pick<ServiceTables, 'services' | 'slicesOf'>): ReadonlySet<string> {
+function servingIn(tables: Tables): ReadonlySet<string> {
   const keys = new Set<string>()
   for (const service of tables.services.keys())
     for (const { ports, endpoints } of tables.slicesOf(service))
