@@ -8,7 +8,8 @@ import { realClock } from '#lib/clock.ts'
 import { KubeModel } from '../../test/support/kube-model.ts'
 import { until } from '../../test/support/until.ts'
 import { loadConfig } from './config.ts'
-import { type EndpointSlice, endpointSlices, originsOf, rememberEndpoints } from './endpoints.ts'
+import { originsOf, rememberEndpoints } from './endpoints.ts'
+import { type EndpointSlice, endpointSlices } from './reflect/endpoint-slice.ts'
 
 function directory(t: TestContext, files: Readonly<Record<string, string>>): string {
   const dir = mkdtempSync(join(tmpdir(), 'terway-kubeconfig-'))
@@ -90,6 +91,7 @@ const slice = (name: string, addresses: readonly string[], ready = true): Endpoi
   apiVersion: 'discovery.k8s.io/v1',
   kind: 'EndpointSlice',
   metadata: { name, namespace: 'default', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+  addressType: 'IPv4',
   endpoints: [{ addresses, conditions: { ready } }],
   ports: [{ name: 'https', port: 6443 }],
 })

@@ -1,41 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import * as Type from 'typebox'
 import { withPort } from '#net/ip.ts'
-import type { Kube, KubeObject, Watch } from './port.ts'
-import { resource } from './resource.ts'
-import type { ValueOf } from './shape.ts'
-
-const endpoint = Type.Object({
-  addresses: Type.Array(Type.String()),
-  conditions: Type.Optional(Type.Object({ ready: Type.Optional(Type.Boolean()) })),
-})
-const ports = Type.Array(Type.Object({ name: Type.Optional(Type.String()), port: Type.Optional(Type.Integer()) }))
-
-/** discovery.k8s.io/v1, trimmed. */
-export interface EndpointSlice extends KubeObject {
-  readonly endpoints?: readonly ValueOf<typeof endpoint>[]
-  readonly ports?: ValueOf<typeof ports>
-}
-
-export const endpointSlices = resource<EndpointSlice>({
-  group: 'discovery.k8s.io',
-  version: 'v1',
-  plural: 'endpointslices',
-  kind: 'EndpointSlice',
-  namespaced: true,
-  unknown: 'drop',
-  body: Type.Object({ endpoints: Type.Optional(Type.Array(endpoint)), ports: Type.Optional(ports) }),
-})
+import type { Kube, Watch } from './port.ts'
+import { type EndpointSlice, endpointSlices } from './reflect/endpoint-slice.ts'
 
 /** Origins of the API servers behind the Service `kubernetes`, sorted. */
 export function originsOf(slices: readonly EndpointSlice[]): readonly string[] {
   const origins = slices.flatMap(s =>
-    (s.endpoints ?? [])
+    s.endpoints
       .filter(e => e.conditions?.ready !== false)
       .flatMap(e => e.addresses)
-      .flatMap(a => (s.ports ?? []).map(p => `https://${withPort(a, p.port ?? 443)}`)),
+      .flatMap(a => s.ports.map(p => `https://${withPort(a, p.port ?? 443)}`)),
   )
   return [...new Set(origins)].sort()
 }
