@@ -70,7 +70,6 @@ export async function bundle(): Promise<string[]> {
     target: 'node26',
     // A stack trace of a release must read like the source; whitespace is what costs bytes.
     minifyWhitespace: true,
-    keepNames: true,
     legalComments: 'eof',
     banner: { js: `#!${nodeInImage}\n${requireForPackages}` },
     logLevel: 'warning',

@@ -59,10 +59,16 @@ class LaneSlot {
 
   async get(): Promise<Lane> {
     const known = this.#lane
-    const lane = await known?.catch(() => undefined)
-    if (lane !== undefined && !lane.ended) return lane
+    const lane = await this.present()
+    if (lane !== undefined) return lane
     if (this.#lane === known) this.#lane = this.#start()
     return this.#lane ?? this.get()
+  }
+
+  /** The one that there is. */
+  async present(): Promise<Lane | undefined> {
+    const lane = await this.#lane?.catch(() => undefined)
+    return lane === undefined || lane.ended ? undefined : lane
   }
 
   async close(): Promise<void> {
@@ -76,7 +82,7 @@ class LaneSlot {
 class RealKernel implements Kernel {
   readonly #watchers = new Set<(events: readonly KernelEvent[]) => void>()
   readonly #quick: LaneSlot
-  /** Deletions, notifications and programs; started at first use. */
+  /** Deletions and programs; started at first use, for it takes memory. */
   readonly #slow: LaneSlot
   #closed = false
 
@@ -90,7 +96,7 @@ class RealKernel implements Kernel {
     }
     const start = () => Lane.start(workerUrl ?? defaultWorkerUrl(), setup, { events: e => this.#tell(e), ended: () => this.#watchAgain() })
     this.#quick = new LaneSlot(start)
-    this.#slow = new LaneSlot(start)
+    this.#slow = new LaneSlot(async () => this.#unheard(await start()))
   }
 
   async start(): Promise<void> {
@@ -179,16 +185,22 @@ class RealKernel implements Kernel {
     for (const watcher of this.#watchers) watcher(events)
   }
 
-  /** Makes the slow lane watch exactly while somebody listens; what changed before that may be unknown to them. A failure ends the lane or is the lane's end, which leads to `#watchAgain`. */
+  /** The quick lane, where it watches, tells of nothing that this one does. */
+  async #unheard(slow: Lane): Promise<Lane> {
+    if (this.#watchers.size > 0) await (await this.#quick.get()).call('watch', [slow.portId])
+    return slow
+  }
+
+  /** Makes the quick lane watch exactly while somebody listens; what changed before that may be unknown to them. A failure ends the lane or is the lane's end, which leads to `#watchAgain`. */
   async #watch(): Promise<void> {
     if (this.#closed) return
     try {
-      const [quick, slow] = await Promise.all([this.#quick.get(), this.#slow.get()])
+      const [quick, slow] = [await this.#quick.get(), await this.#slow.present()]
       if (this.#watchers.size === 0) {
-        await slow.call('unwatch', undefined)
+        await quick.call('unwatch', undefined)
         return
       }
-      await slow.call('watch', [quick.portId])
+      await quick.call('watch', slow === undefined ? [] : [slow.portId])
       this.#tell([{ kind: 'lost' }])
     } catch {
       this.#watchAgain()

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { makeKernel } from '#kernel/kernel.ts'
+import { parseIfName } from '#kernel/names.ts'
 import type { KernelEvent } from '#kernel/port.ts'
 import { parseCidr } from '#net/cidr.ts'
 import { DatapathLab, netnsFile } from './datapath-lab.ts'
@@ -24,6 +25,10 @@ class Watcher {
 
   sees(priority: number): Promise<void> {
     return this.#until(e => e.kind === 'rule' && e.rule.priority === priority)
+  }
+
+  seesLink(name: string): Promise<void> {
+    return this.#until(e => e.kind === 'link' && e.link.name === name)
   }
 
   begun(): Promise<void> {
@@ -59,4 +64,22 @@ test("a change of somebody else's is told, none of our own is; nothing is left b
   const closing = performance.now()
   await kernel.close()
   assert.ok(performance.now() - closing < 900, 'closing does not wait for the read that waits')
+})
+
+test('the thread of deletions starts while somebody watches: nothing is missed, and what it does is not told', async () => {
+  const kernel = await makeKernel({ hostNetns: netnsFile(`${lab.prefix}-host`) })
+  const watcher = new Watcher()
+  const stop = kernel.monitor(watcher.tell)
+  await watcher.begun()
+  const dev = parseIfName('own0')
+  lab.run('host', `ip link add ${dev} type veth peer name peer0`)
+  await watcher.seesLink(dev)
+  const { failed } = await kernel.apply([rule(3000), { op: 'link-del', ns: 'host', dev }])
+  assert.equal(failed, undefined)
+  lab.run('host', 'ip rule add priority 3001 to 203.0.113.11 lookup main')
+  await watcher.sees(3001)
+  const told = watcher.events.flatMap((e): unknown[] => (e.kind === 'rule' ? [e.rule.priority] : e.kind === 'lost' ? ['lost'] : []))
+  assert.deepEqual(told, ['lost', 3001])
+  stop()
+  await kernel.close()
 })

@@ -28,12 +28,17 @@ export class NetlinkListener {
     try {
       setSocketOption(this.#fd, solSocket, soReceiveBufferForce, Buffer.from([0, 0, 16, 0]))
       setSocketOption(this.#fd, solSocket, soReceiveTimeout, timeval(readTimeoutSeconds))
-      attachFilter(this.#fd, exceptFrom(deafTo))
+      this.deafTo(deafTo)
       for (const group of groups) setSocketOption(this.#fd, solNetlink, addMembership, Buffer.from([group, 0, 0, 0]))
     } catch (e) {
       close(this.#fd)
       throw e
     }
+  }
+
+  /** What these ports ask for is not received from now on. */
+  deafTo(ports: readonly number[]): void {
+    attachFilter(this.#fd, exceptFrom(ports))
   }
 
   /** Waits for notifications and hands over all that are there; after a while, or after `wake`, also none. False: some were lost, because too many came. */

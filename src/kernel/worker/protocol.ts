@@ -48,7 +48,7 @@ export interface Calls {
   observe: { args: readonly NsQuery[]; result: readonly Observed[] }
   apply: { args: readonly KernelOp[]; result: { done: number; failed?: PostedError } }
   reap: { args: readonly Doomed[]; result: { gone: IfName[]; remaining: IfName[] } }
-  /** Starts reporting; the arguments are the ports whose changes are our own. */
+  /** Starts or goes on reporting; the arguments are the other ports whose changes are our own. */
   watch: { args: readonly number[]; result: undefined }
   unwatch: { args: undefined; result: undefined }
   probe: { args: undefined; result: readonly BpfProbe[] }

@@ -29,6 +29,11 @@ export class Watch {
     void this.#run()
   }
 
+  /** Other ports than before, without missing anything. */
+  deafTo(ours: readonly number[]): void {
+    this.#listener.deafTo(ours)
+  }
+
   close(): void {
     this.#closed = true
     this.#listener.wake()

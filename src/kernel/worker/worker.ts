@@ -42,8 +42,8 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
       case 'reap':
         return reap(home.conn, request.args)
       case 'watch':
-        watch?.close()
-        watch = new Watch([home.conn.portId, ...request.args], events => say({ kind: 'events', events }))
+        if (watch !== undefined) watch.deafTo([home.conn.portId, ...request.args])
+        else watch = new Watch([home.conn.portId, ...request.args], events => say({ kind: 'events', events }))
         return undefined
       case 'unwatch':
         watch?.close()
