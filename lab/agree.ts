@@ -5,8 +5,9 @@ import type { NodeCr } from '../src/kube/crd/node.ts'
 import type { NodeRuntime } from '../src/kube/crd/node-runtime.ts'
 import { podsServed, type Stack } from '../src/net/stack.ts'
 import { askCloud, type CloudEni } from './cloud/enis.ts'
+import { get } from './get.ts'
 import type { Lab } from './lab.ts'
-import { get, ipsOf, type Pod } from './pods.ts'
+import { ipsOf, type Pod } from './pods.ts'
 
 /** One node as its witnesses see it. Addresses are of secondary ENIs, of both families. */
 export interface Witnesses {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { get } from './get.ts'
 import type { Lab } from './lab.ts'
-import { get, type Pod } from './pods.ts'
+import type { Pod } from './pods.ts'
 import { until } from './process.ts'
 
 export interface BeatSecond {
@@ -13,8 +15,8 @@ export interface BeatSecond {
 
 /** What a pod that sends beats (deploy/image/heartbeat.c) has told, a line each second. */
 export async function beatSeconds(lab: Lab, client: string): Promise<readonly BeatSecond[]> {
-  const log = await lab.kubectl(['logs', client])
-  const told = log.matchAll(/^beats=(\d+) worst=([\d.]+)(?: lost=(\d+))?$/gm)
+  const { text } = await lab.api.send('GET', `/api/v1/namespaces/default/pods/${client}/log`)
+  const told = text.matchAll(/^beats=(\d+) worst=([\d.]+)(?: lost=(\d+))?$/gm)
   return [...told].map(m => ({ beats: Number(m[1]), worst: Number(m[2]), lost: Number(m[3] ?? 0) }))
 }
 

@@ -83,6 +83,9 @@ export function controlPlaneSpecs(names: Names, pki: Pki, machine: ControlMachin
       '--use-service-account-credentials',
       '--leader-elect=false',
       '--allocate-node-cidrs=false',
+      // A Deployment of many pods is not to wait for the controllers' own limits.
+      '--kube-api-qps=100',
+      '--kube-api-burst=200',
     ]),
     spec('kube-scheduler', [`--kubeconfig=${file('kube-scheduler.kubeconfig')}`, '--leader-elect=false']),
   ]

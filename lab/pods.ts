@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { familyOf } from '../sim/fabric/address.ts'
+import { get } from './get.ts'
 import type { Lab } from './lab.ts'
 
 /** What the lab reads of a pod. */
@@ -13,12 +14,6 @@ export interface Pod {
     readonly conditions?: readonly { readonly type: string; readonly status: string }[]
     readonly containerStatuses?: readonly { readonly name: string; readonly restartCount: number; readonly imageID: string }[]
   }
-}
-
-/** `kubectl get … -o json`, the items of a list or the object itself. */
-export async function get<T>(lab: Lab, ...args: readonly string[]): Promise<T> {
-  const answer = JSON.parse(await lab.kubectl(['get', ...args, '-o', 'json']))
-  return answer.kind === 'List' || 'items' in answer ? answer.items : answer
 }
 
 /** Pods of all namespaces with these labels. */

@@ -2,8 +2,9 @@
 import { join } from 'node:path'
 import { terway } from '../deploy/image/list.ts'
 import { must } from '../sim/fabric/run.ts'
+import { get } from './get.ts'
 import type { Lab } from './lab.ts'
-import { get, isReady, type Pod, podsOf } from './pods.ts'
+import { isReady, type Pod, podsOf } from './pods.ts'
 import { until } from './process.ts'
 import { serviceRange } from './service-range.ts'
 import type { LabState } from './state.ts'
@@ -83,10 +84,11 @@ export async function readyNodes(lab: Lab): Promise<number> {
     readonly status: { readonly conditions: readonly { readonly type: string; readonly status: string }[] }
   }
   const wanted = lab.state.nodes.length
-  return until('all nodes Ready', 120_000, async () => {
+  const all = async () => {
     const ready = (await get<Node[]>(lab, 'nodes')).filter(n => n.status.conditions.some(c => c.type === 'Ready' && c.status === 'True'))
     return ready.length === wanted && wanted
-  })
+  }
+  return until('all nodes Ready', 120_000, all, 100)
 }
 
 function chartValues({ control, stack, proxy }: LabState, { eniConf, cniConf, datapathV2 = false, replicas }: TerwayValues): object {

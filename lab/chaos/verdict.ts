@@ -2,9 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { familiesOf, type Stack } from '../../src/net/stack.ts'
 import { disagreements, idleOf, unaccounted, type Witnesses, witnesses } from '../agree.ts'
+import { get } from '../get.ts'
 import { expectClients, fromPod, hostPort } from '../http.ts'
 import type { Lab } from '../lab.ts'
-import { get, ipOf, isReady, type Pod, podsOf } from '../pods.ts'
+import { ipOf, isReady, type Pod, podsOf } from '../pods.ts'
 import { appPort } from './act.ts'
 import { heldTwice, holdings } from './sample.ts'
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { terway } from '../../deploy/image/list.ts'
 import type { NodeCr } from '../../src/kube/crd/node.ts'
-import { get, type Pod } from '../pods.ts'
+import { get } from '../get.ts'
+import type { Pod } from '../pods.ts'
 import { until } from '../process.ts'
 import { installChart, readyNodes, readyPods } from '../terway.ts'
 import { type Demo, settings } from './demo.ts'
@@ -39,10 +40,11 @@ export async function installTerway({ lab, report, options }: Demo): Promise<voi
     throw new Error('Terway does not run as the chart installs it; nothing after this would prove anything')
   await report.check(`every node forwards by ${options.datapath}, as its record says`, async () => {
     const wanted = options.datapath === 'v2' ? 'datapathv2' : 'veth'
-    return until('the datapath is recorded', 30_000, async () => {
+    const recorded = async () => {
       const types = (await get<NodeCr[]>(lab, 'nodes.network.alibabacloud.com')).map(n => n.spec.datapath?.type)
       return types.length === nodes && types.every(type => type === wanted) && types.join(' ')
-    })
+    }
+    return until('the datapath is recorded', 30_000, recorded, 100)
   })
   await report.check('every node is Ready: the kubelet found the CNI plugin', async () => `${await readyNodes(lab)} of ${nodes}`)
 }

@@ -4,9 +4,10 @@ import { familyOf } from '../../sim/fabric/address.ts'
 import { familiesOf } from '../../src/net/stack.ts'
 import type { MappingReply } from '../../src/rpc/grpc/messages.ts'
 import { askCloud, type CloudEni } from '../cloud/enis.ts'
+import { get } from '../get.ts'
 import { expectClients, fromControl, fromNode, fromPod, hostPort } from '../http.ts'
 import type { Identity } from '../node/config.ts'
-import { get, ipOf, ipsOf, type Pod, podsOf } from '../pods.ts'
+import { ipOf, ipsOf, type Pod, podsOf } from '../pods.ts'
 import { type Demo, settings } from './demo.ts'
 import { table } from './report.ts'
 
@@ -24,14 +25,14 @@ export async function checkTraffic(demo: Demo): Promise<void> {
   const enis = await askCloud(demo.lab)
   await checkAddresses(demo, enis, pods)
   const families = familiesOf(demo.options.stack).map((family): Traffic => ({ ...demo, family, enis }))
-  for (const traffic of families) {
+  const all = async (traffic: Traffic) => {
     await betweenPods(traffic, pods)
     await throughService(traffic, pods)
     await podsAndNodes(traffic, pods, host)
     await internet(traffic, pods)
   }
-  // Here somebody waits in vain for some seconds, which both families can do at once.
-  await Promise.all(families.map(traffic => securityGroup(traffic, pods)))
+  // At once: where a security group lets nobody through, somebody waits in vain for some seconds.
+  await Promise.all(families.flatMap(traffic => [all(traffic), securityGroup(traffic, pods)]))
   if (demo.options.stack === 'ipv6') demo.report.say('pods have no IPv4 address, so there is no way to the IPv4 internet')
   await showMapping(demo)
 }
@@ -159,9 +160,12 @@ async function showMapping({ lab, report }: Demo): Promise<void> {
   const daemons = (await podsOf(lab, 'app=terway-eniip')).toSorted((a, b) => (nodeOf(a) < nodeOf(b) ? -1 : 1))
   const rows: string[][] = []
   await report.check('terway-cli mapping on every node', async () => {
-    for (const daemon of daemons) {
+    const told = daemons.map(async daemon => {
       const where = ['exec', '-n', daemon.metadata.namespace, daemon.metadata.name, '-c', 'terway', '--']
       const mapping: MappingReply = JSON.parse(await lab.kubectl([...where, 'terway-cli', 'mapping', '--json']))
+      return { daemon, mapping }
+    })
+    for (const { daemon, mapping } of await Promise.all(told)) {
       for (const eni of mapping.info) {
         const held = mapping.resource_db.filter(e => e.eni_id === eni.NetworkInterfaceID)
         rows.push([nodeOf(daemon), eni.NetworkInterfaceID, eni.Status, `${held.length} pods, ${eni.Info.length} addresses`, ''])

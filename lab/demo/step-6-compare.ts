@@ -6,7 +6,8 @@ import type { DatapathKind } from '../../src/config/datapath-switch.ts'
 import type { NodeCr } from '../../src/kube/crd/node.ts'
 import { familiesOf } from '../../src/net/stack.ts'
 import { beatGoesOn, beatSeconds } from '../beat.ts'
-import { get, ipOf, isReady, type Pod, podsOf } from '../pods.ts'
+import { get } from '../get.ts'
+import { ipOf, isReady, type Pod, podsOf } from '../pods.ts'
 import { until } from '../process.ts'
 import { inDaemon } from '../terway.ts'
 import type { Demo } from './demo.ts'
@@ -84,10 +85,11 @@ async function start({ lab, report, options }: Demo, far: string, near: string):
   }
 
   function ready(count: number): Promise<readonly Pod[]> {
-    return until(`${count} pods Ready`, 60_000, async () => {
+    const all = async () => {
       const pods = await podsOf(lab, 'demo=compare')
       return pods.length === count && pods.every(isReady) && pods
-    })
+    }
+    return until(`${count} pods Ready`, 60_000, all, 250)
   }
 }
 
@@ -112,17 +114,17 @@ function switchTo({ lab, report }: Demo, nodes: readonly string[], kind: Datapat
   return report.check(`kubectl label nodes ${nodes.join(' ')} ${label}: they forward by ${terwayName(kind)}`, async () => {
     await lab.kubectl(['label', 'nodes', ...nodes, label])
     const modes = await Promise.all(
-      nodes.map(node =>
-        until(`${node} forwards by ${terwayName(kind)}`, 60_000, async () => {
-          const { spec } = await get<NodeCr>(lab, 'nodes.network.alibabacloud.com', node)
-          if (spec.datapath?.type !== terwayName(kind)) return undefined
-          const mode = /^mode: (.*)$/m.exec(await inDaemon(lab, node, 'terway-cli', 'datapath', 'status'))?.[1] ?? ''
-          return mode.split(', ').includes('forward') === forwards && `${node}: ${mode}`
-        }),
-      ),
+      nodes.map(node => until(`${node} forwards by ${terwayName(kind)}`, 60_000, () => forwarding(node), 100)),
     )
     return modes.join('; ')
   })
+
+  async function forwarding(node: string): Promise<string | false> {
+    const { spec } = await get<NodeCr>(lab, 'nodes.network.alibabacloud.com', node)
+    if (spec.datapath?.type !== terwayName(kind)) return false
+    const mode = /^mode: (.*)$/m.exec(await inDaemon(lab, node, 'terway-cli', 'datapath', 'status'))?.[1] ?? ''
+    return mode.split(', ').includes('forward') === forwards && `${node}: ${mode}`
+  }
 }
 
 const labels = (name: string) => ({ demo: 'compare', app: name })

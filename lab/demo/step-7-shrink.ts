@@ -3,7 +3,8 @@
 import type { NicIp, NodeCr } from '../../src/kube/crd/node.ts'
 import { podsServed } from '../../src/net/stack.ts'
 import { askCloud, type CloudEni } from '../cloud/enis.ts'
-import { get, podsOf } from '../pods.ts'
+import { get } from '../get.ts'
+import { podsOf } from '../pods.ts'
 import { until } from '../process.ts'
 import { type Demo, settings } from './demo.ts'
 import { seconds } from './report.ts'
@@ -57,10 +58,11 @@ export async function shrink({ lab, options, report }: Demo): Promise<void> {
   }
   await report.check('ENIs that are not needed are detached and deleted in the cloud', async () => {
     const wanted = before.filter(eni => served(eni.ipv4.length, eni.ipv6.length) > settings.maxPoolSize)
-    const left = await until('a whole ENI went', 30_000, async () => {
+    const fewer = async () => {
       const now = await secondary()
       return now.length < before.length && now.every(eni => eni.status === 'InUse') && now
-    })
+    }
+    const left = await until('a whole ENI went', 30_000, fewer, 250)
     return `${before.length} before (${wanted.length} with more than ${settings.maxPoolSize} ${what}), ${left.length} after`
   })
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { get } from '../get.ts'
 import type { Lab } from '../lab.ts'
-import { get, type Pod, podsOf } from '../pods.ts'
+import { type Pod, podsOf } from '../pods.ts'
 
 export interface KubeEvent {
   readonly reason: string

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path'
+import { get } from '../../lab/get.ts'
 import type { Answer } from '../../lab/http.ts'
 import { answers } from '../../lab/http.ts'
 import type { Lab } from '../../lab/lab.ts'
-import { get, ipOf, type Pod } from '../../lab/pods.ts'
+import { ipOf, type Pod } from '../../lab/pods.ts'
 import { familyOf } from '../../sim/fabric/address.ts'
 import { INTERNET } from '../../sim/fabric/base.ts'
 import { root } from '../../tools/components.ts'

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { get } from '../../lab/pods.ts'
+import { get } from '../../lab/get.ts'
 import { until } from '../../lab/process.ts'
 import { inDaemon } from '../../lab/terway.ts'
 import type { ServiceView } from '../../src/compile/service/view.ts'

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { get } from '../../lab/get.ts'
 import type { Lab } from '../../lab/lab.ts'
-import { get } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
 import { familyOf } from '../../sim/fabric/address.ts'
 import type { Node, Source } from './matrix.ts'

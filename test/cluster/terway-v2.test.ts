@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
+import { get } from '../../lab/get.ts'
 import { Lab } from '../../lab/lab.ts'
-import { get, ipsOf, type Pod } from '../../lab/pods.ts'
+import { ipsOf, type Pod } from '../../lab/pods.ts'
 import { until } from '../../lab/process.ts'
 import { installTerway, readyPods } from '../../lab/terway.ts'
 import { nodeVSwitches } from '../../lab/vpc.ts'
