@@ -35,7 +35,7 @@ test('the program itself: it waits, works and waits again as terwayd decides, an
     await until(() => existsSync(socket), 20_000)
     assert.deepEqual(await ready(), { status: 200, body: 'ok\n' })
     const { services, ...rest } = JSON.parse((await getOverSocket(socket, '/services')).body)
-    assert.deepEqual([services, rest], [[], { node: 'n1', enabled: false, reason: 'terwayd has not decided yet', maps: null }])
+    assert.deepEqual([services, rest], [[], { node: 'n1', enabled: false, reason: 'terwayd has not decided yet', maps: null, notes: [] }])
     const waiting = threads()
     mkdirSync(join(run, 'eni'))
     decide(true)
