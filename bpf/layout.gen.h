@@ -576,9 +576,10 @@ enum {
 
 enum {
   CREDITS_FLOWS = 0,
-  CREDITS_NODE_FLOWS = 2,
+  CREDITS_NODE_FLOWS = 4,
   CREDITS_GRANTED = 0,
   CREDITS_USED = 1,
+  CREDITS_REMOVED = 2,
 };
 
 enum {
@@ -783,7 +784,7 @@ MAP(node_flows, struct flow_key, struct node_flow); /* lruHash, 65536 entries */
 MAP(socket_peers, struct socket_key, struct socket_peer); /* lruHash, 16384 entries */
 MAP(namespaces, struct netns_key, struct netns); /* hash, 16 entries */
 MAP(events, struct no_key, struct event); /* ringBuffer, 262144 entries */
-MAP(credits, struct index, struct word); /* array, 4 entries */
+MAP(credits, struct index, struct word); /* array, 8 entries */
 MAP(table_sums, struct index, struct table_sums); /* percpuArray, 4 entries */
 MAP(flows_made, struct index, struct word); /* percpuArray, 15 entries */
 MAP(event_rates, struct index, struct event_rate); /* percpuArray, 2 entries */

@@ -6,7 +6,7 @@ import type { CliDeps } from '#cli/deps.ts'
 import { endpointList } from '#cli/endpoint.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
-import { addressState, flowFlag, flowKind, flowState, flowWay } from '#kernel/bpf/words.ts'
+import { addressState, credits, flowFlag, flowKind, flowState, flowWay, made, sumOf } from '#kernel/bpf/words.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { parseIp } from '#net/ip.ts'
 import type { TerwayClient } from '#rpc/grpc/client.ts'
@@ -14,6 +14,9 @@ import type { TerwayClient } from '#rpc/grpc/client.ts'
 const second = 954
 const key = (local: string, localPort: number, remote: string, remotePort: number, kind = 0, protocol = 6) =>
   maps.flows.key.encode({ local: parseIp(local), localPort, remote: parseIp(remote), remotePort, protocol, kind })
+const index = (n: number) => maps.credits.key.encode({ index: n })
+const word = (value: bigint) => maps.credits.value.encode({ value })
+const sums = (v: Parameters<typeof maps.table_sums.value.encode>[0]) => maps.table_sums.value.encode(v)
 const flow = (v: Parameters<typeof maps.flows.value.encode>[0]) => maps.flows.value.encode(v)
 
 /** A node with a pod that speaks to a Service, whose backend is elsewhere, and to which somebody outside speaks. */
@@ -40,6 +43,13 @@ function node() {
           rxPackets: 50,
         }),
       },
+    ],
+    // Two CPUs.
+    table_sums: [{ key: index(sumOf.flows), value: Buffer.concat([sums({ put: 6n }), sums({ put: 3n, taken: 1n })]) }],
+    credits: [{ key: index(credits.flows + credits.removed), value: word(2n) }],
+    flows_made: [
+      { key: index(made.direct), value: Buffer.concat([word(2n), word(3n)]) },
+      { key: index(made.service + 2), value: Buffer.concat([word(2n), word(0n)]) },
     ],
     node_flows: [
       {
@@ -117,6 +127,8 @@ test('who carried most', async () => {
   await ctTop(deps, 's', 'packets', 1, 'json')
   const [bytes, packets] = lines.map(line => JSON.parse(line).map((r: { local: string }) => r.local))
   assert.deepEqual([bytes, packets], [['10.0.1.5', '192.0.2.10'], ['fd00::5']])
+  await ctTop(deps, 's', 'flows', 5, 'text')
+  assert.deepEqual(lines.slice(2), ['POD       FLOWS', 'shop/web      1'])
   await assert.rejects(ctTop(deps, 's', 'age', 1, 'json'), { code: 'bad-argument' })
 })
 
@@ -124,11 +136,15 @@ test('how full the tables are', async () => {
   const { deps, lines } = node()
   await ctStatus(deps, 'text')
   assert.deepEqual(lines, [
-    'TABLE       ENTRIES  ROOM  FULL',
-    'flows             2    16  12.5%',
-    'new_flows         1    16  6.3%',
-    'node_flows        1    16  6.3%',
-    'host_notes        0     0  -',
+    'TABLE       ENTRIES  ROOM  FULL   EVICTED',
+    'flows             2    16  12.5%  4',
+    'new_flows         1    16  6.3%   0',
+    'node_flows        1    16  6.3%   -',
+    'host_notes        0     0  -      -',
+    '',
+    'FLOWS    PROTO  BEGAN',
+    'direct   TCP        5',
+    'service  other      2',
   ])
 })
 

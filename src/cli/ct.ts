@@ -4,6 +4,7 @@ import type { CliDeps } from '#cli/deps.ts'
 import { frontendNames, type PodNames, podNames, requirePrograms } from '#cli/node-view.ts'
 import { type Output, print } from '#cli/output.ts'
 import { tableLines } from '#cli/table.ts'
+import { evicted, flowsMade, tableSums } from '#kernel/bpf/flow-sums.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
 import { flowState } from '#kernel/bpf/words.ts'
 import type { Kernel } from '#kernel/port.ts'
@@ -35,18 +36,48 @@ export async function ctList(deps: CliDeps, socket: string, filter: FlowFilter, 
 
 /** The flows that carried most. */
 export async function ctTop(deps: CliDeps, socket: string, by: string, limit: number, output: Output): Promise<void> {
-  if (by !== 'bytes' && by !== 'packets') throw new AppError('bad-argument', `--by is bytes or packets, not ${by}`)
+  if (by === 'flows') return topPods(deps, socket, limit, output)
+  if (by !== 'bytes' && by !== 'packets') throw new AppError('bad-argument', `--by is bytes, packets or flows, not ${by}`)
   const rows = (await readFlows(deps, socket)).filter(row => row.kind !== 'choice').toSorted((a, b) => carried(b, by) - carried(a, by))
   print(deps, output, rows.slice(0, limit), all => tableLines(heading, all.map(cells)))
 }
 
-/** How full the tables of connections are. */
+/** The pods that have most flows; of a Service's the choice does not count. */
+async function topPods(deps: CliDeps, socket: string, limit: number, output: Output): Promise<void> {
+  const flows = new Map<string, number>()
+  for (const { kind, state, pod, local, outdated } of await readFlows(deps, socket)) {
+    if (kind !== 'pod' || outdated || (state !== 'new' && state !== 'open')) continue
+    flows.set(pod ?? local, (flows.get(pod ?? local) ?? 0) + 1)
+  }
+  const rows = [...flows].map(([pod, count]) => ({ pod, flows: count })).toSorted((a, b) => b.flows - a.flows)
+  print(deps, output, rows.slice(0, limit), all =>
+    tableLines(
+      ['POD', 'FLOWS'],
+      all.map(r => [r.pod, String(r.flows)]),
+    ),
+  )
+}
+
+/** How full the tables of connections are, what they had no room for, and how many flows began, since the programs were first loaded. */
 export async function ctStatus(deps: CliDeps, output: Output): Promise<void> {
   await withKernel(deps, async kernel => {
     await requirePrograms(kernel)
-    const found: TableUse[] = []
-    for (const table of flowTables) found.push({ table, ...(await kernel.countEntries(table)) })
-    print(deps, output, found, all => tableLines(['TABLE', 'ENTRIES', 'ROOM', 'FULL'], all.map(statusCells)))
+    const sums = tableSums(await kernel.mapEntries('table_sums'), await kernel.mapEntries('credits'))
+    const tables: TableUse[] = []
+    for (const table of flowTables) {
+      const use = await kernel.countEntries(table)
+      const sum = sums.get(table)
+      tables.push({ table, ...use, ...(sum !== undefined && { evicted: evicted(sum, use.used) }) })
+    }
+    const began = flowsMade(await kernel.mapEntries('flows_made')).filter(({ count }) => count > 0)
+    print(deps, output, { tables, began }, all => [
+      ...tableLines(['TABLE', 'ENTRIES', 'ROOM', 'FULL', 'EVICTED'], all.tables.map(statusCells)),
+      '',
+      ...tableLines(
+        ['FLOWS', 'PROTO', 'BEGAN'],
+        all.began.map(({ what, protocol, count }) => [what, protocol, String(count)]),
+      ),
+    ])
   })
 }
 
@@ -119,8 +150,11 @@ interface TableUse {
   readonly table: string
   readonly used: number
   readonly room: number
+  /** Of those that the programs count. */
+  readonly evicted?: number
 }
 
-function statusCells({ table, used, room }: TableUse): string[] {
-  return [table, String(used), String(room), room === 0 ? '-' : `${((100 * used) / room).toFixed(1)}%`]
+function statusCells({ table, used, room, evicted: gone }: TableUse): string[] {
+  const full = room === 0 ? '-' : `${((100 * used) / room).toFixed(1)}%`
+  return [table, String(used), String(room), full, gone === undefined ? '-' : String(gone)]
 }

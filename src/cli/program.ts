@@ -123,8 +123,8 @@ function addFlows(program: Command, deps: CliDeps, socket: () => string): void {
       ctList(deps, socket(), { ...o, ...(port !== undefined && { port: wholeNumber(port) }) }, parseOutput(output)),
     )
   ct.command('top')
-    .description('flows that carried most')
-    .option('--by <what>', 'bytes or packets', 'bytes')
+    .description('flows that carried most, or pods that have most flows')
+    .option('--by <what>', 'bytes, packets, or flows: of pods', 'bytes')
     .option('--limit <number>', 'how many', '20')
     .option(...outputOption)
     .action((o: { by: string; limit: string; output: string }) => ctTop(deps, socket(), o.by, wholeNumber(o.limit), parseOutput(o.output)))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DatapathKind } from '#config/datapath-switch.ts'
+import type { PodFlows } from '#daemon/pod-flows.ts'
 import type { ProgramSample } from '#daemon/programs.ts'
 import type { Family } from '#net/ip.ts'
 
@@ -22,8 +23,8 @@ export interface Observer {
   repair(result: 'clean' | 'repaired' | 'failed', kinds: readonly string[]): void
   /** The node forwards this way from now on. */
   datapath(kind: DatapathKind): void
-  /** What the programs have counted until now. */
-  programs(sample: ProgramSample): void
+  /** What the programs have counted until now, and which pods have most flows. */
+  programs(sample: ProgramSample, busiest: readonly PodFlows[]): void
 }
 
 export const noObserver: Observer = {

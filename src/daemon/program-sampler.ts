@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Context } from '#daemon/context.ts'
+import { busiestPods } from '#daemon/pod-flows.ts'
 import { messageOf } from '#lib/errors.ts'
 
 /** Milliseconds between two samples: each walks through tables of any size. */
 const period = 60_000
+/** How many pods are named: a label for each pod that there ever was would never go. */
+const shown = 10
 
-type Sampled = Pick<Context, 'clock' | 'facts' | 'programs' | 'observer' | 'log'>
+type Sampled = Pick<Context, 'clock' | 'facts' | 'programs' | 'observer' | 'book' | 'log'>
 
 /** Tells what the programs count, while there are any. */
 export class ProgramSampler {
@@ -29,10 +32,11 @@ export class ProgramSampler {
   }
 
   async #sample(): Promise<void> {
-    const { facts, programs, observer, log } = this.#ctx
+    const { facts, programs, observer, book, log } = this.#ctx
     if (facts.datapath?.hasPrograms !== true) return
     try {
-      observer.programs(await programs.sample())
+      const sample = await programs.sample()
+      observer.programs(sample, busiestPods(sample.live, book.leases(), shown))
     } catch (err) {
       if (!this.#stopped) log.warn({ err }, `the programs cannot be asked what they count: ${messageOf(err)}`)
     }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { configIn, nodeConfigEntry, nodeDevices, nodeSideQuery, takenUplink } from '#datapath/v2/node-side.ts'
 import { type Count, countsByName } from '#kernel/bpf/counters.ts'
+import { evicted, flowsMade, tableSums } from '#kernel/bpf/flow-sums.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import { address, addressKey } from '#kernel/bpf/structs.ts'
+import { flowTables, sumsOf } from '#kernel/bpf/survey.ts'
 import { addressState, dropReasons, path } from '#kernel/bpf/words.ts'
 import { observeHost } from '#kernel/host.ts'
 import { modeOf, turnOff } from '#kernel/mode.ts'
@@ -29,21 +31,29 @@ export interface ProgramSample {
   readonly tables: readonly { readonly table: string; readonly used: number; readonly room: number }[]
   readonly paths: ReadonlyMap<string, Count>
   readonly drops: ReadonlyMap<string, Count>
+  /** Entries that a table was too full for, by table, and flows that began. */
+  readonly evicted: ReadonlyMap<string, number>
+  readonly made: ReturnType<typeof flowsMade>
+  /** How many flows each pod has, by its address. */
+  readonly live: ReadonlyMap<Ip, number>
 }
 
-const tables = ['flows', 'new_flows', 'node_flows', 'host_notes'] as const satisfies readonly MapName[]
+/** Of a node without programs. */
+export const noSample: ProgramSample = {
+  ...{ tables: [], paths: new Map(), drops: new Map() },
+  ...{ evicted: new Map(), made: [], live: new Map() },
+}
 
-export function programsOf(kernel: Pick<Kernel, 'probePrograms' | 'mapEntries' | 'countEntries' | 'observe' | 'apply'>): Programs {
+const others = ['node_flows', 'host_notes'] as const satisfies readonly MapName[]
+
+export function programsOf(
+  kernel: Pick<Kernel, 'probePrograms' | 'mapEntries' | 'countEntries' | 'surveyFlows' | 'observe' | 'apply'>,
+): Programs {
   return {
     probe: () => kernel.probePrograms(),
     mode: () => modeOf(kernel),
     turnOff: services => turnOff(kernel, services ? undefined : 0),
-    sample: async () => {
-      const used: ProgramSample['tables'][number][] = []
-      for (const table of tables) used.push({ table, ...(await kernel.countEntries(table)) })
-      const [paths, drops] = [await kernel.mapEntries('paths'), await kernel.mapEntries('drops')]
-      return { tables: used, paths: countsByName(paths, path), drops: countsByName(drops, dropReasons) }
-    },
+    sample: () => sample(kernel),
     takenDevice: async () => {
       const { routes, hooks } = nodeSideQuery
       const host = await observeHost(kernel, { links: 'all', families: [4, 6], routes, entries: [nodeConfigEntry] })
@@ -57,4 +67,21 @@ export function programsOf(kernel: Pick<Kernel, 'probePrograms' | 'mapEntries' |
         return ip !== undefined && address.decode(value).state === addressState.stack ? [ip] : []
       }),
   }
+}
+
+async function sample(kernel: Pick<Kernel, 'mapEntries' | 'countEntries' | 'surveyFlows'>): Promise<ProgramSample> {
+  const found: ProgramSample['tables'][number][] = []
+  const evictions = new Map<string, number>()
+  let live: ReadonlyMap<Ip, number> = new Map()
+  for (const table of flowTables) {
+    const { used, room, ...survey } = await kernel.surveyFlows(table)
+    found.push({ table, used, room })
+    live = sumsOf(live, survey.live)
+    const sum = tableSums(await kernel.mapEntries('table_sums'), await kernel.mapEntries('credits')).get(table)
+    if (sum !== undefined) evictions.set(table, evicted(sum, used))
+  }
+  for (const table of others) found.push({ table, ...(await kernel.countEntries(table)) })
+  const [paths, drops] = [await kernel.mapEntries('paths'), await kernel.mapEntries('drops')]
+  const made = flowsMade(await kernel.mapEntries('flows_made'))
+  return { tables: found, paths: countsByName(paths, path), drops: countsByName(drops, dropReasons), evicted: evictions, made, live }
 }

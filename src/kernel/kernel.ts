@@ -5,6 +5,7 @@ import { unpackEntries } from '#kernel/bpf/entries.ts'
 import type { MapSizes } from '#kernel/bpf/load.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import { nodePins } from '#kernel/bpf/pins.ts'
+import { added, type FlowTable, type Survey } from '#kernel/bpf/survey.ts'
 import { Lane } from '#kernel/lane.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { type ApplyResult, type ConnectedSocket, type Doomed, type Kernel, KernelError, type KernelEvent } from '#kernel/port.ts'
@@ -146,6 +147,20 @@ class RealKernel implements Kernel {
       entries.push(unpackEntries(slice))
       if (next === undefined) return entries.flat()
       after = next
+    }
+  }
+
+  async surveyFlows(table: FlowTable) {
+    let all: Survey = { used: 0, fresh: 0, removed: 0, live: new Map() }
+    for (let after: Uint8Array | undefined; ; ) {
+      const lane = await this.#lane(this.#slow)
+      const found = await lane.call('survey', { table, after })
+      if (found === undefined) return { ...all, room: 0 }
+      all = added(all, found)
+      after = found.next
+      if (after !== undefined) continue
+      if (table === 'flows') await lane.call('grant', all)
+      return { ...all, room: found.room }
     }
   }
 

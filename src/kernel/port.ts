@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { MapName } from '#kernel/bpf/maps.ts'
+import type { FlowTable, Survey } from '#kernel/bpf/survey.ts'
 import type { IfName } from '#kernel/names.ts'
 import { type EntryOp, formatOp, type KernelOp } from '#kernel/op.ts'
 import type { AddrState, EntryKey, EntryState, LinkState, NsQuery, Observed, RouteState, RuleState } from '#kernel/state.ts'
@@ -142,6 +143,11 @@ export interface Kernel {
   mapEntries(map: MapName): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
   /** How many entries `mapEntries` would find, and how many the map may have; both 0 where it is not pinned. */
   countEntries(map: MapName): Promise<{ readonly used: number; readonly room: number }>
+  /**
+   * Walks through a table of flows as `countEntries` does. Those that had a credit for too long are taken away, and after a walk through `flows` as many
+   * credits are granted as are missing.
+   */
+  surveyFlows(table: FlowTable): Promise<Survey & { readonly room: number }>
   /** The flows of the host namespace that the kernel translates. Throws `kernel-refused` where it has no conntrack over netlink. */
   translatedFlows(): Promise<readonly TranslatedFlow[]>
   /** The sockets of UDP in the host namespace that are connected. Throws `kernel-refused` where the kernel does not list them. */

@@ -36,6 +36,9 @@ export interface DaemonMetrics {
   /** Of the programs' tables of connections, sampled. */
   readonly tableEntries: Gauge<'table'>
   readonly tableRoom: Gauge<'table'>
+  readonly tableEvictions: Counter<'table'>
+  readonly flowsMade: Counter<'what' | 'protocol'>
+  readonly podFlows: Gauge<'namespace' | 'pod'>
   readonly packets: Counter<'path'>
   readonly drops: Counter<'reason'>
 }
@@ -80,6 +83,11 @@ export function daemonMetrics(): DaemonMetrics {
     datapathInfo: gauge('terway_datapath_info', 'how the node forwards: veth or datapathv2', ['type']),
     tableEntries: gauge('terway_datapath_table_entries', "entries of the programs' tables of connections, sampled each minute", ['table']),
     tableRoom: gauge('terway_datapath_table_room', "most entries that each of the programs' tables of connections takes", ['table']),
+    tableEvictions: counter('terway_datapath_evicted_entries_total', 'entries that a table of connections had no room for any more', [
+      'table',
+    ]),
+    flowsMade: counter('terway_datapath_new_flows_total', 'flows that began, by what was decided of them', ['what', 'protocol']),
+    podFlows: gauge('terway_datapath_pod_flows', 'flows of the ten pods that have most, sampled each minute', ['namespace', 'pod']),
     packets: counter('terway_datapath_packets_total', 'packets that the programs looked at, by the way that they went', ['path']),
     drops: counter('terway_datapath_drops_total', 'packets that the programs dropped, by reason', ['reason']),
   }

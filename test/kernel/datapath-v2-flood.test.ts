@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { maps } from '#kernel/bpf/maps.ts'
-import { seenNow } from '#kernel/bpf/seen.ts'
-import { flowFlag, flowState, flowWay } from '#kernel/bpf/words.ts'
+import { seenNow, unitsPerSecond } from '#kernel/bpf/seen.ts'
+import { credits, flowFlag, flowState, flowWay } from '#kernel/bpf/words.ts'
 import { applyAll } from '#kernel/host.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { parseIp } from '#net/ip.ts'
@@ -23,6 +23,12 @@ const flags = ['-O2', '-static', '-Wall', '-Wextra', '-Werror', '-std=gnu11']
 execFileSync('musl-gcc', [...flags, '-o', synFlood, join(import.meta.dirname, 'syn-flood.c')])
 
 const entries = 1024
+interface Silent {
+  readonly state?: number
+  readonly flags?: number
+  /** Seconds. */
+  readonly age?: number
+}
 const idle = Array.from({ length: 500 }, (_, i) => 1000 + i)
 let lab: DatapathLab
 let pod: Probe
@@ -36,20 +42,30 @@ before(async () => {
   assert.equal(await pod.beat('tcp', internet4, 1), 'ok')
   assert.equal(await pod.beat('tcp', '10.96.0.10', 1), 'ok')
   assert.equal(await pod.beat('udp', '10.96.0.10', 1), 'ok')
-  await applyAll(lab.kernel, idle.map(silent))
+  await applyAll(
+    lab.kernel,
+    idle.map(port => silent(port)),
+  )
 })
 after(() => lab.close())
 
-/** A connection that is open and silent. */
-function silent(localPort: number): KernelOp {
+/** A connection that is open and silent, or what is said of it. */
+function silent(localPort: number, { state = flowState.open, flags = flowFlag.answered, age = 0 }: Silent = {}): KernelOp {
   const key = { local: parseIp('10.0.1.11'), remote: parseIp('203.0.113.1'), localPort, remotePort: 443, protocol: 6 }
-  const value = { seen: seenNow(), state: flowState.open, way: flowWay.direct, flags: flowFlag.answered }
+  const value = { seen: seenNow() - Math.ceil(age * unitsPerSecond), state, way: flowWay.direct, flags }
   const hex = { key: maps.flows.key.encode(key).toString('hex'), value: maps.flows.value.encode(value).toString('hex') }
   return { op: 'map-put', ns: 'host', map: 'flows', ...hex }
 }
 
 async function silentOnes(): Promise<number> {
   return (await lab.kernel.mapEntries('flows')).filter(e => maps.flows.key.decode(e.key).remote === '203.0.113.1').length
+}
+
+/** How many new flows may go to those in use now. */
+async function credit(): Promise<number> {
+  await lab.kernel.surveyFlows('flows')
+  const words = (await lab.kernel.mapEntries('credits')).map(e => maps.credits.value.decode(e.value).value)
+  return Number((words[credits.granted] ?? 0n) - (words[credits.used] ?? 0n))
 }
 
 /** Every connection lives, and what was sent comes back. */
@@ -73,14 +89,35 @@ for (const [what, from, source, to, at] of floods) {
       return podToRemote + remoteToPod
     }
     const before = await packets()
+    const granted = await credit()
     lab.run(from, `${synFlood} ${source} ${to} ${at} ${10 * entries}`)
     const [seen, left] = [(await packets()) - before, await silentOnes()]
-    t.diagnostic(`${seen} packets through tables of ${entries}: ${left} of ${idle.length} silent connections are known`)
+    const { fresh } = await lab.kernel.surveyFlows('flows')
+    t.diagnostic(
+      `${seen} packets through tables of ${entries}: ${left} of ${idle.length} silent connections are known, ${fresh} flows are new`,
+    )
     assert.ok(seen >= 10 * entries)
     assert.equal(left, idle.length)
+    // What CPUs had at hand was granted before.
+    assert.ok(fresh <= entries / 8, `${fresh} new flows among those in use, ${granted} were granted`)
     await goesOn()
   })
 }
+
+test('new flows give their room back when they were silent for a minute', async () => {
+  await applyAll(
+    lab.kernel,
+    idle.slice(0, 100).map(port => silent(port, { state: flowState.new, flags: flowFlag.fresh, age: 61 })),
+  )
+  const before = await credit()
+  // Those of the floods are younger.
+  assert.equal(await silentOnes(), idle.length - 100)
+  await applyAll(
+    lab.kernel,
+    idle.slice(0, 100).map(port => silent(port)),
+  )
+  assert.equal(await credit(), before)
+})
 
 test('nothing of what was under way was lost', async t => {
   await pod.hush()

@@ -40,7 +40,14 @@ const sync = { lookInterval: 20, sweepInterval: 120, retry }
 /** Begins on the node `n`, and stops with the test. */
 function begin(): { readonly policyd: Policyd; metric(line: RegExp): Promise<number> } {
   const metrics = policyMetrics()
-  const deps = { kube: cluster.client('policyd'), kernel: makePinnedMaps(lab.pins), clock: realClock, log: silent, metrics, cutSockets: async () => undefined }
+  const deps = {
+    kube: cluster.client('policyd'),
+    kernel: makePinnedMaps(lab.pins),
+    clock: realClock,
+    log: silent,
+    metrics,
+    cutSockets: async () => undefined,
+  }
   const policyd = new Policyd(deps, { ...defaultOptions, nodeName: 'n', proxyHealth: '127.0.0.1:0', sync })
   policyd.start().catch(() => undefined)
   return { policyd, metric: async line => Number(line.exec(await metrics.registry.metrics())?.[1] ?? 0) }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { type Daemon, startDaemon } from '#daemon/daemon.ts'
 import { defaultOptions } from '#daemon/deps.ts'
 import { noObserver } from '#daemon/observer.ts'
+import { noSample } from '#daemon/programs.ts'
 import type { BpfProbe } from '#kernel/port.ts'
 import { pods } from '#kube/reflect/pod.ts'
 import type { Clock } from '#lib/clock.ts'
@@ -87,7 +89,7 @@ export class TestNode {
             return this.kernel.mode
           },
           turnOff: this.kernel.programs.turnOff,
-          sample: async () => ({ tables: [], paths: new Map(), drops: new Map() }),
+          sample: async () => noSample,
           takenDevice: async () => this.takenDevice,
           leftToHostStack: async () => this.leftToHostStack,
         },

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { startDaemon } from '#daemon/daemon.ts'
 import { defaultOptions } from '#daemon/deps.ts'
 import { noObserver } from '#daemon/observer.ts'
+import { noSample } from '#daemon/programs.ts'
 import type { Datapath } from '#datapath/port.ts'
 import type { Ledger } from '#ipam/ledger.ts'
 import type { Kube } from '#kube/port.ts'
@@ -107,7 +109,7 @@ export class SimNode {
       programs: {
         ...this.kernel.programs,
         probe: () => Promise.resolve([]),
-        sample: () => Promise.resolve({ tables: [], paths: new Map(), drops: new Map() }),
+        sample: () => Promise.resolve(noSample),
         takenDevice: () => Promise.resolve(undefined),
         leftToHostStack: () => Promise.resolve([]),
       },

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Daemon, startDaemon } from '#daemon/daemon.ts'
 import { defaultOptions, type Host, type Options } from '#daemon/deps.ts'
 import { noObserver, type Observer } from '#daemon/observer.ts'
-import type { ProgramSample } from '#daemon/programs.ts'
+import { noSample, type ProgramSample } from '#daemon/programs.ts'
 import type { BpfProbe } from '#kernel/port.ts'
 import { realClock } from '#lib/clock.ts'
 import { type Logger, silent } from '#lib/log.ts'
@@ -35,7 +36,7 @@ export class DaemonWorld implements AsyncDisposable {
   /** What the node's kernel answers to a trial of what programs need; none = it has everything. */
   probes: readonly BpfProbe[] = []
   /** What its programs count. */
-  sample: ProgramSample = { tables: [], paths: new Map(), drops: new Map() }
+  sample: ProgramSample = noSample
   /** Pods' addresses that programs leave to the host stack. */
   leftToHostStack: readonly Ip[] = []
   ledger = new LedgerMemory(this.disk)

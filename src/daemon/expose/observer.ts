@@ -6,23 +6,25 @@ import type { DaemonMetrics } from '#lib/metrics.ts'
 
 /** Counters of the programs as they were last: maps that were made anew begin at 0. */
 class Totals {
-  #last = new Map<string, bigint>()
+  #last = new Map<string, number>()
 
   /** By how much each has grown. */
-  increases(counts: ReadonlyMap<string, Count>): readonly (readonly [name: string, packets: number])[] {
-    const now = new Map([...counts].map(([name, { packets }]) => [name, packets]))
-    const grown = [...now].map(([name, packets]) => {
-      const before = this.#last.get(name) ?? 0n
-      return [name, Number(packets < before ? packets : packets - before)] as const
+  increases(now: ReadonlyMap<string, number>): readonly (readonly [name: string, by: number])[] {
+    const grown = [...now].map(([name, count]) => {
+      const before = this.#last.get(name) ?? 0
+      return [name, count < before ? count : count - before] as const
     })
-    this.#last = now
+    this.#last = new Map(now)
     return grown
   }
 }
 
+const packetsOf = (counts: ReadonlyMap<string, Count>) => new Map([...counts].map(([name, { packets }]) => [name, Number(packets)]))
+
 /** Counts what the daemon does under Terway's names. */
 export function metricsObserver(m: DaemonMetrics): Observer {
-  const [packets, drops] = [new Totals(), new Totals()]
+  const [packets, drops, made] = [new Totals(), new Totals(), new Totals()]
+  const evicted = new Map<string, number>()
   return {
     verb: (verb, code, ms) => {
       m.rpcLatency.observe({ rpc_api: verb, error: String(code !== 0) }, ms)
@@ -40,13 +42,26 @@ export function metricsObserver(m: DaemonMetrics): Observer {
       m.datapathInfo.reset()
       m.datapathInfo.set({ type: terwayName(kind) }, 1)
     },
-    programs: sample => {
+    programs: (sample, busiest) => {
       for (const { table, used, room } of sample.tables) {
         m.tableEntries.set({ table }, used)
         m.tableRoom.set({ table }, room)
       }
-      for (const [path, count] of packets.increases(sample.paths)) m.packets.inc({ path }, count)
-      for (const [reason, count] of drops.increases(sample.drops)) m.drops.inc({ reason }, count)
+      for (const [path, count] of packets.increases(packetsOf(sample.paths))) m.packets.inc({ path }, count)
+      for (const [reason, count] of drops.increases(packetsOf(sample.drops))) m.drops.inc({ reason }, count)
+      for (const [table, count] of sample.evicted) {
+        const most = evicted.get(table) ?? count
+        m.tableEvictions.inc({ table }, Math.max(0, count - most))
+        evicted.set(table, Math.max(count, most))
+      }
+      const kinds = new Map(sample.made.map(f => [`${f.what} ${f.protocol}`, f]))
+      const counts = new Map([...kinds].map(([kind, f]) => [kind, f.count]))
+      for (const [kind, by] of made.increases(counts)) {
+        const { what = '', protocol = '' } = kinds.get(kind) ?? {}
+        if (by > 0) m.flowsMade.inc({ what, protocol }, by)
+      }
+      m.podFlows.reset()
+      for (const { namespace, pod, flows } of busiest) m.podFlows.set({ namespace, pod }, flows)
     },
   }
 }

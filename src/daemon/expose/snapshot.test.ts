@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { metricsObserver } from '#daemon/expose/observer.ts'
 import { introspection, refreshGauges, snapshotOf } from '#daemon/expose/snapshot.ts'
+import { noSample } from '#daemon/programs.ts'
 import type { DaemonState } from '#daemon/state.ts'
 import type { IfName, NetnsPath } from '#datapath/attachment.ts'
 import type { Lease } from '#ipam/ledger.ts'
@@ -101,10 +102,16 @@ test('gauges follow the state, counters the observer', async () => {
   const tables = [{ table: 'flows', used: 12, room: 131072 }]
   const counts = (packets: bigint) => new Map([['podToRemote', { packets, bytes: 0n }]])
   const dropped = new Map([['spoofed-mac', { packets: 2n, bytes: 0n }]])
-  observer.programs({ tables, paths: counts(5n), drops: dropped })
-  observer.programs({ tables, paths: counts(9n), drops: dropped })
+  const began = (count: number) => [{ what: 'direct', protocol: 'TCP', count }]
+  const full = (count: number) => new Map([['flows', count]])
+  const sampled = { ...noSample, tables, drops: dropped }
+  const busiest = (pod: string) => [{ namespace: 'shop', pod, flows: 7 }]
+  observer.programs({ ...sampled, paths: counts(5n), made: began(30), evicted: full(100) }, busiest('web'))
+  // Until now nobody looked; what is taken out of a table meanwhile makes the number a little smaller for a moment.
+  observer.programs({ ...sampled, paths: counts(9n), made: began(40), evicted: full(104) }, busiest('db'))
+  observer.programs({ ...sampled, paths: counts(9n), made: began(40), evicted: full(103) }, busiest('db'))
   // The maps are made anew.
-  observer.programs({ tables, paths: counts(1n), drops: new Map() })
+  observer.programs({ ...sampled, paths: counts(1n), drops: new Map(), made: began(2), evicted: full(106) }, busiest('db'))
   const text = await m.registry.metrics()
   for (const line of [
     'terway_resource_pool_total_count{type="local",ipStack="ipv4"} 2',
@@ -120,8 +127,12 @@ test('gauges follow the state, counters the observer', async () => {
     'terway_datapath_table_room{table="flows"} 131072',
     'terway_datapath_packets_total{path="podToRemote"} 10',
     'terway_datapath_drops_total{reason="spoofed-mac"} 2',
+    'terway_datapath_new_flows_total{what="direct",protocol="TCP"} 42',
+    'terway_datapath_evicted_entries_total{table="flows"} 6',
+    'terway_datapath_pod_flows{namespace="shop",pod="db"} 7',
   ])
     assert.ok(text.includes(`${line}\n`), line)
+  assert.doesNotMatch(text, /pod="web"/)
 })
 
 test('an ENI counts IPv4 addresses of at most so many, and IPv6 addresses only where pods have no others', async () => {

@@ -57,7 +57,7 @@ export const maps = {
   socket_peers: spec('socket_peers', 'lruHash', 16384, s.socketKey, s.socketPeer),
   namespaces: spec('namespaces', 'hash', 16, s.netnsKey, s.netns),
   events: spec('events', 'ringBuffer', 262144, s.noKey, s.event),
-  credits: spec('credits', 'array', 4, s.index, s.word),
+  credits: spec('credits', 'array', 8, s.index, s.word),
   table_sums: spec('table_sums', 'percpuArray', 4, s.index, s.tableSums),
   flows_made: spec('flows_made', 'percpuArray', 15, s.index, s.word),
   event_rates: spec('event_rates', 'percpuArray', 2, s.index, s.eventRate),

@@ -59,8 +59,11 @@ export const flowKind = { pod: 0, client: 1, backend: 2 } as const
 
 /** `table_sums`: of which table they are. */
 export const sumOf = { flows: 0, newFlows: 1, nodeFlows: 2, newNodeFlows: 3 } as const
-/** `credits`: of flows and of node flows, two numbers each: how many were ever granted, and how many of those are used. */
-export const credits = { flows: 0, nodeFlows: 2, granted: 0, used: 1 } as const
+/**
+ * `credits`: of flows and of node flows, four numbers each: how many were ever granted, how many of those are used, and how many entries terwayd has taken
+ * away since they had theirs for too long.
+ */
+export const credits = { flows: 0, nodeFlows: 4, granted: 0, used: 1, removed: 2 } as const
 /** `flows_made`: by what was decided of the first packet, three numbers each, for TCP, UDP, and whatever else. */
 export const made = { direct: 0, host: 3, service: 6, denied: 9, client: 12 } as const
 

@@ -7,6 +7,7 @@ import type { BpfObject } from '#kernel/bpf/object.ts'
 import { loadPinned } from '#kernel/bpf/pins.ts'
 import { programNames } from '#kernel/bpf/programs.ts'
 import type { Runner } from '#kernel/bpf/resize.ts'
+import { grantCredits, surveySlice } from '#kernel/bpf/survey.ts'
 import { block } from '#kernel/bpf/words.ts'
 import { infoOfMap } from '#kernel/ffi-bpf.ts'
 import type { NetlinkConn } from '#kernel/netlink/conn.ts'
@@ -55,6 +56,20 @@ export function count(args: Calls['count']['args'], pinned: Pinned): Calls['coun
   const { keys, keySize, next } = slice(args, pinned)
   const fd = pinned.map(args.map)
   return { used: keys.length / keySize, room: fd === undefined ? 0 : infoOfMap(fd).entries, next }
+}
+
+/** Of a slice; undefined when the table is not pinned. */
+export function survey({ table, after }: Calls['survey']['args'], pinned: Pinned): Calls['survey']['result'] {
+  pinned.recheck()
+  const fd = pinned.map(table)
+  return fd === undefined ? undefined : { ...surveySlice(table, fd, after), room: infoOfMap(fd).entries }
+}
+
+/** After a survey of all of `flows`. Programs of a release that knows no credits have no such maps. */
+export function grant(found: Calls['grant']['args'], pinned: Pinned): undefined {
+  pinned.recheck()
+  const [table, credits, sums] = [pinned.map('flows'), pinned.map('credits'), pinned.map('table_sums')]
+  if (table !== undefined && credits !== undefined && sums !== undefined) grantCredits({ table, credits, sums }, found)
 }
 
 function noEntries(map: MapName): PackedEntries {

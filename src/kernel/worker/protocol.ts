@@ -2,6 +2,7 @@
 import type { Slice } from '#kernel/bpf/entries.ts'
 import type { MapSizes } from '#kernel/bpf/load.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
+import type { FlowTable, Survey } from '#kernel/bpf/survey.ts'
 import type { IfName } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import {
@@ -43,6 +44,12 @@ export interface From {
   readonly after: Uint8Array | undefined
 }
 
+/** A slice of a table of flows, and how many the table may have. */
+export interface Surveyed extends Survey {
+  readonly next: Uint8Array | undefined
+  readonly room: number
+}
+
 /** The calls a worker answers: arguments and result of each. */
 export interface Calls {
   observe: { args: readonly NsQuery[]; result: readonly Observed[] }
@@ -58,6 +65,8 @@ export interface Calls {
   release: { args: undefined; result: undefined }
   slice: { args: From; result: Slice }
   count: { args: From; result: { readonly used: number; readonly room: number; readonly next: Uint8Array | undefined } }
+  survey: { args: Omit<From, 'map'> & { readonly table: FlowTable }; result: Surveyed | undefined }
+  grant: { args: Survey; result: undefined }
   translated: { args: undefined; result: readonly TranslatedFlow[] }
   connected: { args: undefined; result: readonly ConnectedSocket[] }
   destroy: { args: readonly ConnectedSocket[]; result: { readonly ended: number } }

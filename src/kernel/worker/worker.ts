@@ -14,7 +14,7 @@ import { type Home, Namespaces } from '#kernel/worker/namespaces.ts'
 import { perform } from '#kernel/worker/perform.ts'
 import { Pinned } from '#kernel/worker/pinned.ts'
 import { probe } from '#kernel/worker/probe.ts'
-import { count, load, slice } from '#kernel/worker/programs.ts'
+import { count, grant, load, slice, survey } from '#kernel/worker/programs.ts'
 import { type Calls, post, type Reply, type Request, type WorkerSetup } from '#kernel/worker/protocol.ts'
 import { reap } from '#kernel/worker/reap.ts'
 import { refusal } from '#kernel/worker/refusal.ts'
@@ -65,6 +65,10 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
         return slice(request.args, pinned)
       case 'count':
         return count(request.args, pinned)
+      case 'survey':
+        return survey(request.args, pinned)
+      case 'grant':
+        return grant(request.args, pinned)
       case 'translated':
         return listTranslated()
       case 'connected':
