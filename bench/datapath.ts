@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Between, type Cell, cells, figureOf, type Kind, kindNames } from './datapath/cells.ts'
 import { NodeCgroups } from './datapath/cgroups.ts'
+import { floodRows } from './datapath/flood.ts'
 import { type Ends, measure, type Result } from './datapath/load.ts'
 import { type MadeNode, makeReady } from './datapath/node.ts'
 import { profileRows } from './datapath/profile.ts'
@@ -114,8 +115,9 @@ await isolated(async dir => {
   if (measure({ work: 'udp_rr', cpus: 1 }, refused, { ms: 50 }).count > 0) throw new Error('the policy does not hold')
   const before = stackForwards(pairs)
   const results = measureAll(pairs)
+  const flood = await floodRows()
   const profile = profileRows(cell => endsOf(cell, pairs))
   await proven(pairs, before)
-  writeRows('datapath', [...pathRows(results), ...sizeRows(pairs), ...programRows(pairs.v2, between), ...profile])
+  writeRows('datapath', [...pathRows(results), ...flood, ...sizeRows(pairs), ...programRows(pairs.v2, between), ...profile])
   cgroups.remove()
 })

@@ -2,11 +2,12 @@
 //
 // TCP connections that send one byte each millisecond and expect it back: what they notice is what an application notices.
 //
-//   heartbeat ADDRESS PORT SERVER_NETNS CLIENT_NETNS...
+//   heartbeat ADDRESS PORT SERVER_PORT SERVER_NETNS CLIENT_NETNS...
 //
-// A child echoes in SERVER_NETNS; one connection comes from each CLIENT_NETNS. Each line on standard input is answered by one
+// A child echoes in SERVER_NETNS, whose SERVER_PORT the address and port lead to; one connection comes from each CLIENT_NETNS. Each line on standard input is answered by one
 // line of JSON, an array with one entry per connection about the time since the line before: bytes sent and echoed, the
 // longest time in milliseconds without an echo, and whether it ended. Every connection that exists counts, also a dead one.
+// After a line `rest` every other connection is silent, until a line `beat`.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -120,12 +121,13 @@ static void report(int count) {
 
 int main(int argc, char **argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  int count = argc - 4;
-  if (count < 1 || count > MOST) errno = EINVAL, die("heartbeat ADDRESS PORT SERVER_NETNS CLIENT_NETNS...");
+  int count = argc - 5;
+  if (count < 1 || count > MOST) errno = EINVAL, die("heartbeat ADDRESS PORT SERVER_PORT SERVER_NETNS CLIENT_NETNS...");
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2]))};
   if (inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) die(argv[1]);
-  int server = socket_in(argv[3]);
-  if (bind(server, (struct sockaddr *)&to, sizeof to) || listen(server, MOST)) die("listen");
+  struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[3]))};
+  int server = socket_in(argv[4]);
+  if (bind(server, (struct sockaddr *)&own, sizeof own) || listen(server, MOST)) die("listen");
   pid_t child = fork();
   if (child < 0) die("fork");
   if (child == 0) echo(server);
@@ -137,7 +139,7 @@ int main(int argc, char **argv) {
   polls[1] = (struct pollfd){.fd = timer, .events = POLLIN};
   for (int i = 0; i < count; i++) {
     struct connection *c = &connections[i];
-    c->fd = socket_in(argv[4 + i]);
+    c->fd = socket_in(argv[5 + i]);
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to)) die("connect");
     c->last = now_ms();
     polls[2 + i] = (struct pollfd){.fd = c->fd, .events = POLLIN};
@@ -145,6 +147,7 @@ int main(int argc, char **argv) {
   if (timer < 0 || timerfd_settime(timer, 0, &period, NULL)) die("timer");
   printf("[]\n");
   fflush(stdout);
+  int resting = 0;
   for (char line[256];;) {
     if (poll(polls, (nfds_t)count + 2, -1) < 0 && errno != EINTR) die("poll");
     uint64_t ticks;
@@ -153,9 +156,10 @@ int main(int argc, char **argv) {
       if (connections[i].ended) polls[2 + i].fd = -1;
     }
     if (polls[1].revents && read(timer, &ticks, sizeof ticks) == sizeof ticks)
-      for (int i = 0; i < count; i++) beat(&connections[i]);
+      for (int i = 0; i < count; i += 1 + resting) beat(&connections[i]);
     if (polls[0].revents) {
       if (read(0, line, sizeof line) <= 0) return 0;
+      resting = line[0] == 'r' || (resting && line[0] != 'b');
       report(count);
     }
   }

@@ -52,7 +52,7 @@ class Hearts {
   readonly #process: LineProcess
 
   constructor(pods: readonly string[]) {
-    this.#process = new LineProcess([compiled('heartbeat'), target, '7777', '/run/netns/node-far', ...pods])
+    this.#process = new LineProcess([compiled('heartbeat'), target, '7777', '7777', '/run/netns/node-far', ...pods])
   }
 
   async started(): Promise<void> {

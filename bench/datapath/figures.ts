@@ -81,6 +81,16 @@ export const datapathFigures: Readonly<Record<string, Figure>> = {
     goal: 1.03,
     what: 'time with 10 000 Services against that with one: connection to a Service, one byte and back, end',
   },
+  'dp.synflood.lost': {
+    unit: 'count',
+    goal: 0,
+    what: 'open connections of a pod, to another and to a Service, that are dead after first packets came, from the pod and to it, ten times as many as the table has entries',
+  },
+  'dp.synflood.nodeport.lost': {
+    unit: 'count',
+    goal: 0,
+    what: 'the same of clients from outside at a port of the node, after as many first packets at that port',
+  },
   'dp.v2.load.ms': { unit: 'ms', what: 'reading, making, verifying and pinning the programs and maps of a node' },
   'dp.v2.programs.mb': { unit: 'MB', what: "memory of a node's programs, counted by the kernel, without what it compiles them to" },
   'dp.v2.maps.mb': { unit: 'MB', what: "memory of a node's maps with 1 000 Services, counted by the kernel" },

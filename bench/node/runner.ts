@@ -27,12 +27,13 @@ export interface Measured {
   readonly output?: string
 }
 
-/** build/bench/<name> from bench/<name>.c, compiled when it is older than its source. */
-export function compiled(name: 'runner' | 'heartbeat' | 'datapath/pingpong'): string {
-  const [source, program] = [join(root, 'bench', `${name}.c`), join(root, 'build', 'bench', name)]
+/** build/bench/<name> from bench/<name>.c, or that of tests, compiled when it is older than its source. */
+export function compiled(name: 'runner' | 'heartbeat' | 'datapath/pingpong' | 'syn-flood'): string {
+  const directory = name === 'syn-flood' ? 'test/kernel' : 'bench'
+  const [source, program] = [join(root, directory, `${name}.c`), join(root, 'build', 'bench', name)]
   if (existsSync(program) && statSync(program).mtimeMs > statSync(source).mtimeMs) return program
   mkdirSync(join(program, '..'), { recursive: true })
-  const flags = ['-O2', '-static', '-s', '-Wall', '-Wextra', '-Werror', '-std=gnu11', '-D_GNU_SOURCE']
+  const flags = ['-O2', '-static', '-s', '-Wall', '-Wextra', '-Werror', '-std=gnu11', '-D_GNU_SOURCE=']
   execFileSync('musl-gcc', [...flags, '-o', program, source])
   return program
 }
