@@ -76,6 +76,9 @@ test('as JSON; what keeps it from being the whole truth; what there is not', asy
   const waiting = node({ maps: { synced: false, pending: 12, lastError: 'E2BIG' }, services: [] })
   await serviceList(waiting.deps, 'text')
   assert.equal(waiting.lines.at(-1), 'not everything is in the maps yet: 12 entries wait (E2BIG)')
+  const noted = node({ notes: ['sockets keep what is gone'] })
+  await serviceList(noted.deps, 'text')
+  assert.equal(noted.lines.at(-1), 'sockets keep what is gone')
   const off = node({ enabled: false, reason: 'no capability', maps: null, services: [] })
   await assert.rejects(serviceShow(off.deps, 'shop/web', 'text'), {
     code: 'no-service',
