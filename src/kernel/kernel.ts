@@ -136,8 +136,11 @@ class RealKernel implements Kernel {
   }
 
   async unloadPrograms(): Promise<void> {
-    await (await this.#lane(this.#slow)).call('unload', undefined)
-    await (await this.#lane(this.#quick)).call('release', undefined)
+    const quick = await this.#lane(this.#quick)
+    // A node without programs finds nothing to do: that is worth no thread.
+    const slow = await this.#slow.present()
+    await (slow ?? quick).call('unload', undefined)
+    if (slow !== undefined) await quick.call('release', undefined)
   }
 
   async mapEntries(map: MapName) {
