@@ -3,6 +3,7 @@
  * The programs at the device with the node's addresses: node_in sees what it receives, node_out what it sends. It is the node's lifeline: what is nothing of
  * a Service passes as if there were no program, be it as broken as it may.
  */
+#include <linux/if_packet.h>
 #include "lib/node_answer.h"
 #include "lib/node_error.h"
 #include "lib/receive.h"
@@ -53,6 +54,8 @@ INLINE int receive_others(struct packet *p, enum parsed parsed) {
 SECTION("tc/node_in") int node_in(struct __sk_buff *skb) {
   __u32 mode = read_mode();
   if (!(mode & (MODE_SERVICE | MODE_FORWARD))) return TC_ACT_UNSPEC;
+  /* A frame for another machine, that a bridge sends to all or that somebody captures: several nodes may have a balancer's address, one of them is meant. */
+  if (skb->pkt_type == PACKET_OTHERHOST) return TC_ACT_UNSPEC;
   struct packet p = {0};
   struct target to = {0};
   /* Policy is of forwarding. */

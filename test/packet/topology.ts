@@ -44,7 +44,8 @@ export const localDns = both('169.254.20.10', 'fe80::20:10')
 export const group = both('224.0.0.251', 'ff02::fb')
 export const hostCidr = both('100.64.0.7', 'fd00:64::7')
 const fabricMac = parseMac('ee:ff:ff:ff:ff:ff')
-const nodeMac = parseMac('02:00:00:00:00:31')
+/** Of the node's own device. */
+export const nodeMac = parseMac('02:00:00:00:00:31')
 
 export const everything = mode.guard | mode.forward | mode.policy
 
@@ -119,7 +120,7 @@ export interface Packet {
   readonly program: ProgramName
   readonly arrival: Arrival
 }
-type More = IpOptions & Omit<Partial<Arrival>, 'packet'> & { readonly fromMac?: Mac }
+type More = IpOptions & Omit<Partial<Arrival>, 'packet'> & { readonly fromMac?: Mac; readonly toMac?: Mac }
 
 function arriving(
   program: ProgramName,
@@ -129,9 +130,9 @@ function arriving(
   segment: Segment,
   more: More,
 ): Packet {
-  const { options, fragment, extensions, hops = 64, fromMac, ...arrival } = more
+  const { options, fragment, extensions, hops = 64, fromMac = macs[0], toMac = macs[1], ...arrival } = more
   const shape = { hops, ...(options && { options }), ...(fragment && { fragment }), ...(extensions && { extensions }) }
-  const packet = framed(fromMac ?? macs[0], macs[1], ipPacket(ips[0], ips[1], segment, shape))
+  const packet = framed(fromMac, toMac, ipPacket(ips[0], ips[1], segment, shape))
   return { program, arrival: { ifIndex, packet, ...arrival } }
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { flowTimeout, mode } from '#kernel/bpf/words.ts'
 import { parseIp } from '#net/ip.ts'
+import { parseMac } from '#net/mac.ts'
 import { checksum, echo, icmpError, ipPacket, raw, tcp, udp } from '../build.ts'
 import { ago, client, ends, endsInside, kinds, serviceNode, serviceOf, way } from '../exchange.ts'
 import { Node } from '../node.ts'
@@ -45,6 +46,13 @@ for (const family of families) {
       node.meet(reached(asker, here, rest, part(5, false, 8)), 'uncounted')
     })
   }
+
+  test(`${v}: a frame for another machine is its own business, one for all may be for us`, () => {
+    const node = new Node(machine, rowsFor(far))
+    node.meet(request({ toMac: parseMac('02:00:00:00:00:99') }), 'uncounted')
+    assert.deepEqual(rowsOf(node.world, 'node_flows'), [])
+    node.meet(request({ toMac: parseMac('ff:ff:ff:ff:ff:ff') }), 'nodeToRemote')
+  })
 
   test(`${v}: so do those of an answer`, () => {
     const node = new Node(machine, rowsFor(far))

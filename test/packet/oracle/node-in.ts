@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mode } from '#kernel/bpf/words.ts'
+import { macToBytes } from '#net/mac.ts'
+import { nodeMac } from '../topology.ts'
 import { eniIn, ownerOf } from './eni-in.ts'
 import { ask } from './node-client.ts'
 import { blame } from './node-error.ts'
@@ -11,12 +13,18 @@ import { rewrite } from './translate.ts'
 
 /** What arrives at the node's own device. */
 export function nodeIn(step: Step): Outcome {
+  if (isForAnother(step.arrival.packet)) return step.ignore()
   if (!step.has(mode.service)) return eniIn(step)
   const packet = read(step.arrival.packet, step.arrival.gsoSize ?? 0)
   if (packet.is !== 'packet') return step.ignore()
   const outcome = packet.kind === 'error' ? blame(step, packet) : withPorts(step, packet)
   if (outcome !== undefined) return outcome
   return step.has(mode.forward) && ownerOf(step, packet.destination) !== undefined ? eniIn(step) : step.ignore()
+}
+
+/** To one machine, and not to this one. */
+function isForAnother(frame: Buffer): boolean {
+  return ((frame[0] ?? 0) & 1) === 0 && !frame.subarray(0, 6).equals(macToBytes(nodeMac))
 }
 
 /** A fragment is asked for its ports, but leaves a word for those that follow only when it is a client's or an answer to one. */
