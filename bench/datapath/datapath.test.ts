@@ -112,7 +112,7 @@ test('the tables show a way in its group with its goal, the difference to the ho
   const tables = datapathTables(rows, ['PICTURE']).join('\n\n')
   assert.match(tables, /\| \*\*across nodes\*\* \| \| \| \| \|\n(\|.*\n)*\| V2 \| 0\.9, goal 0\.93 \|/)
   assert.match(tables, /\| V2, 1 000 000 others \| {2}\| {2}\| 0\.9, goal 0\.85 met \|/)
-  assert.match(tables, /\| TCP: byte and back, DataPath V2 \|( 0\.00 \|){3} -0\.50 \|( 0\.00 \|){3} -0\.50 \|/)
+  assert.match(tables, /\| TCP: byte and back, DataPath V2 \|( 0\.00 \|){5} -0\.50 \|( 0\.00 \|){3} -0\.50 \|/)
   for (const { figure } of rows) assert.equal(tables.split(`\`${figure}\``).length, 2, figure)
   assert.match(tables, /\n<details><summary>.*<\/summary>\n\n\| figure/)
 })

@@ -24,13 +24,15 @@ export const cases = (Object.keys(profiledIn) as Work[]).flatMap(work => profile
 export const profileFigure = (work: Work, name: Profiled, part: Part) => `dp.profile.${work}.${name}.${part}.us`
 
 export const partNames: Readonly<Record<Part, string>> = {
-  programs: 'eBPF programs and what they call',
-  hooks: 'running programs, and redirecting',
+  programs: 'eBPF programs themselves',
+  maps: 'their looks into maps',
+  packet: 'their changes of the packet',
+  hooks: 'hooks, and redirecting',
   devices: 'devices: queues, veth, softirqs',
-  ip: 'IP: routes, forwarding, neighbours',
+  ip: 'IP: routes, forwarding',
   tcp: 'TCP, UDP, sockets',
   tasks: 'waking and switching tasks',
-  calls: 'system calls, and the benchmark itself',
+  calls: 'system calls, the benchmark',
 }
 export const trips: Readonly<Record<Work, string>> = {
   tcp_rr: 'a byte and back over TCP',

@@ -8,7 +8,11 @@ test('a sample belongs to the innermost function that is known', () => {
   assert.equal(partOf(sending), 'devices')
   assert.equal(partOf(['__pi_memcpy', 'veth_xmit', 'dev_hard_start_xmit', ...sending]), 'devices')
   assert.equal(partOf(sending.slice(1)), 'ip')
-  assert.equal(partOf(['htab_map_hash', 'bpf_prog_06305c684c799ef0_pod_in', 'cls_bpf_classify', 'tc_run', ...sending]), 'programs')
+  const program = ['bpf_prog_06305c684c799ef0_pod_in', 'cls_bpf_classify', 'tc_run', ...sending]
+  assert.equal(partOf(program), 'programs')
+  assert.equal(partOf(['read_tsc', 'bpf_ktime_get_ns', ...program]), 'programs')
+  assert.equal(partOf(['htab_map_hash', '__htab_map_lookup_elem', ...program]), 'maps')
+  assert.equal(partOf(['pskb_expand_head', 'skb_ensure_writable', 'bpf_skb_store_bytes', ...program]), 'packet')
   assert.equal(partOf(['cls_bpf_classify', 'tc_run', '__netif_receive_skb_core.constprop.0', ...sending]), 'hooks')
   assert.equal(partOf(['finish_task_switch.isra.0', '__schedule', 'schedule', 'sk_wait_data', 'tcp_recvmsg']), 'tasks')
   assert.equal(partOf(['fdget', '__sys_sendto', 'do_syscall_64']), 'calls')

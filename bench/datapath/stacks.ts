@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** What the time of a packet's way is spent on, from what runs in our programs to what every connection pays. */
-export const parts = ['programs', 'hooks', 'devices', 'ip', 'tcp', 'tasks', 'calls'] as const
+export const parts = ['programs', 'maps', 'packet', 'hooks', 'devices', 'ip', 'tcp', 'tasks', 'calls'] as const
 export type Part = (typeof parts)[number]
 
-/** Functions of the kernel. What they call belongs to them as far as it is in no other list: memory, locks, copies, helpers of programs. */
+/** Functions of the kernel. What they call belongs to them as far as it is in no other list: memory, locks, copies, clocks. */
 const functions: Readonly<Record<Exclude<Part, 'calls'>, RegExp>> = {
   programs: /^bpf_prog_/,
+  maps: /^(_*htab_|lookup_nulls_|trie_lookup_elem|longest_prefix_match|array_map_|percpu_array_|bpf_percpu_|_*bpf_lru_|bpf_map_)/,
+  packet: /^(bpf_skb_|bpf_l[34]_csum_|bpf_csum_)/,
   hooks: /^(tc_run|tcx_run|tcf_classify|cls_bpf_classify|__tcf_classify|sch_handle_|skb_do_redirect|__bpf_redirect)/,
   devices:
     /^(veth_|_*netif_|enqueue_to_backlog|process_backlog|net_rx_action|__napi_poll|_*dev_|validate_xmit|handle_softirqs|do_softirq|__local_bh_enable_ip|eth_|skb_defer_free_flush)/,

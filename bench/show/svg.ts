@@ -9,7 +9,8 @@ const barHeight = 16
 
 const style = `text{font:12px system-ui,sans-serif;fill:#333}.title{font-weight:600}.axis{stroke:#999;stroke-width:1}.goal{stroke:#c33;stroke-dasharray:4 3}
 .c0{fill:#2a6fbb;stroke:#2a6fbb}.c1{fill:#999;stroke:#999}.c2{fill:#5aa469;stroke:#5aa469}.c3{fill:#d98e32;stroke:#d98e32}.c4{fill:#8a63b0;stroke:#8a63b0}
-.c5{fill:#c0565b;stroke:#c0565b}.p0{fill:#2a6fbb}.p1{fill:#7fb3e6}.p2{fill:#5aa469}.p3{fill:#d98e32}.p4{fill:#b9b9b9}.p5{fill:#8a8a8a}.p6{fill:#d6d6d6}.line{fill:none;stroke-width:2}.whisker{stroke:#333;stroke-width:1}
+.c5{fill:#c0565b;stroke:#c0565b}.p0{fill:#1f5793}.p1{fill:#3f8ad6}.p2{fill:#8fc1f0}.p3{fill:#8a63b0}.p4{fill:#5aa469}
+.p5{fill:#d98e32}.p6{fill:#b9b9b9}.p7{fill:#8a8a8a}.p8{fill:#d6d6d6}.line{fill:none;stroke-width:2}.whisker{stroke:#333;stroke-width:1}
 @media (prefers-color-scheme:dark){text{fill:#ddd}.axis{stroke:#777}.whisker{stroke:#ddd}.goal{stroke:#f77}.c0{fill:#5c9ee6;stroke:#5c9ee6}.c1{fill:#888;stroke:#888}}`
 
 /** A part of a picture, without elements when there is nothing to show: its height, and its elements with the origin at its own top left corner. */
