@@ -61,6 +61,13 @@ export function flowRow({ key, value }: Entry, { pods, frontends, now }: FlowNam
   }
 }
 
+/** A choice has seen its pod's packets only: it counts as long as the flow that it led to. */
+export function withChoicesInUse(rows: readonly FlowRow[]): FlowRow[] {
+  const name = (r: FlowRow) => [r.protocol, r.local, r.localPort, r.frontend].join()
+  const inUse = new Set(rows.flatMap(r => (r.kind === 'pod' && !r.outdated && r.frontend !== undefined ? [name(r)] : [])))
+  return rows.map(r => (r.kind === 'choice' && r.outdated && inUse.has(name(r)) ? { ...r, outdated: false } : r))
+}
+
 /** A row of `node_flows`: what the node carries of it counts as received from the client. */
 export function nodeFlowRow({ key, value }: Entry, { frontends, now }: FlowNames): FlowRow {
   const flow = maps.node_flows.value.decode(value)

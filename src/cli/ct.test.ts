@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { ctList, ctStatus, ctTop } from '#cli/ct.ts'
 import type { CliDeps } from '#cli/deps.ts'
 import { endpointList } from '#cli/endpoint.ts'
-import { maps } from '#kernel/bpf/maps.ts'
+import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
 import { addressState, credits, flowFlag, flowKind, flowState, flowWay, made, sumOf } from '#kernel/bpf/words.ts'
 import type { Kernel } from '#kernel/port.ts'
@@ -97,6 +97,24 @@ test('flows with their pods and Services; an outdated one is left out unless it 
   const all = node()
   await ctList(all.deps, 's', { all: true, protocol: 'udp' }, 'text')
   assert.match(all.lines[1] ?? '', /^pod +UDP +new +host +\[fd00::5\]:53 +<- +\[2001:db8::7\]:999 +- +- +0 +60 +100s$/)
+})
+
+test('a choice counts as long as the flow that it led to', async () => {
+  const { deps } = node()
+  const { mapEntries, ...kernel } = await deps.kernel()
+  const old = flow({ seen: seenNow() - 30_000 * second, state: flowState.open, way: flowWay.service, frontend: 1, backend: 7 })
+  const shown = async (also: (keys: { key: Uint8Array; value: Uint8Array }) => boolean) => {
+    const lines: string[] = []
+    const flows = async (map: MapName) => {
+      const [choice, ...rest] = await mapEntries(map)
+      return map === 'flows' && choice !== undefined ? [{ ...choice, value: old }, ...rest.filter(also)] : mapEntries(map)
+    }
+    const aged = { ...deps, out: (line: string) => lines.push(line), kernel: async () => ({ ...kernel, mapEntries: flows }) }
+    await ctList(aged, 's', { pod: 'shop/web' }, 'json')
+    return JSON.parse(lines[0] ?? '').map((r: { kind: string }) => r.kind)
+  }
+  assert.deepEqual(await shown(() => true), ['choice', 'pod'])
+  assert.deepEqual(await shown(() => false), [])
 })
 
 test('what narrows it', async () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type FlowRow, flowRow, nodeFlowRow } from '#cli/ct-rows.ts'
+import { type FlowRow, flowRow, nodeFlowRow, withChoicesInUse } from '#cli/ct-rows.ts'
 import type { CliDeps } from '#cli/deps.ts'
 import { frontendNames, type PodNames, podNames, requirePrograms } from '#cli/node-view.ts'
 import { type Output, print } from '#cli/output.ts'
@@ -97,7 +97,7 @@ export async function flowsIn(kernel: Kernel, pods: PodNames): Promise<FlowRow[]
     await kernel.mapEntries('new_flows'),
     await kernel.mapEntries('node_flows'),
   ]
-  return [...[...flows, ...fresh].map(e => flowRow(e, names)), ...node.map(e => nodeFlowRow(e, names))]
+  return [...withChoicesInUse([...flows, ...fresh].map(e => flowRow(e, names))), ...node.map(e => nodeFlowRow(e, names))]
 }
 
 export async function withKernel<T>(deps: CliDeps, fn: (kernel: Kernel) => Promise<T>): Promise<T> {

@@ -130,7 +130,9 @@ function silenceSteps({ seen, flow, peer, eni = 'its ENI' }: PathFound, drop: Se
     return [
       "not dropped by the programs: given to the host stack, and nothing came back (the host's firewall and routes are not looked at)",
     ]
-  return seen === undefined ? [] : ['no packet of it left the pod']
+  return [
+    seen === undefined ? 'no program tells of it: the host stack has it (conntrack -L, nft list ruleset)' : 'no packet of it left the pod',
+  ]
 }
 
 function countSteps({ attempt, counted }: PathFound): string[] {

@@ -89,6 +89,7 @@ test('what nobody answers: dropped here, or given away', () => {
   assert.match(last({ seen: [passed, { ...dropped, answers: true }], flow: silent }) ?? '', /at podIn, on the way back$/)
   assert.match(last({ seen: [passed], flow: row({ way: 'host', rxPackets: 0 }) }) ?? '', /given to the host stack, and nothing came back/)
   assert.equal(last({ seen: [] }), 'no packet of it left the pod')
+  assert.match(last({ mode: 0 }) ?? '', /^no program tells of it: the host stack has it/)
   assert.match(last({ flow: row({ state: 'denied' }) }) ?? '', /the flow is denied$/)
   const refused = { ...udp, attempt: { ...attempt, outcome: 'ECONNREFUSED' } }
   assert.equal(stepLines({ ...refused, seen: [dropped] }).at(-1), '└─ refused by this node: policy-ingress at podIn')
