@@ -160,7 +160,7 @@ for (const [kind, node] of Object.entries(nodes)) {
       for (const row of [`client UDP ${client6} [${hostIp6}]:30010`, `backend UDP ${internet6} [${hostIp6}]:30010`])
         assert.ok(ofNode.includes(row), row)
       await ctStatus(deps, 'json')
-      const { used, room } = JSON.parse(lines.pop() ?? '[]').find((t: { table: string }) => t.table === 'flows')
+      const { used, room } = JSON.parse(lines.pop() ?? '{}').tables.find((t: { table: string }) => t.table === 'flows')
       assert.ok(used > 0 && room === maps.flows.entries, `${used} of ${room}`)
     })
 
