@@ -11,5 +11,5 @@ SECTION("tc/eni_in") int eni_in(struct __sk_buff *skb) {
   struct target to = {0};
   begin(&p, skb, HOOK_ENI_IN, mode);
   outcome outcome = receive(&p, parse(&p), &to);
-  return outcome == PATH_REMOTE_TO_POD ? deliver(&p, &to, outcome) : leave(&p, outcome);
+  return LIKELY(outcome == PATH_REMOTE_TO_POD) ? deliver(&p, &to, outcome) : leave(&p, outcome);
 }

@@ -30,18 +30,18 @@ INLINE outcome pod_sends_error(struct packet *p, struct end *own) {
 INLINE outcome pod_sends(struct packet *p, struct end *own, struct target *to) {
   own->number = p->skb->ifindex;
   own->endpoint = find_endpoint(own->number);
-  if (!own->endpoint) return PATH_NONE;
+  if (UNLIKELY(!own->endpoint)) return PATH_NONE;
   p->counted = own->number;
   enum parsed parsed = parse(p);
-  if (parsed == PARSED_OTHER) return hides_behind_tags(p) ? DROPPED(DROP_MALFORMED) : PATH_NONE;
-  if (parsed == PARSED_MALFORMED) return DROPPED(DROP_MALFORMED);
+  if (UNLIKELY(parsed == PARSED_OTHER)) return hides_behind_tags(p) ? DROPPED(DROP_MALFORMED) : PATH_NONE;
+  if (UNLIKELY(parsed == PARSED_MALFORMED)) return DROPPED(DROP_MALFORMED);
   enum source source;
   __u32 reason = guard(p, own->endpoint, &source);
-  if (reason) return DROPPED(reason);
-  if (source == SOURCE_OTHER || !in_mode(p, MODE_FORWARD | MODE_SERVICE) || p->skb->vlan_present) return PATH_NONE;
-  if (is_neighbour_discovery(p)) return find_address(p->destination) ? DROPPED(DROP_NEIGHBOUR_DISCOVERY) : PATH_NONE;
-  if (is_icmp_error(p)) return pod_sends_error(p, own);
-  if (share_ports(p)) return in_mode(p, MODE_FORWARD) ? DROPPED(DROP_FRAGMENT_WITHOUT_FIRST) : PATH_NONE;
+  if (UNLIKELY(reason)) return DROPPED(reason);
+  if (UNLIKELY(source == SOURCE_OTHER || !in_mode(p, MODE_FORWARD | MODE_SERVICE) || p->skb->vlan_present)) return PATH_NONE;
+  if (UNLIKELY(is_neighbour_discovery(p))) return find_address(p->destination) ? DROPPED(DROP_NEIGHBOUR_DISCOVERY) : PATH_NONE;
+  if (UNLIKELY(is_icmp_error(p))) return pod_sends_error(p, own);
+  if (UNLIKELY(share_ports(p))) return in_mode(p, MODE_FORWARD) ? DROPPED(DROP_FRAGMENT_WITHOUT_FIRST) : PATH_NONE;
   return forward(p, own, to);
 }
 
@@ -54,7 +54,7 @@ SECTION("tc/pod_in") int pod_in(struct __sk_buff *skb) {
     struct end own = {0};
     struct target to = {0};
     outcome outcome = pod_sends(&p, &own, &to);
-    if (outcome == PATH_POD_TO_REMOTE) return send(&p, own.endpoint);
+    if (LIKELY(outcome == PATH_POD_TO_REMOTE)) return send(&p, own.endpoint);
     /* The verifiers of 5.10 and 6.1 do not see that a drop is neither of these paths, and that both have an endpoint. */
     if (to.endpoint && (outcome == PATH_POD_TO_POD || outcome == PATH_HAIRPIN)) return deliver(&p, &to, outcome);
     if (outcome == PATH_POD_ANSWERS_CLIENT) return send_by_node(&p, outcome);

@@ -13,7 +13,7 @@ enum way_of_packet { SENT, RECEIVED };
 INLINE void count(void *map, __u32 at, const struct packet *p) {
   struct index key = {at};
   struct counter *c = bpf_map_lookup_elem(map, &key);
-  if (!c) return;
+  if (UNLIKELY(!c)) return;
   /* Of this CPU alone. */
   c->packets++;
   c->bytes += p->skb->len;

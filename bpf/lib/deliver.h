@@ -27,10 +27,10 @@ INLINE int deliver(const struct packet *p, const struct target *to, __u32 path) 
   count_passed(p, shaped ? PATH_SHAPED : path, to->number);
   count_endpoint(p, to->number, RECEIVED);
   clean(skb);
-  if (shaped) skb->mark = OWN_MARK;
+  if (UNLIKELY(shaped)) skb->mark = OWN_MARK;
   bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
-  if (skb->pkt_type != PACKET_HOST) bpf_skb_change_type(skb, PACKET_HOST);
-  return shaped ? bpf_redirect(to->number, 0) : bpf_redirect_peer(to->number, 0);
+  if (UNLIKELY(skb->pkt_type != PACKET_HOST)) bpf_skb_change_type(skb, PACKET_HOST);
+  return UNLIKELY(shaped) ? bpf_redirect(to->number, 0) : bpf_redirect_peer(to->number, 0);
 }
 
 INLINE int has_gateway(const struct packet *p, const struct endpoint *e) {

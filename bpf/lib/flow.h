@@ -84,7 +84,7 @@ INLINE __u64 open_timeout(__u8 protocol) {
 }
 
 INLINE __u64 timeout_of(__u8 state, __u8 protocol) {
-  if (state == FLOW_STATE_OPEN) return open_timeout(protocol);
+  if (LIKELY(state == FLOW_STATE_OPEN)) return open_timeout(protocol);
   if (state == FLOW_STATE_NEW) return FLOW_TIMEOUT_NEW;
   return state == FLOW_STATE_CLOSING ? FLOW_TIMEOUT_CLOSING : FLOW_TIMEOUT_DENIED;
 }
@@ -98,9 +98,9 @@ INLINE int is_old(const struct packet *p, const struct flow *f, __u8 protocol) {
  * leads to, since a choice has seen its own side's packets only.
  */
 INLINE int is_valid(const struct packet *p, struct end *e, const struct flow *f, int choices) {
-  if (f->local_incarnation != e->endpoint->incarnation) return 0;
-  if (is_old(p, f, e->key.protocol) && !(choices && f->way == FLOW_WAY_SERVICE)) return 0;
-  if (!f->peer) return 1;
+  if (UNLIKELY(f->local_incarnation != e->endpoint->incarnation)) return 0;
+  if (UNLIKELY(is_old(p, f, e->key.protocol)) && !(choices && f->way == FLOW_WAY_SERVICE)) return 0;
+  if (LIKELY(!f->peer)) return 1;
   if (f->peer == e->other) return e->other_incarnation == f->peer_incarnation;
   e->peer = find_endpoint(f->peer);
   return e->peer && e->peer->incarnation == f->peer_incarnation;
@@ -112,7 +112,7 @@ INLINE int from_initiator(const struct end *e, const struct flow *f) {
 
 /* A first packet of TCP begins anew, unless it is repeated. A denied flow does not reopen so. */
 INLINE int begins_anew(const struct packet *p, const struct end *e, const struct flow *f) {
-  if (!is_syn(p) || f->state == FLOW_STATE_DENIED) return 0;
+  if (LIKELY(!is_syn(p)) || f->state == FLOW_STATE_DENIED) return 0;
   return f->state != FLOW_STATE_NEW || !from_initiator(e, f);
 }
 
@@ -122,7 +122,7 @@ INLINE void look_up(const struct packet *p, struct end *e, int choices) {
   int settled = f && is_valid(p, e, f, choices);
   __u32 kept = f ? KEPT_SETTLED : 0;
   e->settled = forget(p, settled);
-  if (!settled) {
+  if (UNLIKELY(!settled)) {
     f = bpf_map_lookup_elem(&new_flows, &e->key);
     kept |= f ? KEPT_NEW : 0;
     if (f && !is_valid(p, e, f, choices)) f = 0;
@@ -194,7 +194,7 @@ INLINE __u32 judge(const struct packet *p, struct end *e) {
     __u32 reason = ask_again(p, e);
     if (reason) return reason;
   }
-  return e->flow->state == FLOW_STATE_DENIED ? DROP_DENIED_FLOW : 0;
+  return UNLIKELY(e->flow->state == FLOW_STATE_DENIED) ? DROP_DENIED_FLOW : 0;
 }
 
 /* FIN or RST of one side. */

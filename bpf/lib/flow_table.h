@@ -6,7 +6,7 @@
 
 /* What a packet that passes changes in its flow. */
 INLINE void account(const struct packet *p, const struct end *e, struct flow *f) {
-  if (f->seen != p->now) f->seen = p->now;
+  if (UNLIKELY(f->seen != p->now)) f->seen = p->now;
   if (e->remote_sends) {
     f->rx_packets++;
     f->rx_bytes += p->skb->len;
@@ -14,7 +14,7 @@ INLINE void account(const struct packet *p, const struct end *e, struct flow *f)
     f->tx_packets++;
     f->tx_bytes += p->skb->len;
   }
-  if (!from_initiator(e, f) && (f->state == FLOW_STATE_NEW || !(f->flags & FLOW_FLAG_ANSWERED))) {
+  if (UNLIKELY(f->state == FLOW_STATE_NEW || !(f->flags & FLOW_FLAG_ANSWERED)) && !from_initiator(e, f)) {
     f->flags |= FLOW_FLAG_ANSWERED;
     if (f->state == FLOW_STATE_NEW) f->state = FLOW_STATE_OPEN;
   }
@@ -53,7 +53,7 @@ INLINE void settle(const struct flow_key *key, struct flow *f, int settled) {
 INLINE void track(const struct packet *p, struct end *e) {
   struct flow *f = e->flow;
   account(p, e, f);
-  if (is_fresh(e->settled, f) && settles(p, e, f)) settle(&e->key, f, e->settled);
+  if (UNLIKELY(is_fresh(e->settled, f)) && settles(p, e, f)) settle(&e->key, f, e->settled);
 }
 
 /*

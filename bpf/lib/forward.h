@@ -22,8 +22,8 @@ INLINE void choose_way(const struct packet *p, struct end *own, struct decision 
 }
 
 INLINE outcome send_out(const struct packet *p, const struct endpoint *e) {
-  if (packet_size(p) > e->out_mtu) return PATH_TOO_LONG;
-  return has_gateway(p, e) ? PATH_POD_TO_REMOTE : PATH_NONE;
+  if (UNLIKELY(packet_size(p) > e->out_mtu)) return PATH_TOO_LONG;
+  return LIKELY(has_gateway(p, e)) ? PATH_POD_TO_REMOTE : PATH_NONE;
 }
 
 /* Of what the pod sent to a Service whose backend it is itself. No policy is asked: it speaks to nobody else. */
@@ -64,11 +64,11 @@ INLINE outcome answer_as_frontend(struct packet *p, const struct end *own, int h
 INLINE void find_own(const struct packet *p, struct end *own) {
   look_up(p, own, 1);
   struct flow *f = own->flow;
-  if (!f) return;
-  if (!in_mode(p, MODE_SERVICE) && (f->way == FLOW_WAY_SERVICE || f->flags & FLOW_FLAG_HAIRPIN)) own->flow = 0;
+  if (UNLIKELY(!f)) return;
+  if (UNLIKELY(!in_mode(p, MODE_SERVICE)) && (f->way == FLOW_WAY_SERVICE || f->flags & FLOW_FLAG_HAIRPIN)) own->flow = 0;
   if (begins_anew(p, own, f)) own->flow = 0;
   /* It speaks to the backend itself, from a port that it spoke to the Service from. */
-  if (!in_mode(p, MODE_FORWARD) && f->way != FLOW_WAY_SERVICE && f->frontend && !(f->flags & FLOW_FLAG_REMOTE_FIRST)) f->frontend = 0;
+  if (UNLIKELY(!in_mode(p, MODE_FORWARD)) && f->way != FLOW_WAY_SERVICE && f->frontend && !(f->flags & FLOW_FLAG_REMOTE_FIRST)) f->frontend = 0;
 }
 
 /* Is the packet's flow ours? Where the host stack forwards, only what was translated is. */
@@ -113,32 +113,32 @@ INLINE outcome forward(struct packet *p, struct end *own, struct target *to) {
   int answers = 0;
   local_end(p, own);
   find_own(p, own);
-  if (in_mode(p, MODE_SERVICE) && has_ports(p) && (!own->flow || own->flow->way == FLOW_WAY_SERVICE)) {
+  if (UNLIKELY(!own->flow || own->flow->way == FLOW_WAY_SERVICE) && in_mode(p, MODE_SERVICE) && has_ports(p)) {
     outcome end = go_through_service(p, own, &t);
     if (end) return end;
     p->frontend = forget(p, t.frontend);
     if (own->remote_sends) return return_to_pod(p, own, &t, to);
     own->remote_sends = 0;
   }
-  if (own->flow) {
+  if (LIKELY(own->flow)) {
     answers = own->flow->flags & FLOW_FLAG_REMOTE_FIRST;
     int hairpin = own->flow->flags & FLOW_FLAG_HAIRPIN;
     if (!forwards(p, &t) && !(answers && own->flow->frontend)) return PATH_NONE;
     d.way = own->flow->way;
     d.peer = own->flow->peer;
     __u32 reason = go_on(p, own, t.frontend);
-    if (reason) return DROPPED(reason);
-    if (t.frontend) keep_choice(p, own, &t);
-    else if (answers && own->frontend && in_mode(p, MODE_SERVICE)) return answer_as_frontend(p, own, hairpin, to);
+    if (UNLIKELY(reason)) return DROPPED(reason);
+    if (UNLIKELY(t.frontend)) keep_choice(p, own, &t);
+    else if (UNLIKELY(answers && own->frontend) && in_mode(p, MODE_SERVICE)) return answer_as_frontend(p, own, hairpin, to);
   } else {
     outcome end = begin_flow(p, own, &t, &d);
     if (end != PATH_POD_VIA_HOST) return end;
     p->first = forget(p, t.frontend);
   }
-  if (!in_mode(p, MODE_FORWARD)) return PATH_POD_VIA_HOST;
+  if (UNLIKELY(!in_mode(p, MODE_FORWARD))) return PATH_POD_VIA_HOST;
   /* Without a note for its answers: a server that the host stack asked once, as a probe does, would be left to it by everybody. */
-  if (d.way != FLOW_WAY_DIRECT) return answers ? PATH_POD_VIA_HOST : leave_to_host(p, own, d.remote_is ? PATH_POD_TO_HOST : PATH_POD_VIA_HOST);
-  if (!d.peer || !own->peer) return send_out(p, own->endpoint);
+  if (UNLIKELY(d.way != FLOW_WAY_DIRECT)) return answers ? PATH_POD_VIA_HOST : leave_to_host(p, own, d.remote_is ? PATH_POD_TO_HOST : PATH_POD_VIA_HOST);
+  if (LIKELY(!d.peer || !own->peer)) return send_out(p, own->endpoint);
   to->number = d.peer;
   to->endpoint = own->peer;
   return send_to_pod(p, own, to);

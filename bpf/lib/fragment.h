@@ -9,7 +9,7 @@
 
 /* 0, or -1 for a later fragment whose first one was not seen. */
 INLINE int share_ports(struct packet *p) {
-  if (p->fragment == FRAGMENT_NONE) return 0;
+  if (LIKELY(p->fragment == FRAGMENT_NONE)) return 0;
   struct fragment_key key = {.id = p->fragment_id, .protocol = p->protocol};
   copy_ip(key.source, p->source);
   copy_ip(key.destination, p->destination);

@@ -29,6 +29,6 @@ INLINE int hides_behind_tags(const struct packet *p) {
 INLINE __u32 guard(const struct packet *p, const struct endpoint *e, enum source *source) {
   *source = is_own(p, e, p->source) ? SOURCE_OWN : SOURCE_OTHER;
   if (!(p->mode & MODE_GUARD)) return 0;
-  if (!same_mac(p->source_mac, e->pod_mac)) return DROP_SPOOFED_MAC;
-  return *source == SOURCE_OWN || is_link_speech(p) ? 0 : DROP_SPOOFED_SOURCE;
+  if (UNLIKELY(!same_mac(p->source_mac, e->pod_mac))) return DROP_SPOOFED_MAC;
+  return LIKELY(*source == SOURCE_OWN) || is_link_speech(p) ? 0 : DROP_SPOOFED_SOURCE;
 }

@@ -6,6 +6,7 @@
 
 #define SECTION(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
+#define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define HTONS(x) ((__be16)__builtin_bswap16(x))
 #define HTONL(x) ((__be32)__builtin_bswap32(x))

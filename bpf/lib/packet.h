@@ -330,7 +330,7 @@ INLINE enum parsed parse(struct packet *p) {
 /* Of one packet on a link, without its Ethernet header; of each segment, when the packet is still to be cut. */
 INLINE __u32 packet_size(const struct packet *p) {
   __u32 segment = p->skb->gso_size;
-  if (!segment) return p->skb->len - ETH_HLEN;
+  if (LIKELY(!segment)) return p->skb->len - ETH_HLEN;
   __u32 header = p->protocol == IPPROTO_TCP ? p->tcp_header * 4 : p->protocol == IPPROTO_UDP ? 8 : 0;
   return segment + p->transport - ETH_HLEN + header;
 }

@@ -10,9 +10,9 @@
 /* The endpoint of the destination, when it is live and this ENI is its own. */
 INLINE struct endpoint *find_receiver(const struct packet *p, struct target *to) {
   struct address *a = find_address(p->destination);
-  if (!a || a->state != ADDRESS_STATE_LIVE) return 0;
+  if (UNLIKELY(!a || a->state != ADDRESS_STATE_LIVE)) return 0;
   struct endpoint *e = find_endpoint(a->endpoint);
-  if (!e || e->incarnation != a->incarnation || e->out_if_index != p->skb->ifindex) return 0;
+  if (UNLIKELY(!e || e->incarnation != a->incarnation || e->out_if_index != p->skb->ifindex)) return 0;
   to->number = a->endpoint;
   to->endpoint = e;
   return e;
@@ -31,11 +31,11 @@ INLINE outcome receive_flow(struct packet *p, struct end *own) {
   __u32 frontend = 0;
   remote_end(p, own);
   find_flow(p, own);
-  if (own->flow) {
+  if (LIKELY(own->flow)) {
     __u32 reason = judge(p, own);
-    if (reason) return DROPPED(reason);
+    if (UNLIKELY(reason)) return DROPPED(reason);
     /* pod_out tracks it. */
-    if (own->flow->way != FLOW_WAY_DIRECT) return PATH_REMOTE_VIA_HOST;
+    if (UNLIKELY(own->flow->way != FLOW_WAY_DIRECT)) return PATH_REMOTE_VIA_HOST;
     if (UNLIKELY(is_reply(p, own, own->flow))) frontend = own->flow->frontend;
     track(p, own);
   } else {
@@ -45,26 +45,26 @@ INLINE outcome receive_flow(struct packet *p, struct end *own) {
     if (reason) return DROPPED(reason);
   }
   /* pod_out shows the frontend. */
-  if (packet_size(p) > own->endpoint->mtu) return PATH_TOO_LONG;
-  __u32 reason = frontend ? show_frontend(p, frontend) : 0;
-  return reason ? DROPPED(reason) : PATH_REMOTE_TO_POD;
+  if (UNLIKELY(packet_size(p) > own->endpoint->mtu)) return PATH_TOO_LONG;
+  __u32 reason = UNLIKELY(frontend) ? show_frontend(p, frontend) : 0;
+  return UNLIKELY(reason) ? DROPPED(reason) : PATH_REMOTE_TO_POD;
 }
 
 /* `to` becomes the pod. */
 INLINE outcome receive(struct packet *p, enum parsed parsed, struct target *to) {
   /* A tagged frame is of a member ENI, whatever its address. */
-  if (!p->addressed || p->skb->vlan_present) return PATH_NONE;
+  if (UNLIKELY(!p->addressed || p->skb->vlan_present)) return PATH_NONE;
   struct end own = {.endpoint = find_receiver(p, to)};
-  if (!own.endpoint) return PATH_NONE;
+  if (UNLIKELY(!own.endpoint)) return PATH_NONE;
   own.number = to->number;
-  if (parsed == PARSED_MALFORMED) return DROPPED(DROP_MALFORMED);
-  if (is_neighbour_discovery(p)) return PATH_NONE;
-  if (is_icmp_error(p)) {
+  if (UNLIKELY(parsed == PARSED_MALFORMED)) return DROPPED(DROP_MALFORMED);
+  if (UNLIKELY(is_neighbour_discovery(p))) return PATH_NONE;
+  if (UNLIKELY(is_icmp_error(p))) {
     __u32 transport;
     own.policy = find_policy(p, own.number);
     if (!enforces(&own.policy, DIRECTION_IN)) return PATH_ICMP_ERROR;
     return read_about(p, &own, &transport, 0) && is_related(p, &own) ? PATH_ICMP_ERROR : DROPPED(DROP_ICMP_UNRELATED);
   }
-  if (share_ports(p)) return DROPPED(DROP_FRAGMENT_WITHOUT_FIRST);
+  if (UNLIKELY(share_ports(p))) return DROPPED(DROP_FRAGMENT_WITHOUT_FIRST);
   return receive_flow(p, &own);
 }
