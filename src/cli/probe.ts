@@ -112,6 +112,7 @@ async function echo(address: string): Promise<Attempt | { readonly cannot: strin
   try {
     ping = openPing(parseIp(address), BigInt(between / 1000))
   } catch (e) {
+    if (!['EPERM', 'EACCES'].includes(errorName(e))) return { outcome: errorName(e), milliseconds: since() }
     const need = 'an echo request takes NET_RAW (terway.extraCapabilities), or a pod whose net.ipv4.ping_group_range has group 0'
     return { cannot: `${need}: ${messageOf(e)}; --protocol tcp and udp take nothing` }
   }
@@ -120,10 +121,15 @@ async function echo(address: string): Promise<Attempt | { readonly cannot: strin
     for (let n = 1; n <= datagrams; n++) if (ping.ask(n)) return done('answered')
     return done('no answer')
   } catch (e) {
-    return done(e instanceof Error && 'errno' in e ? String(e.errno) : messageOf(e))
+    return done(errorName(e))
   } finally {
     ping.close()
   }
+}
+
+/** Of a system call that was made by native code. */
+function errorName(e: unknown): string {
+  return e instanceof Error && 'errno' in e ? String(e.errno) : messageOf(e)
 }
 
 function watch(): () => number {

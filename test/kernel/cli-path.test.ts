@@ -11,7 +11,7 @@ import { enforce } from '#kernel/bpf/words.ts'
 import { applyAll } from '#kernel/host.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { entryOp } from './bpf-services.ts'
-import { DatapathLab, hostIp4, internet4, port } from './datapath-lab.ts'
+import { DatapathLab, hostIp4, internet4, netnsFile, port } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
 
 /** `terway-cli path --probe` says which way real connections take, on both kinds of nodes. */
@@ -120,7 +120,7 @@ test('UDP: who answers, who refuses, who is silent, and what is dropped', async 
   for (const destination of [`udp://10.96.0.10:${port}`, `udp://[fd00:96::10]:${port}`]) {
     const text = await said(destination)
     assert.match(text, /tried from port \d+: answered after .*to shop\/p12 .*directly into the pod/s)
-    assert.match(text, /its packets.*: podToPod at podIn 1\n/)
+    assert.match(text, /its packets.*: podToPod at podIn \d\n/)
   }
   assert.match(await said(`udp://10.0.2.12:${port + 1}`), /: ECONNREFUSED after/)
   assert.match(
@@ -139,8 +139,11 @@ test('echo requests', async () => {
   for (const destination of ['icmp://10.0.2.12', 'icmp://fd00:2::12']) {
     const text = await said(destination)
     assert.match(text, /\(ICMP\)\n.*tried with identifier \d+: answered after .*to shop\/p12 .*directly into the pod/s)
-    assert.match(text, /its packets.*: podToPod at podIn 1\n/)
+    assert.match(text, /its packets.*: podToPod at podIn \d\n/)
   }
+  lab.addNetns('bare')
+  const { outcome } = await probe(netnsFile(`${lab.prefix}-bare`), { protocol: 'icmp', address: internet4, port: 0 })
+  assert.equal(outcome, 'ENETUNREACH')
   const silent = await said('198.51.100.9', { protocol: 'icmp' })
   assert.match(silent, /no answer.*its packets.*podToRemote at podIn 3.*not dropped by this node: sent out by eth1/s)
 })
