@@ -5,7 +5,7 @@ import { maps } from '#kernel/bpf/maps.ts'
 import { backendState } from '#kernel/bpf/words.ts'
 import { endpointSlices } from '#kube/reflect/endpoint-slice.ts'
 import { services } from '#kube/reflect/service.ts'
-import { silent } from '#lib/log.ts'
+import { type Logger, silent } from '#lib/log.ts'
 import { parseIp, withPort } from '#net/ip.ts'
 import { GoneBackends } from '#policyd/gone-backends.ts'
 import { ServiceTables } from '#state/service-tables.ts'
@@ -17,6 +17,8 @@ const ports = [
   { name: 'dns', protocol: 'UDP', port: 53 },
   { name: 'dns-tcp', protocol: 'TCP', port: 53 },
 ]
+const value = maps.backends.value.encode({ ip: parseIp('10.0.0.1'), port: 53, protocol: 17, state: backendState.draining })
+const leaving = { map: 'backends', key: '01000000', value: value.toString('hex') } as const
 const both: Endpoints = { '10.0.0.1': {}, '10.0.0.2': {} }
 const ended = { ready: false, serving: true, terminating: true }
 
@@ -121,8 +123,7 @@ test('while a backend that leaves still serves, endpoints are walked through onc
   }
   const cuts: string[] = []
   const gone = new GoneBackends({ clock, log: silent, cutSockets: async some => void cuts.push(some.map(t => t.ip).join(' ')) })
-  const value = maps.backends.value.encode({ ip: parseIp('10.0.0.1'), port: 53, protocol: 17, state: backendState.draining })
-  gone.hear([{ map: 'backends', key: '01000000', value: value.toString('hex') }])
+  gone.hear([leaving])
   for (let i = 0; i < 100; i++) {
     gone.look(counted)
     await clock.advance(30)
@@ -132,5 +133,28 @@ test('while a backend that leaves still serves, endpoints are walked through onc
   gone.look(counted)
   await clock.advance(1000)
   assert.deepEqual(cuts, ['10.0.0.1'])
+  gone.stop()
+})
+
+test('that terwayd is away is said once, each time', async () => {
+  const clock = new VirtualClock()
+  const told: string[] = []
+  const log = { ...silent, warn: (_: object, text: string) => void told.push(text) } as unknown as Logger
+  let isAway = true
+  const gone = new GoneBackends({
+    clock,
+    log,
+    cutSockets: () => (isAway ? Promise.reject(new Error('nobody listens')) : Promise.resolve(undefined)),
+  })
+  const tables = new ServiceTables()
+  for (let n = 1; n <= 2; n++) {
+    isAway = true
+    gone.hear([leaving])
+    gone.look(tables)
+    await clock.advance(20_000)
+    isAway = false
+    await clock.advance(20_000)
+    assert.equal(told.length, n)
+  }
   gone.stop()
 })

@@ -37,6 +37,8 @@ export class GoneBackends {
   #walked = Number.NEGATIVE_INFINITY
   #cancelWalk: (() => void) | undefined
   #working = false
+  /** That terwayd does not answer has been said. */
+  #complained = false
   #cannot: string | undefined
 
   constructor(deps: GoneBackendsDeps) {
@@ -124,9 +126,11 @@ export class GoneBackends {
     try {
       this.#cannot = await cutSockets(gone)
       if (this.#cannot !== undefined) log.warn({ reason: this.#cannot }, 'connected sockets of UDP keep a backend that is gone')
+      this.#complained = false
       return true
     } catch (e) {
-      log.debug({ err: messageOf(e) }, 'sockets of backends that are gone cannot be ended now')
+      if (!this.#complained) log.warn({ err: messageOf(e) }, 'sockets of backends that are gone cannot be ended now; it is tried again')
+      this.#complained = true
       return false
     }
   }
