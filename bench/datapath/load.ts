@@ -6,7 +6,7 @@ import type { Cell } from './cells.ts'
 import type { Target } from './services.ts'
 import { netnsFile } from './world.ts'
 
-export const milliseconds = amount(500, 60)
+export const milliseconds = amount(400, 60)
 const program = compiled('datapath/pingpong')
 /** Processes of `sh` that a cgroup is told of become the program. */
 const inCgroup = ['sh', '-c', 'echo 0 > "$0"/cgroup.procs && exec "$@"']

@@ -11,7 +11,7 @@ import { commandOf, type Ends, type Result } from './load.ts'
 import { cases, profiled, profileFigure } from './profile-figures.ts'
 import { type Part, parts, sharesOf } from './stacks.ts'
 
-const ms = amount(900, 200)
+const ms = amount(800, 200)
 const rounds = amount(3, 1)
 const samplesEachSecond = 2999
 
