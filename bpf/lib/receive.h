@@ -50,6 +50,20 @@ INLINE outcome receive_flow(struct packet *p, struct end *own) {
   return UNLIKELY(reason) ? DROPPED(reason) : PATH_REMOTE_TO_POD;
 }
 
+/*
+ * What the host stack never saw it takes an error about for invalid, and kube-proxy has it drop what is: such an error goes the way of its flow. What a program
+ * translated is pod_out's to translate back.
+ */
+INLINE outcome receive_error(const struct packet *p, struct end *own) {
+  __u32 transport;
+  own->policy = find_policy(p, own->number);
+  int enforced = enforces(&own->policy, DIRECTION_IN);
+  if (!read_about(p, own, &transport, 0) || !is_related(p, own)) return enforced ? DROPPED(DROP_ICMP_UNRELATED) : PATH_ICMP_ERROR;
+  struct flow *f = own->flow;
+  if (!f || f->way != FLOW_WAY_DIRECT || f->frontend || packet_size(p) > own->endpoint->mtu) return PATH_ICMP_ERROR;
+  return PATH_REMOTE_TO_POD;
+}
+
 /* `to` becomes the pod. */
 INLINE outcome receive(struct packet *p, enum parsed parsed, struct target *to) {
   /* A tagged frame is of a member ENI, whatever its address. */
@@ -59,12 +73,7 @@ INLINE outcome receive(struct packet *p, enum parsed parsed, struct target *to) 
   own.number = to->number;
   if (UNLIKELY(parsed == PARSED_MALFORMED)) return DROPPED(DROP_MALFORMED);
   if (UNLIKELY(is_neighbour_discovery(p))) return PATH_NONE;
-  if (UNLIKELY(is_icmp_error(p))) {
-    __u32 transport;
-    own.policy = find_policy(p, own.number);
-    if (!enforces(&own.policy, DIRECTION_IN)) return PATH_ICMP_ERROR;
-    return read_about(p, &own, &transport, 0) && is_related(p, &own) ? PATH_ICMP_ERROR : DROPPED(DROP_ICMP_UNRELATED);
-  }
+  if (UNLIKELY(is_icmp_error(p))) return receive_error(p, &own);
   if (UNLIKELY(share_ports(p))) return DROPPED(DROP_FRAGMENT_WITHOUT_FIRST);
   return receive_flow(p, &own);
 }

