@@ -7,18 +7,19 @@ import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { type ProxyMode, proxyFlags } from '../../lab/node/services.ts'
 import { until } from '../../test/support/until.ts'
 import { binDir } from '../../tools/bin.ts'
 import { ListApi } from '../node/api.ts'
 import { collectionsOf } from './service-objects.ts'
 import type { Addresses, BenchService, Family } from './services.ts'
 
-export type ProxyMode = 'nftables' | 'iptables'
+type Mode = Exclude<ProxyMode, 'off'>
 
 interface Work {
   readonly node: string
   readonly ips: Addresses
-  readonly mode: ProxyMode
+  readonly mode: Mode
   readonly services: readonly BenchService[]
 }
 
@@ -54,41 +55,32 @@ async function writeHere({ node, ips, mode, services }: Work): Promise<void> {
 }
 
 /** As the lab starts it. */
-function start(node: string, mode: ProxyMode, master: string, log: string): ChildProcess {
+function start(node: string, mode: Mode, master: string, log: string): ChildProcess {
   const out = openSync(log, 'a')
-  const proxy = spawn(
-    join(binDir(), 'kube-proxy'),
-    [
-      `--master=${master}`,
-      '--kube-api-content-type=application/json',
-      `--proxy-mode=${mode}`,
-      `--hostname-override=${node}`,
-      '--detect-local-mode=InterfaceNamePrefix',
-      '--pod-interface-name-prefix=cali',
-      '--conntrack-max-per-core=0',
-      '--conntrack-min=0',
-      '--conntrack-tcp-timeout-established=0',
-      '--conntrack-tcp-timeout-close-wait=0',
-    ],
-    { stdio: ['ignore', out, out] },
-  )
+  const args = [`--master=${master}`, '--kube-api-content-type=application/json', ...proxyFlags(mode, node)]
+  const proxy = spawn(join(binDir(), 'kube-proxy'), args, { stdio: ['ignore', out, out] })
   closeSync(out)
   return proxy
 }
 
-/** Rules that lead an address of a Service to its endpoints, and such to an endpoint. */
-function translations(mode: ProxyMode, family: Family): number {
-  const [program, args, pattern] =
-    mode === 'nftables'
-      ? ['nft', ['list', 'table', family === 4 ? 'ip' : 'ip6', 'kube-proxy'], /: goto service-| dnat to /g]
-      : [family === 4 ? 'iptables-save' : 'ip6tables-save', ['-t', 'nat'], /-A KUBE-SERVICES .*-j KUBE-SVC-|-j DNAT /g]
+/** What shows the rules of a mode, and those that lead an address of a Service to its endpoints, and such to an endpoint. */
+const looks: Readonly<Record<Mode, (family: Family) => { readonly command: readonly [string, ...string[]]; readonly pattern: RegExp }>> = {
+  nftables: family => ({
+    command: ['nft', 'list', 'table', family === 4 ? 'ip' : 'ip6', 'kube-proxy'],
+    pattern: /: goto service-| dnat to /g,
+  }),
+  iptables: family => ({
+    command: [family === 4 ? 'iptables-save' : 'ip6tables-save', '-t', 'nat'],
+    pattern: /-A KUBE-SERVICES .*-j KUBE-SVC-|-j DNAT /g,
+  }),
+}
+
+function translations(mode: Mode, family: Family): number {
+  const { command, pattern } = looks[mode](family)
+  const [program, ...args] = command
   try {
-    const rules = execFileSync(program as string, args as string[], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-      maxBuffer: 2 ** 28,
-    })
-    return rules.match(pattern as RegExp)?.length ?? 0
+    const rules = execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 2 ** 28 })
+    return rules.match(pattern)?.length ?? 0
   } catch {
     // There is no such table yet.
     return 0

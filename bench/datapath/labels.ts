@@ -22,7 +22,7 @@ export const placeLabels: Readonly<Record<Between, string>> = {
   samenode: 'on one node',
   service: 'to a Service',
   node: 'from the node',
-  socket: 'from the node to a Service',
+  socket: 'from the node to a Service, against without',
 }
 export const workLabels: Readonly<Record<Work, string>> = {
   tcp_rr: 'TCP: byte and back',

@@ -52,17 +52,7 @@ export function serviceSpecs(node: NodeServices, init: number): readonly Process
     restart: true,
     wrapped: true,
   })
-  const proxy = [
-    `--kubeconfig=${join(pki.dir, 'kube-proxy.kubeconfig')}`,
-    `--proxy-mode=${node.proxy}`,
-    `--hostname-override=${machine.name}`,
-    '--detect-local-mode=InterfaceNamePrefix',
-    '--pod-interface-name-prefix=cali',
-    '--conntrack-max-per-core=0',
-    '--conntrack-min=0',
-    '--conntrack-tcp-timeout-established=0',
-    '--conntrack-tcp-timeout-close-wait=0',
-  ]
+  const proxy = [`--kubeconfig=${join(pki.dir, 'kube-proxy.kubeconfig')}`, ...proxyFlags(node.proxy, machine.name)]
   return [
     spec('containerd', [`--config=${join(kubernetes, 'containerd.toml')}`]),
     spec('kubelet', [
@@ -73,5 +63,19 @@ export function serviceSpecs(node: NodeServices, init: number): readonly Process
       `--node-labels=${nodeLabels(identity)}`,
     ]),
     ...(node.proxy === 'off' ? [] : [spec('kube-proxy', proxy)]),
+  ]
+}
+
+/** What kube-proxy is told, beside where the API server is. */
+export function proxyFlags(mode: ProxyMode, node: string): readonly string[] {
+  return [
+    `--proxy-mode=${mode}`,
+    `--hostname-override=${node}`,
+    '--detect-local-mode=InterfaceNamePrefix',
+    '--pod-interface-name-prefix=cali',
+    '--conntrack-max-per-core=0',
+    '--conntrack-min=0',
+    '--conntrack-tcp-timeout-established=0',
+    '--conntrack-tcp-timeout-close-wait=0',
   ]
 }
