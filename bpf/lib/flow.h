@@ -167,7 +167,7 @@ INLINE __u32 ask_again(const struct packet *p, struct end *e) {
   e->policy = find_policy(p, e->number);
   f->checked = e->policy.generation;
   if (f->policy_revision == e->policy.revision) return 0;
-  __u32 identity = find_identity(e->key.remote);
+  __u32 identity = find_identity(p, &e->policy, e->key.remote);
   __u32 reason = ask_policy(p, e, f->flags & FLOW_FLAG_REMOTE_FIRST, identity, remote_reason(p, e));
   f->policy_revision = e->policy.revision;
   f->identity = identity;

@@ -88,7 +88,7 @@ INLINE void write_flow(const struct end *e, struct flow *f) {
 INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct decision *d) {
   int remote_first = e->remote_sends;
   e->policy = find_policy(p, e->number);
-  __u32 identity = find_identity(e->key.remote);
+  __u32 identity = find_identity(p, &e->policy, e->key.remote);
   __u32 reason = ask_policy(p, e, remote_first, identity, d->remote_is);
   if (reason && p->protocol == IPPROTO_TCP && !is_syn(p) && !ask_policy(p, e, !remote_first, identity, d->remote_is)) {
     reason = 0;

@@ -56,11 +56,12 @@ INLINE int enforces(const struct enforced *policy, __u32 direction) {
   return policy->enforce & (direction == DIRECTION_IN ? ENFORCE_IN : ENFORCE_OUT);
 }
 
-INLINE __u32 find_identity(const __be32 *ip) {
+/* Of the other side, where a policy asks for it; else 0. */
+INLINE __u32 find_identity(const struct packet *p, const struct enforced *policy, const __be32 *ip) {
   struct prefix_key key = {.prefix_length = 128};
   copy_ip(key.ip, ip);
-  struct identity *entry = bpf_map_lookup_elem(&identities, &key);
-  return entry ? entry->identity : RESERVED_IDENTITY_WORLD;
+  struct identity *entry = policy->enforce ? bpf_map_lookup_elem(&identities, &key) : 0;
+  return forget(p, entry ? entry->identity : policy->enforce ? RESERVED_IDENTITY_WORLD : 0);
 }
 
 /* What the node makes is its own, whatever source it has. */

@@ -3,7 +3,7 @@ import { credits, dropReasons, flowFlag, flowState, flowTimeout, flowWay, mode }
 import type { Ip } from '#net/ip.ts'
 import { full, type RowValue } from '../world.ts'
 import type { Draft } from './draft.ts'
-import { allows, asksPolicy, type Direction, type FlowKey, generationOf, identityOf, modeOf, policyOf } from './policy.ts'
+import { allows, asksPolicy, type Direction, type FlowKey, flowIdentityOf, generationOf, modeOf, policyOf } from './policy.ts'
 import type { Read } from './read.ts'
 
 export type Flow = RowValue<'flows'>
@@ -98,7 +98,7 @@ export function judge({ draft, now }: Moment, side: Side, found: Flow | undefine
   if (isOutdated) flow = { ...flow, checked: generationOf(draft) }
   if (isOutdated && flow.policyRevision !== revision) {
     const way = remoteBegan(flow) ? 'in' : 'out'
-    flow = { ...flow, policyRevision: revision, identity: identityOf(draft, side.remote) }
+    flow = { ...flow, policyRevision: revision, identity: flowIdentityOf(draft, side.ifIndex, side.remote) }
     if (!side.exempt(way, 'again') && !allows(draft, side.ifIndex, way, side.key, side.remote)) {
       store(draft, side.key, { ...flow, seen: now, state: flowState.denied, reason: reasonOf[way] })
       return { is: 'drop', reason: reasonOf[way] }
@@ -152,7 +152,7 @@ export function make(
     localIncarnation: side.endpoint.incarnation,
     peer: peer?.ifIndex ?? 0,
     peerIncarnation: peer?.incarnation ?? 0,
-    identity: identityOf(draft, side.remote),
+    identity: flowIdentityOf(draft, side.ifIndex, side.remote),
   })
   return place(draft, side.key, flow)
 }

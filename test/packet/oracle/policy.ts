@@ -32,8 +32,13 @@ export function enforces(draft: Draft, ifIndex: number, way: Direction): boolean
   return (policyOf(draft, ifIndex).enforce & enforce[way]) !== 0
 }
 
-export function identityOf(draft: Draft, ip: Ip): number {
+function identityOf(draft: Draft, ip: Ip): number {
   return draft.longest('identities', { ip })?.identity ?? reservedIdentity.world
+}
+
+/** As a flow has it: nobody looks for it where nothing is enforced. */
+export function flowIdentityOf(draft: Draft, ifIndex: number, ip: Ip): number {
+  return policyOf(draft, ifIndex).enforce === 0 ? 0 : identityOf(draft, ip)
 }
 
 /** Whether policy lets a flow of this endpoint begin: in = the remote begins. The port is that of the side that did not. */
