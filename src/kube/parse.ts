@@ -19,9 +19,12 @@ const maxProblems = 5
 class Check {
   readonly problems: string[] = []
   readonly unknown: Unknown
+  private readonly named: boolean
 
-  constructor(unknown: Unknown) {
+  /** `named`: with the paths of fields, which take longer than all the rest and are of use only when something is wrong. */
+  constructor(unknown: Unknown, named: boolean) {
     this.unknown = unknown
+    this.named = named
   }
 
   value(shape: Shape, v: unknown, path: string): unknown {
@@ -52,21 +55,25 @@ class Check {
 
   private array(shape: Shape, v: readonly unknown[], path: string): unknown {
     const { items } = shape
-    return items === undefined ? v : v.map((e, i) => this.value(items, e, `${path}[${i}]`))
+    return items === undefined ? v : v.map((e, i) => this.value(items, e, this.named ? `${path}[${i}]` : ''))
   }
 
   private object(shape: Shape, v: JsonObject, path: string): JsonObject {
     const map = mapValueOf(shape)
-    if (map !== undefined) return Object.fromEntries(Object.entries(v).map(([k, e]) => [k, this.value(map, e, join(path, k))]))
+    if (map !== undefined) return Object.fromEntries(Object.entries(v).map(([k, e]) => [k, this.value(map, e, this.at(path, k))]))
     const out: JsonObject = this.unknown === 'keep' ? { ...v } : {}
     for (const [key, field] of Object.entries(shape.properties ?? {})) {
       const e = v[key]
       // Go prints a zero time as null; the API server prunes such nulls, other writers may not: null is absent.
-      if (e !== undefined && e !== null) out[key] = this.value(field, e, join(path, key))
-      else if (shape.required?.includes(key)) this.wrong(join(path, key), e, 'present')
+      if (e !== undefined && e !== null) out[key] = this.value(field, e, this.at(path, key))
+      else if (shape.required?.includes(key)) this.wrong(this.at(path, key), e, 'present')
       else if (e === null) delete out[key]
     }
     return out
+  }
+
+  private at(path: string, key: string): string {
+    return this.named ? join(path, key) : ''
   }
 
   private wrong(path: string, v: unknown, expected: string): undefined {
@@ -90,9 +97,12 @@ export function badObject(message: string, cause?: unknown): AppError<KubeCode> 
  * Throws `bad-object`: "Node cn-a: status.networkInterfaces[\"eni-1\"].status is 3, must be a string".
  */
 export function parseValue(what: string, schema: TSchema, raw: unknown, unknown: Unknown, at = ''): unknown {
-  const check = new Check(unknown)
-  const value = check.value(shapeOf(schema), raw, at)
-  if (check.problems.length === 0) return value
+  const shape = shapeOf(schema)
+  const quick = new Check(unknown, false)
+  const value = quick.value(shape, raw, '')
+  if (quick.problems.length === 0) return value
+  const check = new Check(unknown, true)
+  check.value(shape, raw, at)
   const more = check.problems.length - maxProblems
   throw badObject(`${what}: ${check.problems.slice(0, maxProblems).join('; ')}${more > 0 ? `; and ${more} more` : ''}`)
 }

@@ -34,7 +34,7 @@ export interface Options {
 export const defaultOptions = {
   proxyHealth: ':10256',
   sync: defaultSyncOptions,
-  gather: 10,
+  gather: 30,
   listenRetry: 5_000,
   services: {},
 } as const satisfies Omit<Options, 'nodeName'>
