@@ -28,6 +28,8 @@ export interface Ran {
   readonly packet: Buffer
   readonly mark: number
   readonly time: bigint
+  /** How long the run took. */
+  readonly nanoseconds: number
   /** Reason, path, target. */
   readonly said: readonly [number, number, number]
 }
@@ -74,6 +76,7 @@ export class Machine implements Disposable {
     return {
       verdict: ran.verdict,
       packet: ran.packet,
+      nanoseconds: ran.nanoseconds,
       mark: word(at.mark),
       time: ran.context.readBigUInt64LE(at.time),
       said: [word(at.said), word(at.said + 4), word(at.said + 8)],
