@@ -35,35 +35,66 @@ export interface SliceRow {
 
 const none: readonly string[] = []
 
-/** Undefined for a slice of no Service. */
-export function sliceRow(slice: EndpointSlice): SliceRow | undefined {
+/** Undefined for a slice of no Service. What is as in `before`, which was read of it earlier, is the same object: a change is mostly of one endpoint among many. */
+export function sliceRow(slice: EndpointSlice, before?: SliceRow): SliceRow | undefined {
   const { metadata } = slice
   const service = metadata.labels?.['kubernetes.io/service-name'] ?? ''
   if (service === '') return undefined
   const family = slice.addressType === 'IPv6' ? 6 : 4
-  const endpoints = slice.endpoints.flatMap(e => endpointRow(e, family) ?? [])
+  const known = new Known(before?.family === family ? before : undefined)
+  const endpoints = slice.endpoints.flatMap(e => endpointRow(e, family, known) ?? [])
   return {
     name: metadata.name,
     service: `${metadata.namespace ?? ''}/${service}`,
     family,
-    ports: slice.ports.flatMap(p => slicePort(p, endpoints) ?? []),
+    ports: slice.ports.flatMap(p => slicePort(p, endpoints, known) ?? []),
     endpoints,
   }
 }
 
+/** An earlier row, by address. */
+class Known {
+  readonly #row: SliceRow | undefined
+  readonly #places: ReadonlyMap<string, number>
+
+  constructor(row: SliceRow | undefined) {
+    this.#row = row
+    this.#places = new Map(row?.endpoints.map((e, i) => [e.ip, i]))
+  }
+
+  endpoint(ip: string): EndpointRow | undefined {
+    return this.#row?.endpoints[this.#places.get(ip) ?? -1]
+  }
+
+  /** Makes the target of an endpoint for this port, or finds it. */
+  targets(name: string, protocol: number, port: number): (ip: Ip) => Target {
+    const old = this.#row?.ports.find(p => p.name === name && p.protocol === protocol && p.port === port)
+    return ip => old?.targets[this.#places.get(ip) ?? -1] ?? target(ip, port, protocol)
+  }
+}
+
 /** Without a number a port means all of them, which no Service can; and there is no port 70000, whatever a slice says. */
-function slicePort(p: EndpointSlice['ports'][number], endpoints: readonly EndpointRow[]): SlicePort | undefined {
+function slicePort(p: EndpointSlice['ports'][number], endpoints: readonly EndpointRow[], known: Known): SlicePort | undefined {
   const { name = '', port } = p
   const protocol = protocols[p.protocol ?? 'TCP']
-  return port && isPort(port) && protocol ? { name, protocol, port, targets: endpoints.map(e => target(e.ip, port, protocol)) } : undefined
+  if (!port || !isPort(port) || !protocol) return undefined
+  const targetOf = known.targets(name, protocol, port)
+  return { name, protocol, port, targets: endpoints.map(e => targetOf(e.ip)) }
 }
 
 /** Only its first address counts: the others are for nobody (the API says so). What is not said of a condition is true, but for terminating. */
-function endpointRow(e: EndpointSlice['endpoints'][number], family: Family): EndpointRow | undefined {
-  const ip = tryParseLegacyIp(e.addresses[0] ?? '')
+function endpointRow(e: EndpointSlice['endpoints'][number], family: Family, known: Known): EndpointRow | undefined {
+  const [text = ''] = e.addresses
+  const old = known.endpoint(text)
+  const ip = old?.ip ?? tryParseLegacyIp(text)
   if (ip === undefined || familyOf(ip) !== family) return undefined
   const { ready = true, serving = true, terminating = false } = e.conditions ?? {}
-  const names = (list: readonly { readonly name: string }[] | undefined) =>
-    list === undefined || list.length === 0 ? none : list.map(n => n.name)
-  return { ip, ready, serving, terminating, node: e.nodeName ?? '', forZones: names(e.hints?.forZones), forNodes: names(e.hints?.forNodes) }
+  const { nodeName: node = '', hints } = e
+  const isSame = old?.ready === ready && old.serving === serving && old.terminating === terminating && old.node === node
+  if (isSame && hints === undefined && old.forZones === none && old.forNodes === none) return old
+  return { ip, ready, serving, terminating, node, forZones: namesIn(hints?.forZones), forNodes: namesIn(hints?.forNodes) }
+}
+
+function namesIn(list: readonly { readonly name: string }[] | undefined): readonly string[] {
+  return list === undefined || list.length === 0 ? none : list.map(n => n.name)
 }

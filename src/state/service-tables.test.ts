@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { endpointSlices } from '#kube/reflect/endpoint-slice.ts'
 import { parseIp } from '#net/ip.ts'
 import { here, service, slice } from '../../test/support/service-objects.ts'
+import { VirtualClock } from '../../test/support/virtual-clock.ts'
 import { sliceRow } from './endpoint-row.ts'
 import { nodeFacts } from './node-facts.ts'
 import { ServiceTables } from './service-tables.ts'
@@ -101,6 +102,43 @@ test('a row of a slice: conditions that are not said, addresses of the wrong fam
     endpoints: [{ ip: '10.0.0.1', ready: true, serving: true, terminating: false, node: '', forZones: [], forNodes: [] }],
   })
   assert.equal(raw({}, []), undefined)
+})
+
+test('a row keeps what it has in common with the one before, and is what it would be without', () => {
+  const clock = new VirtualClock(7)
+  const pick = <T>(...of: readonly T[]): T | undefined => of[Math.floor(clock.random() * of.length)]
+  const random = (type: 'IPv4' | 'IPv6') => {
+    const ips = type === 'IPv4' ? ['10.0.0.1', '10.0.0.2', '10.0.0.3', '010.0.0.1', 'no'] : ['fd00::1', 'FD00::1', 'fd00::2']
+    return endpointSlices.parse({
+      metadata: { name: 'x', namespace: 'd', labels: { 'kubernetes.io/service-name': 'a' } },
+      addressType: type,
+      ports: [
+        { name: pick('a', 'b'), port: pick(80, 81) },
+        { name: 'c', port: 82, protocol: pick('TCP', 'UDP') },
+      ],
+      endpoints: Array.from({ length: 4 }, () => ({
+        addresses: [pick(...ips)],
+        conditions: pick(undefined, { ready: false }, { ready: false, serving: true, terminating: true }),
+        nodeName: pick('n1', 'n2', undefined),
+        hints: pick(undefined, undefined, { forZones: [{ name: 'z' }] }, { forNodes: [] }),
+      })),
+    })
+  }
+  let before = sliceRow(random('IPv4'))
+  for (let i = 0; i < 500; i++) {
+    const slice = random(i % 50 < 40 ? 'IPv4' : 'IPv6')
+    const row = sliceRow(slice, before)
+    assert.deepEqual(row, sliceRow(slice))
+    before = row
+  }
+  const [two, three] = [
+    slice('d/a', 'x', { '10.0.0.1': {}, '10.0.0.2': {} }),
+    slice('d/a', 'x', { '10.0.0.2': {}, '10.0.0.3': {}, '10.0.0.1': {} }),
+  ]
+  const old = sliceRow(two)
+  const shared = sliceRow(three, old)
+  assert.deepEqual(shared, sliceRow(three))
+  assert.ok(shared?.endpoints[0] === old?.endpoints[1] && shared?.ports[0]?.targets[2] === old?.ports[0]?.targets[0])
 })
 
 test('a node serves NodePorts at its internal addresses', () => {

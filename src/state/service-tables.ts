@@ -73,8 +73,8 @@ export class ServiceTables {
 
   applySlice(s: EndpointSlice): void {
     const key = keyOf(s.metadata)
-    const row = isLeftToOthers(s.metadata) ? undefined : sliceRow(s)
     const before = this.#slices.get(key)
+    const row = isLeftToOthers(s.metadata) ? undefined : sliceRow(s, before)
     if (isDeepStrictEqual(before, row)) return
     if (before?.service !== row?.service) this.#dropSlice(key)
     if (row === undefined) return
