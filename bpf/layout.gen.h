@@ -127,6 +127,16 @@ _Static_assert(__builtin_offsetof(struct endpoint_counter, rx_packets) == 16, ""
 _Static_assert(__builtin_offsetof(struct endpoint_counter, rx_bytes) == 24, "");
 _Static_assert(sizeof(struct endpoint_counter) == 32, "");
 
+struct endpoint_flows {
+  __u32 live;
+  __u32 spare;
+  __u64 refused;
+};
+_Static_assert(__builtin_offsetof(struct endpoint_flows, live) == 0, "");
+_Static_assert(__builtin_offsetof(struct endpoint_flows, spare) == 4, "");
+_Static_assert(__builtin_offsetof(struct endpoint_flows, refused) == 8, "");
+_Static_assert(sizeof(struct endpoint_flows) == 16, "");
+
 struct endpoint_key {
   __u32 if_index;
 };
@@ -571,6 +581,7 @@ enum {
   CONTROL_MODE = 0,
   CONTROL_SAMPLE = 1,
   CONTROL_POLICIES = 2,
+  CONTROL_FLOW_LIMIT = 3,
   CONTROL_MONITORS = 4,
 };
 
@@ -597,6 +608,7 @@ enum {
   DROP_DENIED_FLOW = 7,
   DROP_NEIGHBOUR_DISCOVERY = 8,
   DROP_ICMP_UNRELATED = 9,
+  DROP_FLOW_LIMIT = 10,
   DROP_SERVICE_WITHOUT_BACKEND = 32,
   DROP_SERVICE_SOURCE_RANGE = 33,
   DROP_SERVICE_NAT_PORTS = 34,
@@ -787,4 +799,5 @@ MAP(events, struct no_key, struct event); /* ringBuffer, 262144 entries */
 MAP(credits, struct index, struct word); /* array, 8 entries */
 MAP(table_sums, struct index, struct table_sums); /* percpuArray, 4 entries */
 MAP(flows_made, struct index, struct word); /* percpuArray, 15 entries */
+MAP(endpoint_flows, struct endpoint_key, struct endpoint_flows); /* hash, 4096 entries */
 MAP(event_rates, struct index, struct event_rate); /* percpuArray, 2 entries */

@@ -3,6 +3,7 @@
 #pragma once
 #include "flow.h"
 #include "flow_counts.h"
+#include "flow_limit.h"
 
 /* What a packet that passes changes in its flow. */
 INLINE void account(const struct packet *p, const struct end *e, struct flow *f) {
@@ -18,7 +19,11 @@ INLINE void account(const struct packet *p, const struct end *e, struct flow *f)
     f->flags |= FLOW_FLAG_ANSWERED;
     if (f->state == FLOW_STATE_NEW) f->state = FLOW_STATE_OPEN;
   }
-  if (UNLIKELY(p->tcp_flags & (TCP_FIN | TCP_RST))) end_flow(p->tcp_flags, e->remote_sends, &f->state, &f->flags);
+  if (UNLIKELY(p->tcp_flags & (TCP_FIN | TCP_RST))) {
+    __u8 before = f->state;
+    end_flow(p->tcp_flags, e->remote_sends, &f->state, &f->flags);
+    if (f->state == FLOW_STATE_CLOSING && before != FLOW_STATE_CLOSING) count_ended(e->number);
+  }
 }
 
 /*
@@ -96,6 +101,9 @@ INLINE __u32 create_flow(const struct packet *p, struct end *e, const struct dec
   }
   reason = forget(p, reason);
   remote_first = forget(p, remote_first);
+  /* The node's own word, as a probe, reaches its pods. */
+  __u32 refused = reason ? 0 : ask_limit(p, e->number, remote_first && is_node(d->remote_is));
+  if (refused) return refused;
   struct flow f = {
     .seen = p->now,
     .state = reason ? FLOW_STATE_DENIED : FLOW_STATE_NEW,

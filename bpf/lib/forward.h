@@ -37,6 +37,8 @@ INLINE outcome return_to_pod(const struct packet *p, struct end *own, const stru
     keep_choice(p, own, t);
     return PATH_HAIRPIN;
   }
+  __u32 refused = ask_limit(p, own->number, 0);
+  if (refused) return DROPPED(refused);
   struct flow f = {
     .seen = p->now,
     .state = FLOW_STATE_NEW,

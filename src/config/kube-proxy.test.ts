@@ -14,17 +14,25 @@ const read = (json: object) => {
 test('keys that are not there say nothing', () => assert.deepEqual(read({}), {}))
 
 test('all of them', () => {
-  const all = { kube_proxy_replacement: false, nat_port_range: '40000-49999', conntrack_entries: 65536, service_algorithm: 'maglev' }
+  const all = {
+    kube_proxy_replacement: false,
+    nat_port_range: '40000-49999',
+    conntrack_entries: 65536,
+    conntrack_entries_per_pod: 2000,
+    service_algorithm: 'maglev',
+  }
   assert.deepEqual(read(all), {
     kubeProxyReplacement: false,
     natPorts: { first: 40000, last: 49999 },
     conntrackEntries: 65536,
+    conntrackEntriesPerPod: 2000,
     serviceAlgorithm: 'maglev',
   })
 })
 
 test('what is wrong is named', () => {
   assert.throws(() => read({ kube_proxy_replacement: 'yes' }), /kube_proxy_replacement is "yes", must be true or false/)
+  assert.deepEqual(read({ conntrack_entries_per_pod: 0 }), {})
   assert.throws(() => read({ conntrack_entries: 10 }), /conntrack_entries is 10, must be a whole number between 1024 and 16777216/)
   assert.throws(() => read({ service_algorithm: 'rr' }), /service_algorithm is "rr", must be random or maglev/)
   for (const range of ['61000', '61000-61100', '80-2000', '61000-70000', '65535-61000', 'a-b'])

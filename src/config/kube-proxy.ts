@@ -16,6 +16,8 @@ export interface KubeProxyKeys {
   readonly natPorts?: PortRange
   /** Entries of the table of flows; absent: as many as the node's memory is for. */
   readonly conntrackEntries?: number
+  /** How many flows a pod may have; absent: as many as there is room for. */
+  readonly conntrackEntriesPerPod?: number
   /** How backends are chosen for Services that do not say it themselves; absent: at random. */
   readonly serviceAlgorithm?: ServiceAlgorithm
 }
@@ -38,10 +40,12 @@ export function readKubeProxyKeys(f: Fields): KubeProxyKeys {
   const natPorts = readRange(f, 'nat_port_range')
   const algorithm = readAlgorithm(f, algorithmKey)
   const entries = f.between('conntrack_entries', 1024, 16_777_216)
+  const perPod = f.between('conntrack_entries_per_pod', 0, 16_777_216)
   return {
     ...(replaces !== undefined && { kubeProxyReplacement: replaces }),
     ...(natPorts !== undefined && { natPorts }),
     ...(entries !== undefined && { conntrackEntries: entries }),
+    ...(perPod !== undefined && perPod > 0 && { conntrackEntriesPerPod: perPod }),
     ...(algorithm !== undefined && { serviceAlgorithm: algorithm }),
   }
 }

@@ -17,6 +17,7 @@ export interface DatapathGoal {
   readonly services?: NodeServices
   /** Entries of the table of flows, where it is made. */
   readonly flowEntries?: number
+  readonly flowLimit?: number
 }
 
 /** What the file says of the last goal; a reboot takes it away. */
@@ -33,14 +34,15 @@ export function formatRemembered({ goal, from }: Remembered): string {
 /** Undefined for a text that this release did not write. */
 export function parseRemembered(text: string | undefined): Remembered | undefined {
   try {
-    const { kind, by, why, off, hostStackCidrs, serviceCidrs, services, flowEntries, from } = JSON.parse(text ?? '') as Record<
+    const { kind, by, why, off, hostStackCidrs, serviceCidrs, services, flowEntries, flowLimit, from } = JSON.parse(text ?? '') as Record<
       string,
       unknown
     >
     if (!isKind(kind)) return undefined
     if (by !== 'switch' && by !== 'label' && by !== 'table' && by !== 'probe') return undefined
     const lists = { hostStackCidrs: cidrs(hostStackCidrs), serviceCidrs: cidrs(serviceCidrs) }
-    const more = { ...(isServices(services) && { services }), ...(typeof flowEntries === 'number' && { flowEntries }) }
+    const numbers = { ...(typeof flowEntries === 'number' && { flowEntries }), ...(typeof flowLimit === 'number' && { flowLimit }) }
+    const more = { ...(isServices(services) && { services }), ...numbers }
     return { goal: { kind, by, why: String(why), off: off === true, ...lists, ...more }, ...(isKind(from) && { from }) }
   } catch {
     return undefined
@@ -49,8 +51,9 @@ export function parseRemembered(text: string | undefined): Remembered | undefine
 
 /** What the engine is told. A node that is switched off forwards as a regular one; where nothing of it is translated either, the engine is not told of that. */
 export function nodeDatapathOf(goal: DatapathGoal, learn: boolean): NodeDatapath {
-  const { kind, off, hostStackCidrs, serviceCidrs, services, flowEntries } = goal
-  const settings = { hostStackCidrs, serviceCidrs, learn, ...(flowEntries !== undefined && { flowEntries }) }
+  const { kind, off, hostStackCidrs, serviceCidrs, services, flowEntries, flowLimit } = goal
+  const numbers = { ...(flowEntries !== undefined && { flowEntries }), ...(flowLimit !== undefined && { flowLimit }) }
+  const settings = { hostStackCidrs, serviceCidrs, learn, ...numbers }
   if (services !== undefined) return { kind: kind === 'v2' && !off ? 'v2' : 'services', ...settings, services }
   return kind === 'veth' ? { kind } : { kind, ...settings }
 }

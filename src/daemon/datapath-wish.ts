@@ -81,7 +81,7 @@ export class DatapathWish {
   }
 
   /** Absent keys are those of a node on which kube-proxy translates, or whose memory is not known. */
-  #more(conf: EniConf, capabilities: Capabilities): Pick<DatapathGoal, 'services' | 'flowEntries'> {
+  #more(conf: EniConf, capabilities: Capabilities): Pick<DatapathGoal, 'services' | 'flowEntries' | 'flowLimit'> {
     const { host, options } = this.#ctx
     const { first, last } = conf.natPorts ?? defaultNatPorts
     const memory = host.memory?.()
@@ -89,6 +89,7 @@ export class DatapathWish {
     return {
       ...(replacesKubeProxy(conf, capabilities, options.kubeProxyReplacement) && { services: { natPortFirst: first, natPortLast: last } }),
       ...(flowEntries !== undefined && { flowEntries }),
+      ...(conf.conntrackEntriesPerPod !== undefined && { flowLimit: conf.conntrackEntriesPerPod }),
     }
   }
 

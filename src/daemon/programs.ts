@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { recountOps, refusedBy } from '#daemon/recount.ts'
 import { configIn, nodeConfigEntry, nodeDevices, nodeSideQuery, takenUplink } from '#datapath/v2/node-side.ts'
 import { type Count, countsByName } from '#kernel/bpf/counters.ts'
 import { evicted, flowsMade, tableSums } from '#kernel/bpf/flow-sums.ts'
@@ -6,7 +7,7 @@ import type { MapName } from '#kernel/bpf/maps.ts'
 import { address, addressKey } from '#kernel/bpf/structs.ts'
 import { flowTables, sumsOf } from '#kernel/bpf/survey.ts'
 import { addressState, dropReasons, path } from '#kernel/bpf/words.ts'
-import { observeHost } from '#kernel/host.ts'
+import { applyAll, observeHost } from '#kernel/host.ts'
 import { modeOf, turnOff } from '#kernel/mode.ts'
 import type { BpfProbe, Kernel } from '#kernel/port.ts'
 import type { Ip } from '#net/ip.ts'
@@ -36,12 +37,14 @@ export interface ProgramSample {
   readonly made: ReturnType<typeof flowsMade>
   /** How many flows each pod has, by its address. */
   readonly live: ReadonlyMap<Ip, number>
+  /** And how many were refused to it, since it had as many as a pod may have. */
+  readonly refused: ReadonlyMap<Ip, number>
 }
 
 /** Of a node without programs. */
 export const noSample: ProgramSample = {
   ...{ tables: [], paths: new Map(), drops: new Map() },
-  ...{ evicted: new Map(), made: [], live: new Map() },
+  ...{ evicted: new Map(), made: [], live: new Map(), refused: new Map() },
 }
 
 const others = ['node_flows', 'host_notes'] as const satisfies readonly MapName[]
@@ -69,7 +72,11 @@ export function programsOf(
   }
 }
 
-async function sample(kernel: Pick<Kernel, 'mapEntries' | 'countEntries' | 'surveyFlows'>): Promise<ProgramSample> {
+type Sampled = Pick<Kernel, 'mapEntries' | 'countEntries' | 'surveyFlows' | 'apply'>
+type Entries = Awaited<ReturnType<Kernel['mapEntries']>>
+
+async function sample(kernel: Sampled): Promise<ProgramSample> {
+  const before = await kernel.mapEntries('endpoint_flows')
   const found: ProgramSample['tables'][number][] = []
   const evictions = new Map<string, number>()
   let live: ReadonlyMap<Ip, number> = new Map()
@@ -83,5 +90,15 @@ async function sample(kernel: Pick<Kernel, 'mapEntries' | 'countEntries' | 'surv
   for (const table of others) found.push({ table, ...(await kernel.countEntries(table)) })
   const [paths, drops] = [await kernel.mapEntries('paths'), await kernel.mapEntries('drops')]
   const made = flowsMade(await kernel.mapEntries('flows_made'))
-  return { tables: found, paths: countsByName(paths, path), drops: countsByName(drops, dropReasons), evicted: evictions, made, live }
+  const refused = before.length > 0 ? await recount(kernel, before, live) : new Map<Ip, number>()
+  const counted = { paths: countsByName(paths, path), drops: countsByName(drops, dropReasons) }
+  return { tables: found, ...counted, evicted: evictions, made, live, refused }
+}
+
+/** Flows that timed out, or were evicted, make room for others of their pod. */
+async function recount(kernel: Sampled, before: Entries, live: ReadonlyMap<Ip, number>): Promise<ReadonlyMap<Ip, number>> {
+  const addresses = await kernel.mapEntries('addresses')
+  const walk = { before, after: await kernel.mapEntries('endpoint_flows'), addresses, live }
+  await applyAll(kernel, recountOps(walk))
+  return refusedBy(walk)
 }

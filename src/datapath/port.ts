@@ -51,6 +51,8 @@ interface ProgramSettings {
   readonly learn: boolean
   /** Entries of the table of flows. A table of another size is made anew, and what goes on goes on. */
   readonly flowEntries?: number
+  /** How many flows a pod may have; absent: as many as there is room for. */
+  readonly flowLimit?: number
 }
 
 /**

@@ -186,7 +186,7 @@ function anyRule(c: Chance): Change {
 export function anyChange(c: Chance): Change[] {
   const pod = c.of(t.pod1, t.pod2, t.pod3)
   const family = c.of(4, 6) as Family
-  switch (c.below(12)) {
+  switch (c.below(13)) {
     case 0:
       return [t.modeIs(anyMode(c))]
     case 1:
@@ -205,6 +205,8 @@ export function anyChange(c: Chance): Change[] {
       return anyAsked(c, pod, family)
     case 7:
       return [anyRule(c)]
+    case 8:
+      return [c.rarely(3) ? t.limitIs(c.of(1, 20, 1000)) : t.limitIs(0), t.countIs(pod, c.below(30))]
     default:
       return anyServiceChange(c, family)
   }

@@ -69,6 +69,14 @@ export function modeIs(value: number): Change {
   return row('control', { index: 0 }, { value: BigInt(value) })
 }
 
+/** How many flows each pod may have. */
+export function limitIs(value: number): Change {
+  return row('control', { index: control.flowLimit }, { value: BigInt(value) })
+}
+export function countIs(pod: Pod, live: number): Change {
+  return row('endpoint_flows', { ifIndex: pod.ifIndex }, { live })
+}
+
 function prefix(ip: Ip, length: number) {
   return { prefixLength: isIpv4(ip) ? 96 + length : length, ip }
 }

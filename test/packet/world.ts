@@ -26,7 +26,7 @@ export const counting: readonly MapName[] = [
 ]
 export const mapNames = (Object.keys(maps) as MapName[]).filter(name => !counting.includes(name))
 /** Maps that a packet may change. */
-export const changing: readonly MapName[] = ['flows', 'new_flows', 'host_notes', 'fragments', 'affinities', 'node_flows']
+export const changing: readonly MapName[] = ['flows', 'new_flows', 'host_notes', 'fragments', 'affinities', 'node_flows', 'endpoint_flows']
 /** Maps that are searched by the longest prefix. */
 export type PrefixMap = 'host_set' | 'identities' | 'policies' | 'source_ranges'
 

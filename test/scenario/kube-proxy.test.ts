@@ -31,7 +31,7 @@ test('a regular node whose pods are there takes Services over from kube-proxy, a
   const { w, node } = await world(kubeProxy)
   await using _ = w
   assert.deepEqual([node.kernel.node.kind, capability(node)], ['veth', undefined])
-  w.configure({ ...ours, nat_port_range: '40000-49999', conntrack_entries: 65536 })
+  w.configure({ ...ours, nat_port_range: '40000-49999', conntrack_entries: 65536, conntrack_entries_per_pod: 500 })
   await becomes(w, node, 'services')
   assert.deepEqual(node.kernel.node, {
     kind: 'services',
@@ -40,6 +40,7 @@ test('a regular node whose pods are there takes Services over from kube-proxy, a
     learn: true,
     services: { natPortFirst: 40000, natPortLast: 49999 },
     flowEntries: 65536,
+    flowLimit: 500,
   })
   await w.until('it is told', () => told(w, 'DataPathServices').length === 1 && capability(node) === 'true')
   w.configure({ ...kubeProxy, kube_proxy_replacement: false })

@@ -3,6 +3,7 @@ import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import type { Programs } from '#datapath/port.ts'
+import { limitEntry, limitOps } from '#datapath/v2/flow-limit.ts'
 import { hostSetOps, wantedHostSet } from '#datapath/v2/host-set.ts'
 import { importedFlows } from '#datapath/v2/import.ts'
 import { mapSizes } from '#datapath/v2/map-sizes.ts'
@@ -95,6 +96,7 @@ export class ProgrammedNode {
     const there = await kernel.mapEntries('host_set')
     const host = await this.#look()
     const ops = [...hostSetOps(wantedHostSet(this.#wanted, host), there), ...nodeSideOps(this.#wanted.services, host, this.generation)]
+    ops.push(...limitOps(this.#wanted.flowLimit, host))
     const seen = modeIn(host) ?? 0
     const right = repairedMode(this.#mode, seen, monitorsIn(host, seenNow()).length > 0)
     if (right !== seen) ops.push(modeOp(right))
@@ -166,7 +168,7 @@ export class ProgrammedNode {
       links: 'all',
       addrs: true,
       families: [4, 6],
-      entries: [...monitorEntries, nodeConfigEntry],
+      entries: [...monitorEntries, nodeConfigEntry, limitEntry],
       ...rest,
     })
     const links = nodeDevices(host)

@@ -60,6 +60,7 @@ export const maps = {
   credits: spec('credits', 'array', 8, s.index, s.word),
   table_sums: spec('table_sums', 'percpuArray', 4, s.index, s.tableSums),
   flows_made: spec('flows_made', 'percpuArray', 15, s.index, s.word),
+  endpoint_flows: spec('endpoint_flows', 'hash', 4096, s.endpointKey, s.endpointFlows),
   event_rates: spec('event_rates', 'percpuArray', 2, s.index, s.eventRate),
 } as const
 export type MapName = keyof typeof maps

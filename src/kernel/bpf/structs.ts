@@ -84,6 +84,9 @@ export const flow = struct('flow', 64, {
 /** Of a table of flows, on each CPU: credits at hand, and how many entries the programs have put there and taken away. */
 export const tableSums = struct('table_sums', 24, { credits: 'u32', spare: 'u32', put: 'u64', taken: 'u64' })
 
+/** Of an endpoint, while there is a limit: how many flows it has, about, and how many it was refused. */
+export const endpointFlows = struct('endpoint_flows', 16, { live: 'u32', spare: 'u32', refused: 'u64' })
+
 /** What a pod sent by way of the host stack from this port: answers may come from another address than it was sent to. */
 export const hostNoteKey = struct('host_note_key', 20, { local: 'ip', localPort: 'be16', protocol: 'u8', spare: 'u8' })
 export const hostNote = struct('host_note', 8, { seen: 'u32', incarnation: 'u32' })

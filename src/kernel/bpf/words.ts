@@ -9,6 +9,8 @@ export const control = {
   sample: 1,
   /** Of the endpoints' policies: another number after each change of one, and never 0 again. */
   policies: 2,
+  /** How many flows a pod may have; 0 = as many as there is room for. */
+  flowLimit: 3,
   /** Four places, one for each that looks: when it last said so (in units of 2^20 ns, the high half) and its own `sample`; 0 = nobody. */
   monitors: 4,
 } as const
@@ -157,6 +159,8 @@ export const dropReasons = {
   'denied-flow': 7,
   'neighbour-discovery': 8,
   'icmp-unrelated': 9,
+  /** The pod has as many flows as it may have. */
+  'flow-limit': 10,
   /** Refused: the client is told so, unless another node may have a backend. */
   'service-without-backend': 32,
   'service-source-range': 33,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { credits, dropReasons, flowFlag, flowState, flowTimeout, flowWay, mode } from '#kernel/bpf/words.ts'
+import { control, credits, dropReasons, flowFlag, flowState, flowTimeout, flowWay, mode } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
 import { full, type RowValue } from '../world.ts'
 import type { Draft } from './draft.ts'
@@ -113,7 +113,7 @@ export function judge({ draft, now }: Moment, side: Side, found: Flow | undefine
 const isRepeated = (flow: Flow, side: Side) => flow.state === flowState.new && initiator(flow) === side.sends
 
 /** Who began, if policy allows it: TCP from the middle of a flow does not tell. */
-export function begin(moment: Moment, side: Side): { readonly by: Side['sends']; readonly denied?: number } {
+export function begin(moment: Moment, side: Side): Beginning {
   const { draft, packet } = moment
   const other: Side['sends'] = side.sends === 'local' ? 'remote' : 'local'
   const middle = packet.protocol === tcp && !isSyn(packet)
@@ -123,7 +123,38 @@ export function begin(moment: Moment, side: Side): { readonly by: Side['sends'];
     const way = wayOf(by)
     return side.exempt(way, 'first') || allows(draft, side.ifIndex, way, side.key, side.remote)
   })
-  return by === undefined ? { by: side.sends, denied: reasonOf[wayOf(side.sends)] } : { by }
+  if (by === undefined) return { by: side.sends, denied: reasonOf[wayOf(side.sends)] }
+  return admits(moment, side, by === 'remote' && side.exempt('in', 'first'))
+    ? { by }
+    : { by, denied: dropReasons['flow-limit'], leavesNothing: true }
+}
+
+interface Beginning {
+  readonly by: Side['sends']
+  /** Why it is refused. */
+  readonly denied?: number
+  /** There is no entry of it. */
+  readonly leavesNothing?: boolean
+}
+
+function limitOf(draft: Draft): number {
+  return Number(draft.get('control', { index: control.flowLimit })?.value ?? 0n)
+}
+
+/** Whether the pod may have one more flow, which is counted; what is in the middle goes on in any case. */
+export function admits({ draft, packet }: Moment, { ifIndex }: Pick<Side, 'ifIndex'>, exempt: boolean): boolean {
+  const limit = limitOf(draft)
+  if (limit === 0) return true
+  const { live, refused } = draft.get('endpoint_flows', { ifIndex }) ?? { live: 0, refused: 0n }
+  const begins = packet.protocol !== tcp || isSyn(packet)
+  const isFull = begins && !exempt && (live | 0) >= limit
+  draft.put('endpoint_flows', { ifIndex }, { live: isFull ? live : live + 1, refused: isFull ? refused + 1n : refused })
+  return !isFull
+}
+
+function ended(draft: Draft, ifIndex: number): void {
+  const found = draft.get('endpoint_flows', { ifIndex })
+  if (limitOf(draft) > 0 && found !== undefined) draft.put('endpoint_flows', { ifIndex }, { ...found, live: (found.live - 1) >>> 0 })
 }
 
 export interface Made {
@@ -137,7 +168,7 @@ export function make(
   { draft, now }: Moment,
   side: Side,
   way: Way,
-  { by, denied }: ReturnType<typeof begin>,
+  { by, denied, leavesNothing = false }: Beginning,
   { peer, frontend = 0 }: Made = {},
 ): Flow {
   const flow = full('flows', {
@@ -154,7 +185,7 @@ export function make(
     peerIncarnation: peer?.incarnation ?? 0,
     identity: flowIdentityOf(draft, side.ifIndex, side.remote),
   })
-  return place(draft, side.key, flow)
+  return leavesNothing ? flow : place(draft, side.key, flow)
 }
 
 /** Whether a new flow goes to those in use at once: the tests grant all credit there is, or none. */
@@ -185,6 +216,7 @@ export function account({ draft, now, length, packet }: Moment, side: Side, flow
     const both = flowFlag.localEnded | flowFlag.remoteEnded
     if ((packet.tcpFlags & bit.rst) !== 0 || (flags & both) === both) state = flowState.closing
   }
+  if (state === flowState.closing && flow.state !== flowState.closing) ended(draft, side.ifIndex)
   const counters =
     side.sends === 'local'
       ? { txPackets: flow.txPackets + 1, txBytes: flow.txBytes + BigInt(length) }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flowFlag, flowState, flowWay } from '#kernel/bpf/words.ts'
 import { full } from '../world.ts'
-import { account, current, type Flow, flowKeyOf, place, type Side } from './flow.ts'
+import { account, admits, current, type Flow, flowKeyOf, place, type Side } from './flow.ts'
 import type { Read } from './read.ts'
 import { type Choice, keepChoice } from './service.ts'
 import type { Outcome, Step } from './step.ts'
@@ -19,6 +19,7 @@ export function toItself(step: Step, packet: Read, choice: Choice): Outcome {
   const found = current(moment, receiver)
   const goesOn = found !== undefined && (found.flags & flowFlag.hairpin) !== 0
   if (goesOn) keepChoice(step, choice, account(moment, receiver, { ...found, frontend }))
+  else if (!admits(moment, side, false)) return step.drop('flow-limit')
   else account(moment, receiver, begun(step, receiver, frontend))
   return step.deliver(side.ifIndex, side.endpoint, 'hairpin')
 }

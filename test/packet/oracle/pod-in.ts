@@ -107,7 +107,12 @@ function sendByHost(step: Step, packet: Read, side: Side, known: Flow | undefine
   const moment = step.moment(packet)
   if (choice !== undefined) {
     if (known !== undefined) track(step, packet, { side, choice }, asked(known, choice))
-    else account(moment, side, make(moment, side, flowWay.host, { by: 'local' }, { frontend: choice.entry.frontend }))
+    else {
+      const beginning = begin(moment, side)
+      const flow = make(moment, side, flowWay.host, beginning, { frontend: choice.entry.frontend })
+      if (beginning.denied !== undefined) return step.dropFor(beginning.denied)
+      account(moment, side, flow)
+    }
     return step.pass('podViaHost')
   }
   // Its answers are no Service's any more.
