@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Fields } from '#config/fields.ts'
-import { type Cidr, familyOfCidr } from '#net/cidr.ts'
-import type { Family } from '#net/ip.ts'
+import { type Cidr, contains, familyOfCidr } from '#net/cidr.ts'
+import type { Family, Ip } from '#net/ip.ts'
 import { familiesOf, type Stack } from '#net/stack.ts'
 
 export interface ServiceCidrs {
@@ -28,6 +28,12 @@ export function readServiceCidrs(f: Fields, key: string): ServiceCidrs {
 /** The families of pods of which no network of Services is named. */
 export function unnamedFamilies(cidrs: ServiceCidrs, stack: Stack): readonly Family[] {
   return familiesOf(stack).filter(f => (f === 4 ? cidrs.serviceCidr4 : cidrs.serviceCidr6) === undefined)
+}
+
+/** Why a network of Services cannot be right: it has an address that is none of a Service. Undefined: nothing speaks against it. */
+export function mistakeIn(cidr: Cidr, others: readonly Ip[]): string | undefined {
+  const other = others.find(ip => contains(cidr, ip))
+  return other && `the network of Services ${cidr} (service_cidr in eni_conf) contains ${other}, which is this node's or its pods'`
 }
 
 /** The data of kubeadm's ConfigMap kubeadm-config: where Terway looks when eni_conf names no network of Services. Throws `bad-config`. */

@@ -15,10 +15,17 @@ const wayOut: Readonly<Record<BpfProbe['feature'], string>> = {
 /** Of these only the node's own sockets have need: pods are served without. */
 const ofSockets: readonly BpfProbe['feature'][] = ['socket-programs', 'netns-cookie']
 
-/** What keeps a node from having programs, each with its way out; none = nothing does. `unnamed`: families of pods without a network of Services. */
-export function missingForPrograms(probes: readonly BpfProbe[], unnamed: readonly Family[]): readonly string[] {
+/** Of which families of pods no network of Services is known, and what is wrong with those that were named. */
+export interface ServiceNetworks {
+  readonly unnamed: readonly Family[]
+  readonly mistakes: readonly string[]
+}
+
+/** What keeps a node from having programs, each with its way out; none = nothing does. Without `networks` none is needed. */
+export function missingForPrograms(probes: readonly BpfProbe[], networks?: ServiceNetworks): readonly string[] {
+  const { unnamed = [], mistakes = [] } = networks ?? {}
   const services = unnamed.map(f => `the IPv${f} network of Services is not known (set service_cidr in eni_conf)`)
-  return [...services, ...lacking(probes.filter(p => !ofSockets.includes(p.feature)))]
+  return [...services, ...mistakes, ...lacking(probes.filter(p => !ofSockets.includes(p.feature)))]
 }
 
 /** What keeps processes on the node's own network from Services without kube-proxy. */

@@ -4,14 +4,15 @@ import { chooseDatapath } from '#config/datapath-choice.ts'
 import { parseSwitch } from '#config/datapath-switch.ts'
 import type { EniConf } from '#config/eni-conf.ts'
 import { defaultNatPorts, replacesKubeProxy, type ServiceAlgorithm } from '#config/kube-proxy.ts'
-import { unnamedFamilies } from '#config/service-cidr.ts'
+import { mistakeIn, unnamedFamilies } from '#config/service-cidr.ts'
 import { Complaint } from '#daemon/complaint.ts'
 import type { Context } from '#daemon/context.ts'
 import { choiceInputs, mountedConflist, readCapabilities } from '#daemon/datapath-inputs.ts'
 import type { DatapathGoal } from '#daemon/datapath-memory.ts'
 import { flowEntriesFor } from '#daemon/flow-entries.ts'
 import { AppError } from '#lib/errors.ts'
-import type { Family } from '#net/ip.ts'
+import { type Family, type Ip, tryParseIp } from '#net/ip.ts'
+import { nodeFacts } from '#state/node-facts.ts'
 
 /** What the node is to be, before anybody asked the kernel. */
 export interface Wanted {
@@ -20,6 +21,8 @@ export interface Wanted {
   readonly switched: string
   /** Families of pods of which no network of Services is known. */
   readonly unnamed: readonly Family[]
+  /** Why a network of Services that was named is not taken for one. */
+  readonly mistakes: readonly string[]
   /** What the capability file says besides; undefined while nothing can be chosen. */
   readonly settings?: ChosenUnder
 }
@@ -45,7 +48,7 @@ export class DatapathWish {
     const { host, options } = this.#ctx
     const switched = host.read(options.switchPath)?.trim() ?? ''
     const asksOff = parseSwitch(switched)?.off ?? last?.off ?? false
-    const wanted = this.#choose(last) ?? (last && { goal: last, unnamed: [] })
+    const wanted = this.#choose(last) ?? (last && { goal: last, unnamed: [], mistakes: [] })
     if (wanted === undefined) return undefined
     return { ...wanted, goal: { ...wanted.goal, off: asksOff && wanted.goal.kind === 'v2' }, switched }
   }
@@ -64,7 +67,10 @@ export class DatapathWish {
     }
     this.#complaint.settled()
     const { hostStackCidrs, policyProvider } = list.settings
-    const serviceCidrs = [conf.serviceCidr4, conf.serviceCidr6].filter(c => c !== undefined)
+    const named = [conf.serviceCidr4, conf.serviceCidr6].filter(c => c !== undefined)
+    const own = this.#ownAddresses()
+    // Packets to an address of Services that no Service has are dropped: those to pods would be.
+    const serviceCidrs = named.filter(c => mistakeIn(c, own) === undefined)
     return {
       goal: {
         kind: choice.datapath,
@@ -76,8 +82,16 @@ export class DatapathWish {
         ...this.#more(conf, capabilities),
       },
       unnamed: unnamedFamilies(conf, conf.ipStack),
+      mistakes: named.flatMap(c => mistakeIn(c, own) ?? []),
       settings: { policyProvider, ipv6: conf.ipStack !== 'ipv4', serviceAlgorithm: conf.serviceAlgorithm ?? 'random' },
     }
+  }
+
+  /** Of the node, and the first one of each network that its pods are in. */
+  #ownAddresses(): readonly Ip[] {
+    const { k8sNode, node } = this.#ctx.cluster
+    const networks = Object.values(node?.status?.networkInterfaces ?? {}).flatMap(n => [n.ipv4CIDR, n.ipv6CIDR])
+    return [...(k8sNode ? nodeFacts(k8sNode).addresses : []), ...networks.flatMap(c => tryParseIp(c?.split('/')[0] ?? '') ?? [])]
   }
 
   /** Absent keys are those of a node on which kube-proxy translates, or whose memory is not known. */

@@ -131,7 +131,7 @@ export class NodeDatapathKeeper {
     const mode = await programs.mode()
     const wanted = this.#wish.read(this.#record.last)
     if (wanted === undefined) return
-    const key = JSON.stringify([wanted.goal, wanted.unnamed, wanted.settings])
+    const key = JSON.stringify([wanted.goal, wanted.unnamed, wanted.mistakes, wanted.settings])
     if (key !== this.#settled || this.#hasStrayed(mode)) await this.#become(wanted, mode)
     this.#settled = key
     // Who wrote the file waits for this.
@@ -152,7 +152,7 @@ export class NodeDatapathKeeper {
     if (kind !== 'veth' && !(goal.off && goal.services === undefined)) {
       const probes = await this.#probe(goal, mode)
       if (this.#stopped) return
-      const missing = missingForPrograms(probes, kind === 'v2' ? wanted.unnamed : [])
+      const missing = missingForPrograms(probes, kind === 'v2' ? wanted : undefined)
       if (missing.length > 0) return this.#stayRegular(wanted, missing.join('; '))
       const ofSockets = missingForSockets(probes)
       if (ofSockets.length > 0) this.#record.limited(ofSockets.join('; '))

@@ -298,6 +298,10 @@ test('without a network of Services V2 is refused by name, and taken once it is 
     told(w, 'DataPathUnsupported').some(m => /IPv4 network of Services is not known \(set service_cidr/.test(m)),
   )
   assert.equal(node.kernel.node.kind, 'veth')
+  // Traffic between pods would be dropped as that to Services which nobody has.
+  w.configure({ service_cidr: '10.0.0.0/8' })
+  await w.until('it is told', () => told(w, 'DataPathUnsupported').some(m => /network of Services 10\.0\.0\.0\/8 .* contains 10\./.test(m)))
+  assert.equal(node.kernel.node.kind, 'veth')
   w.configure({ service_cidr: '10.96.0.0/12' })
   await becomes(w, node, 'v2')
 })
