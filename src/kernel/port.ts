@@ -67,6 +67,8 @@ export interface LoadedPrograms {
   readonly generation: string
   /** Maps that had to be made: they are empty. The others are those of the process before, with what they hold. */
   readonly created: readonly MapName[]
+  /** Other generations, which run somewhere still. The next load takes away what does not any more. */
+  readonly others: readonly string[]
 }
 
 export interface MapPage {

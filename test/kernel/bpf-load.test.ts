@@ -41,11 +41,11 @@ const generations = () => readdirSync(join(lab.pins, 'programs')).sort()
 
 test('the first load makes everything; the next finds it with what it holds, also in another process', async () => {
   lab.use(programsReturning(pass, first))
-  assert.deepEqual(await kernel.loadPrograms(sizes), { generation: first, created: mapNames })
+  assert.deepEqual(await kernel.loadPrograms(sizes), { generation: first, created: mapNames, others: [] })
   await applied(kernel, [{ op: 'map-put', ns: 'host', ...entry, value: '0700000000000000' }])
-  assert.deepEqual(await kernel.loadPrograms(), { generation: first, created: [] })
+  assert.deepEqual(await kernel.loadPrograms(), { generation: first, created: [], others: [] })
   const other = await lab.kernel()
-  assert.deepEqual(await other.loadPrograms(), { generation: first, created: [] })
+  assert.deepEqual(await other.loadPrograms(), { generation: first, created: [], others: [] })
   assert.deepEqual((await look(other, { entries: [entry] })).entries, [{ ...entry, value: '0700000000000000' }])
   await kernel.unloadPrograms()
   assert.deepEqual(lab.pinned(), [])
@@ -57,7 +57,7 @@ test('a generation that runs in a block stays until the block runs another', asy
   await kernel.loadPrograms(sizes)
   await applied(kernel, [join0, filterOf(first)])
   lab.use(programsReturning(pass, second))
-  assert.deepEqual(await kernel.loadPrograms(), { generation: second, created: [] })
+  assert.deepEqual(await kernel.loadPrograms(), { generation: second, created: [], others: [first] })
   assert.deepEqual([generations(), await filters()], [[first, second], [`pod_in.${first}`]])
   await applied(kernel, [filterOf(second)])
   await kernel.loadPrograms()
@@ -70,7 +70,7 @@ test('programs whose maps were unpinned are made again, and those that run are s
   await kernel.loadPrograms(sizes)
   await applied(kernel, [join0, filterOf(first)])
   unlinkSync(join(lab.pins, 'maps/control-1'))
-  assert.deepEqual(await kernel.loadPrograms(), { generation: first, created: ['control'] })
+  assert.deepEqual(await kernel.loadPrograms(), { generation: first, created: ['control'], others: [] })
   assert.match((await filters()).join(), /^program \d+$/)
   await applied(kernel, [filterOf(first)])
   assert.deepEqual(await filters(), [`pod_in.${first}`])
@@ -84,7 +84,7 @@ test('two processes that load at the same time share what each of them makes', a
     assert.deepEqual(both.flatMap(l => l.created).sort(), [...mapNames].sort())
     await applied(kernel, [{ op: 'map-put', ns: 'host', ...entry, value: '0700000000000000' }])
     assert.equal((await look(other, { entries: [entry] })).entries[0]?.value, '0700000000000000')
-    assert.deepEqual(await other.loadPrograms(), { generation: first, created: [] })
+    assert.deepEqual(await other.loadPrograms(), { generation: first, created: [], others: [] })
     await other.unloadPrograms()
   }
 })
@@ -140,7 +140,7 @@ test('a first load that ended after any of its steps is completed by the next', 
   const all = [...mapPins, ...programPins(first)]
   for (let done = all.length; done-- > 0; ) {
     unpin(all.slice(done))
-    assert.deepEqual(await kernel.loadPrograms(sizes), { generation: first, created: mapNames.slice(done) })
+    assert.deepEqual(await kernel.loadPrograms(sizes), { generation: first, created: mapNames.slice(done), others: [] })
     assert.deepEqual(
       all.filter(pin => !existsSync(join(lab.pins, pin))),
       [],

@@ -40,7 +40,7 @@ export function pinRelease(release: Release, pins: string): LoadedPrograms {
   }
   const programs = join(pins, 'programs')
   for (const other of readdirSync(programs)) if (other !== generation) rmSync(join(programs, other), { recursive: true })
-  return { generation, created }
+  return { generation, created, others: [] }
 }
 
 function openOrMake({ maps, structs }: Release, name: MapName, pins: string): { readonly fd: number; readonly isNew: boolean } {

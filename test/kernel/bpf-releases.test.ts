@@ -22,7 +22,7 @@ import { nodes, putServices } from './datapath-services.ts'
 const release = keptReleases().at(-1) ?? assert.fail('no release is kept')
 const { generation: old } = objectOf(release)
 const forwarding = mode.guard | mode.forward | mode.policy
-const serviceIp = '10.96.0.10'
+const [serviceIp, otherIp, lateIp] = ['10.96.0.10', '10.96.0.11', '10.96.0.12']
 /** Not those of the release: its tables get another size while they are in use. */
 const flowEntries = 65_536
 
@@ -147,7 +147,10 @@ test('from the last release to this one, back, and forward again: each goes on w
     lab.afterRestart(async (datapath, kernel) => {
       const { created, generation } = await kernel.loadPrograms(mapSizes(flowEntries))
       assert.deepEqual(created, missing)
-      await putServices(kernel, [{ name: 'remote', ips: [serviceIp], backends: [internet4] }])
+      await putServices(kernel, [
+        { name: 'remote', ips: [serviceIp], backends: [internet4] },
+        ...[otherIp, lateIp].map(ip => ({ name: `of-${ip}`, ips: [ip], backends: [internet4] })),
+      ])
       await datapath.setNode({ ...nodes.v2, flowEntries }, pods)
       assert.equal((await kernel.countEntries('flows')).room, flowEntries)
       assert.equal(await lab.mode(), forwarding | mode.service)
@@ -175,18 +178,59 @@ test('from the last release to this one, back, and forward again: each goes on w
   await nothingLost()
 })
 
-test('what programs translated goes to the host stack where the last release runs, and so to kube-proxy', async () => {
-  assert.equal(await pod.beat('udp', serviceIp, 20), 'ok')
-  await allGoOn([`udp ${serviceIp}`])
+/** The steps by which a node changes hands. `learn` as terwayd says it where pods are. */
+const become = {
+  thisTree: () => lab.afterRestart(datapath => datapath.setNode({ ...nodes.v2, flowEntries, learn: true }, pods)),
+  /** Back to kube-proxy, by this tree's programs. */
+  withoutServices: () => lab.afterRestart(datapath => datapath.setNode({ ...v2, flowEntries }, pods)),
+  release: async () => {
+    pinRelease(release, lab.pinDirectory)
+    await runRelease(lab.kernel)
+    await applyAll(lab.kernel, [modeOp(forwarding)])
+  },
+} as const
+
+function startKubeProxy(): void {
+  // On a node there is always somebody who needs conntrack, which goes with the last rule that does.
+  lab.run('host', 'nft add table inet filter')
+  lab.run('host', 'nft add chain inet filter forward { type filter hook forward priority 0 ; }')
+  lab.run('host', 'nft add rule inet filter forward ct state established accept')
   lab.run('host', 'nft add table ip nat')
   lab.run('host', 'nft add chain ip nat before { type nat hook prerouting priority -100 ; }')
-  for (const protocol of ['tcp', 'udp'])
-    lab.run('host', `nft add rule ip nat before ip daddr ${serviceIp} ${protocol} dport 7777-7779 dnat to ${internet4}`)
-  pinRelease(release, lab.pinDirectory)
-  await runRelease(lab.kernel)
-  await applyAll(lab.kernel, [modeOp(forwarding)])
-  const { podViaHost = 0 } = await lab.counted('paths')
-  await allGoOn([`udp ${serviceIp}`])
-  assert.ok(((await lab.counted('paths')).podViaHost ?? 0) > podViaHost)
+  for (const ip of [serviceIp, otherIp])
+    for (const protocol of ['tcp', 'udp'])
+      lab.run('host', `nft add rule ip nat before ip daddr ${ip} ${protocol} dport 7777-7779 dnat to ${internet4}`)
+}
+
+test('to a Service from one port for ever: answered whoever translates, in the order in which releases go', async () => {
+  const mine = `udp ${serviceIp}`
+  assert.equal(await pod.beat('udp', serviceIp, 20), 'ok')
+  await allGoOn([mine])
+  startKubeProxy()
+  await become.withoutServices()
+  await allGoOn([mine])
+  await become.release()
+  await allGoOn([mine])
   assert.equal(await pod.call(serviceIp), 'gw1 10.0.1.11')
+})
+
+test('what kube-proxy translates goes on when programs do again, and also when the rules of kube-proxy are gone', async () => {
+  const rows = [`udp ${serviceIp}`, `udp ${otherIp}`, `tcp ${otherIp}`]
+  for (const kind of ['tcp', 'udp'] as const) assert.equal(await pod.beat(kind, otherIp, 20), 'ok')
+  await allGoOn(rows)
+  await become.thisTree()
+  await allGoOn(rows)
+  lab.run('host', 'nft flush chain ip nat before')
+  await applyAll(lab.kernel, [modeOp(forwarding | mode.service)])
+  await allGoOn(rows)
+  assert.equal(await pod.call(otherIp), 'gw1 10.0.1.11')
+})
+
+test('in the wrong order nobody answers datagrams, and somebody does when this release comes again', async () => {
+  await become.release()
+  assert.equal(await pod.beat('udp', lateIp, 20), 'ok')
+  await until('some were sent', async () => ((await pod.beats())[`udp ${lateIp}`]?.sent ?? 0) > 5)
+  assert.equal((await pod.beats())[`udp ${lateIp}`]?.echoed, 0)
+  await become.thisTree()
+  await until('they are answered', async () => ((await pod.beats())[`udp ${lateIp}`]?.echoed ?? 0) > 20)
 })

@@ -359,7 +359,7 @@ test('what is attached to another cgroup, or to one that is gone, is attached an
     (await look(there, { sockets: true })).sockets.map(s => s.name),
     socketProgramNames.map(() => 'in another cgroup'),
   )
-  assert.deepEqual(await there.loadPrograms(), { generation: object.generation, created: [] })
+  assert.deepEqual(await there.loadPrograms(), { generation: object.generation, created: [], others: [] })
   await assert.rejects(attachSockets(there, object.generation), { code: 'kernel-refused', message: /bpftool cgroup attach.*ENOENT/ })
   await attachSockets(kernel, object.generation)
   await assertTranslated(node)

@@ -192,15 +192,15 @@ function beat(kind: string, host: string, port: number, ms?: number): Promise<st
   })
 }
 
-/** Datagrams from one socket, which are counted and not sent again. */
+/** Datagrams from one socket, which are counted and not sent again. Only who was asked answers. */
 function pulse(host: string, port: number, ms: number): Promise<string> {
   const mine = newBeats('udp', host)
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   socket.on('error', e => {
     mine.ended = e.message
   })
-  socket.on('message', () => {
-    mine.echoed++
+  socket.on('message', (_, { address }) => {
+    if (address === host) mine.echoed++
   })
   return new Promise(resolve =>
     socket.bind(0, () => {

@@ -4,6 +4,7 @@ import { nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import type { Programs } from '#datapath/port.ts'
 import { limitEntry, limitOps } from '#datapath/v2/flow-limit.ts'
+import { flowTables, forgottenFlows } from '#datapath/v2/forget.ts'
 import { hostSetOps, wantedHostSet } from '#datapath/v2/host-set.ts'
 import { importedFlows } from '#datapath/v2/import.ts'
 import { mapSizes } from '#datapath/v2/map-sizes.ts'
@@ -18,7 +19,7 @@ import { applyAll, observeHost } from '#kernel/host.ts'
 import { modeEntry, modeIn, modeOf, modeOp } from '#kernel/mode.ts'
 import { monitorEntries, monitorsIn } from '#kernel/monitors.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
-import type { Kernel } from '#kernel/port.ts'
+import type { Kernel, LoadedPrograms } from '#kernel/port.ts'
 import type { LinkState, NsState } from '#kernel/state.ts'
 import type { Clock } from '#lib/clock.ts'
 import { isAppError } from '#lib/errors.ts'
@@ -49,20 +50,23 @@ export class ProgrammedNode {
   #cancelLearning: () => void = () => {}
   #cancelWaiting: () => void = () => {}
   #stopped = false
+  /** Whether other programs ran when these were loaded. */
+  readonly #replaces: boolean
   /** What was logged of what cannot be done: each is met every few seconds. */
   readonly #told = new Set<string>()
 
-  private constructor(deps: NodeDeps, wanted: Programs, generation: string) {
+  private constructor(deps: NodeDeps, wanted: Programs, { generation, others }: LoadedPrograms) {
     this.#deps = deps
     this.#wanted = wanted
     this.generation = generation
+    this.#replaces = others.length > 0
   }
 
   /** Loads the programs, or finds them, and tells them of the node. Throws KernelError. */
   static async load(deps: NodeDeps, wanted: Programs): Promise<ProgrammedNode> {
-    const { generation, created } = await deps.kernel.loadPrograms(mapSizes(wanted.flowEntries))
-    const node = new ProgrammedNode(deps, wanted, generation)
-    deps.log.info({ generation, created, mode: await modeOf(deps.kernel) }, 'programs loaded')
+    const loaded = await deps.kernel.loadPrograms(mapSizes(wanted.flowEntries))
+    const node = new ProgrammedNode(deps, wanted, loaded)
+    deps.log.info({ ...loaded, mode: await modeOf(deps.kernel) }, 'programs loaded')
     await node.removeStale()
     await node.repair()
     if (!node.services) await detachSockets(deps.kernel)
@@ -82,6 +86,18 @@ export class ProgrammedNode {
     const isNew = (wantedMode(this.#wanted.kind, serves, false) & (mode.forward | mode.service) & ~seen) !== 0
     await this.#turnTo(serves, isNew ? this.#wanted.learn : (seen & mode.learn) !== 0, isNew && this.#wanted.learn ? pods : [])
     if (this.services && !serves) this.#waitForServices()
+    if (this.#replaces) await this.#removeReplaced()
+  }
+
+  /** Programs that ran before these run nowhere now. Those that some device or socket has still stay until the next start. */
+  async #removeReplaced(): Promise<void> {
+    const { kernel, log } = this.#deps
+    try {
+      await kernel.loadPrograms(mapSizes(this.#wanted.flowEntries))
+    } catch (err) {
+      if (!isAppError(err) || err.code !== 'kernel-refused') throw err
+      log.warn({ err }, 'programs that run no more stay pinned')
+    }
   }
 
   stop(): void {
@@ -132,6 +148,12 @@ export class ProgrammedNode {
     if (seen === wanted) return
     await applyAll(kernel, [modeOp(wanted)])
     log.info({ mode: wanted }, 'the programs have another mode')
+    if ((((seen ?? 0) ^ wanted) & mode.service) !== 0) await this.#forgetFlows(serves)
+  }
+
+  async #forgetFlows(serves: boolean): Promise<void> {
+    const { kernel } = this.#deps
+    for (const table of flowTables) await applyAll(kernel, forgottenFlows(table, await kernel.mapEntries(table), serves))
   }
 
   #endLearning(): void {

@@ -49,8 +49,7 @@ export function loadPinned(
     }
     unlessReadOnly(directory, () => resizeTables(object, directory, sizes, fds, runner))
     pinPrograms(object, directory, fds)
-    removeOthers(directory, new Set([...inUse, generation]))
-    return { generation, created }
+    return { generation, created, others: removeOthers(directory, generation, inUse) }
   } finally {
     closeAll(fds.values())
   }
@@ -166,11 +165,12 @@ function isPinned(program: BpfProgram, path: string, ids: ReadonlyMap<MapName, n
   return false
 }
 
-function removeOthers(directory: string, kept: ReadonlySet<string>): void {
+/** Answers those that are left, since they are in use. */
+function removeOthers(directory: string, own: string, inUse: ReadonlySet<string>): readonly string[] {
   const programs = join(directory, 'programs')
-  for (const generation of readdirSync(programs)) {
-    if (!kept.has(generation)) removeTree(join(programs, generation))
-  }
+  const others = readdirSync(programs).filter(generation => generation !== own)
+  for (const generation of others) if (!inUse.has(generation)) removeTree(join(programs, generation))
+  return others.filter(generation => inUse.has(generation))
 }
 
 /** With those above it. `recursive` would say ENOENT on a read-only file system. */
