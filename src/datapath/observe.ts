@@ -49,8 +49,8 @@ function hostQuery(targets: readonly Target[]): NsQuery {
   }
 }
 
-/** What the devices join, and what runs there. */
-const hookQuery = { hooks: true, blocks: Object.values(block) } as const
+/** What the devices join, and what runs there. The blocks of the node's own device are no pod's. */
+const hookQuery = { hooks: true, blocks: [block.podIn, block.podOut, block.eniIn] } as const
 
 function podQuery({ a, desired }: Target): NsQuery {
   return {
