@@ -79,7 +79,8 @@ test('dual stack: ADD gives a pair of one ENI, IPv4 first, and DEL frees both', 
 
 test("IPv6 alone: the IPv4 address of an ENI is nobody's", async () => {
   await using world = new DaemonWorld(['10.0.0.1', 'fd00:1::1'], { addressWait: 50 }, 'ipv6')
-  await world.started()
+  const daemon = await world.started()
+  await until(() => daemon.state.binding().mode === 'local')
   for (const name of ['web', 'next']) world.cluster.pod(name)
   assert.deepEqual(ipsOf(await world.add('web')), ['fd00:1::1'])
   const dry = await world.add('next')
