@@ -9,8 +9,8 @@
 //                                     so many bytes there and back over one connection, as fast as they go, then so many new connections
 //
 // The asking side prints one line per second, "beats=<since the start> worst=<longest wait for a beat in this second, ms>", and
-// ends with 1 and a reason when the connection breaks or a beat takes longer than two minutes. A datagram without an answer for a second
-// is lost, and the next one follows: such a line says "worst=<…> lost=<since the start>".
+// ends with 1 and a reason when the connection breaks or a beat takes longer than two minutes. After a second without an answer to a datagram
+// the next one follows, and that one is lost unless its answer comes after all: such a line says "worst=<…> lost=<since the start>".
 // Measuring prints "exchange_us=<median> connect_us=<median>": the wait for the byte, and that for a connection to be there. It ends with 1
 // and a reason when something does not come.
 #include <arpa/inet.h>
@@ -203,8 +203,8 @@ static int ask(const char *address, const char *port)
 	}
 }
 
-// An answer to an earlier datagram, which was lost already, is passed over. A closed port counts as lost: the other side may not listen yet.
-static int answered(int fd, unsigned long wanted, double until)
+// A closed port counts as lost: the other side may not listen yet. `first` is the first datagram that was answered, 0 while there is none.
+static int answered(int fd, unsigned long wanted, double until, unsigned long first, unsigned long *lost)
 {
 	for (;;) {
 		struct pollfd waiting = { .fd = fd, .events = POLLIN };
@@ -213,8 +213,13 @@ static int answered(int fd, unsigned long wanted, double until)
 
 		if (left <= 0 || poll(&waiting, 1, left + 1) == 0)
 			return 0;
-		if (read(fd, &got, sizeof(got)) == sizeof(got) && got == wanted)
+		if (read(fd, &got, sizeof(got)) != sizeof(got))
+			continue;
+		if (got == wanted)
 			return 1;
+		// It was late, on a machine that stood still, and counts as lost since.
+		if (first && got > first && *lost)
+			--*lost;
 	}
 }
 
@@ -223,18 +228,21 @@ static int ask_udp(const char *address, const char *port)
 	const struct addrinfo *to = parsed(address, port);
 	struct told told = { .second = now_ms() + 1000 };
 	int fd = to ? socket(to->ai_family, SOCK_DGRAM, 0) : -1;
+	unsigned long first = 0;
 
 	if (fd < 0 || connect(fd, to->ai_addr, to->ai_addrlen) != 0)
 		return fail("connect");
 	for (unsigned long number = 1;; number++) {
 		double sent = now_ms();
-		int there = write(fd, &number, sizeof(number)) == sizeof(number) && answered(fd, number, sent + LOST_MS);
+		int there = write(fd, &number, sizeof(number)) == sizeof(number) && answered(fd, number, sent + LOST_MS, first, &told.lost);
 
 		if (there)
 			told.beats++;
 		// Before the first answer nobody listens yet.
 		else if (told.beats)
 			told.lost++;
+		if (there && !first)
+			first = number;
 		count(&told, told.beats ? now_ms() - sent : 0, 1);
 		if (now_ms() - sent < 1)
 			pause_ms(1);
