@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -152,7 +152,7 @@ export class DatapathLab {
   /** The next process finds the same programs as another generation. */
   upgrade(generation: string): void {
     const { object } = this.#options
-    if (object !== undefined) writeFileSync(object, JSON.stringify({ ...bpfObject(), generation }))
+    if (object !== undefined) writeFileSync(object, JSON.stringify({ ...JSON.parse(readFileSync(object, 'utf8')), generation }))
   }
 
   /** The word that every program reads first. */
@@ -248,9 +248,12 @@ export class DatapathLab {
   }
 
   async probe(ns: string): Promise<Probe> {
-    const probe = new Probe(`${this.prefix}-${ns}`, ns === 'host' ? this.#cgroup : undefined)
+    // Where sockets of the host meet the programs of the lab's node.
+    const cgroup = ns === 'host' ? this.#cgroup : undefined
+    const joining = cgroup === undefined ? [] : ['sh', '-c', 'echo $$ > "$0"/cgroup.procs && exec "$@"', cgroup.directory]
+    const probe = new Probe([...joining, 'ip', 'netns', 'exec', `${this.prefix}-${ns}`])
     this.#probes.push(probe)
-    await probe.say({ cmd: 'serve', port, name: ns })
+    await probe.serve(ns)
     return probe
   }
 }
@@ -269,12 +272,9 @@ export class Probe {
   readonly #gone: Promise<void>
   #nextId = 0
 
-  /** `cgroup`: where its sockets meet the programs of the lab's node. */
-  constructor(netns: string, cgroup?: TestCgroup) {
-    const script = fileURLToPath(new URL('datapath-probe.ts', import.meta.url))
-    const command = ['ip', 'netns', 'exec', netns, process.execPath, script]
-    const joining = cgroup === undefined ? [] : ['sh', '-c', 'echo $$ > "$0"/cgroup.procs && exec "$@"', cgroup.directory]
-    const [file = '', ...args] = [...joining, ...command]
+  /** `place`: a command line that runs another one where the probe is to be. */
+  constructor(place: readonly string[]) {
+    const [file = '', ...args] = [...place, process.execPath, fileURLToPath(new URL('datapath-probe.ts', import.meta.url))]
     const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] })
     this.#gone = new Promise(resolve => child.once('exit', () => resolve()))
     createInterface({ input: child.stdout }).on('line', line => {
@@ -293,9 +293,14 @@ export class Probe {
     })
   }
 
+  /** Answers whoever asks, by this name. */
+  serve(name: string): Promise<string> {
+    return this.say({ cmd: 'serve', port, name })
+  }
+
   /** Who answered and what address it saw: `gw1 10.0.1.5`; `timeout` when nobody did. */
-  ask(host: string, timeoutMs = 3000, at = port): Promise<string> {
-    return this.say({ cmd: 'ask', host, port: at, timeoutMs })
+  ask(host: string, timeoutMs = 3000, at = port, bytes?: number): Promise<string> {
+    return this.say({ cmd: 'ask', host, port: at, timeoutMs, bytes })
   }
 
   /** The same with questions of this many bytes. */
@@ -309,8 +314,8 @@ export class Probe {
   }
 
   /** Sends so many bytes over TCP and waits for all of them to come back: `ok`, or what went wrong. */
-  stream(host: string, bytes = 100): Promise<string> {
-    return this.say({ cmd: 'stream', host, port, bytes, timeoutMs: 20_000 })
+  stream(host: string, bytes = 100, at = port): Promise<string> {
+    return this.say({ cmd: 'stream', host, port: at, bytes, timeoutMs: 20_000 })
   }
 
   /** One byte, or one datagram, every so many milliseconds from now on. */

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { socketProgramNames } from '#kernel/bpf/programs.ts'
-import { block } from '#kernel/bpf/words.ts'
 import { close } from '#kernel/ffi.ts'
 import { openPin } from '#kernel/ffi-bpf.ts'
 import { infoOfLink } from '#kernel/ffi-bpf-link.ts'
@@ -13,6 +12,7 @@ import { pinOfLink } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { DatapathLab, internet4, type Probe, v2 } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
+import { tracesOn } from './datapath-traces.ts'
 
 /** A node that had programs and has them no more is as one that never had any. */
 
@@ -28,35 +28,9 @@ before(async () => {
   for (const a of pods) await lab.datapath.setup(a)
   for (const ns of ['gw0', 'gw1']) await lab.probe(ns)
   probes = [await lab.probe('pod11'), await lab.probe('host')]
-  bare = node()
+  bare = tracesOn(lab)
 })
 after(() => lab.close())
-
-/** What the kernel changes of itself: how many connections it knows, and link-local addresses, which take a second to settle. */
-const ofItself = /conntrack_count|fe80:/
-
-/** All that a program, or who loads it, may have left behind. */
-function node(): readonly string[] {
-  const families = ['-4', '-6']
-  const commands = [
-    'tc qdisc show',
-    ...families.flatMap(family => [`ip ${family} rule`, `ip ${family} route show table all`, `ip ${family} addr`]),
-    'nft list ruleset',
-    'sysctl -a --pattern ^net\\.',
-  ]
-  const lines = commands.flatMap(command => lab.run('host', command).split('\n'))
-  const pins = existsSync(lab.pinDirectory) ? [lab.pinDirectory, ...lab.pins()] : []
-  return [...lines.filter(line => !ofItself.test(line)), ...Object.values(block).flatMap(filtersOf), ...pins]
-}
-
-function filtersOf(number: number): readonly string[] {
-  try {
-    return lab.run('host', `tc filter show block ${number}`).split('\n')
-  } catch {
-    // No device joins it.
-    return []
-  }
-}
 
 async function serve(): Promise<void> {
   await lab.afterRestart(async (datapath, kernel) => {
@@ -83,10 +57,10 @@ async function endsLinks(fn: () => Promise<void>): Promise<void> {
 test('a node whose Services go first, and its programs then', async () => {
   await serve()
   await endsLinks(() => lab.afterRestart(datapath => datapath.setNode(v2, pods)))
-  const left = node().filter(line => /61000|\bnode_(in|out)\.|clsact.*\beth0\b|^links\/./.test(line))
+  const left = tracesOn(lab).filter(line => /61000|\bnode_(in|out)\.|clsact.*\beth0\b|^links\/./.test(line))
   assert.deepEqual(left, [])
   await lab.afterRestart(datapath => datapath.setNode({ kind: 'veth' }, pods))
-  assert.deepEqual(node(), bare)
+  assert.deepEqual(tracesOn(lab), bare)
 })
 
 /** A process that is killed after one operation: what it had still to do is the next one's. */
@@ -137,7 +111,7 @@ test('both at once, by processes each of which is killed after one operation', a
     for (const part of partsOfLast) await part(lab.kernel)
     await lab.afterRestart(datapath => datapath.setNode({ kind: 'veth' }, pods))
   })
-  assert.deepEqual(node(), bare)
+  assert.deepEqual(tracesOn(lab), bare)
   await lab.afterRestart(async datapath => {
     await datapath.setNode({ kind: 'veth' }, pods)
     for (const a of pods) assert.deepEqual(await datapath.diff(a), [])
