@@ -25,6 +25,8 @@ export interface UpOptions {
   /** A seed in the form of sim/seed-schema.ts; a small cloud of two zones when absent. */
   readonly seed?: object
   readonly instanceType: string
+  /** Of the nodes in their order, where a node's is another. */
+  readonly instanceTypes?: readonly string[]
   /** Where the nodes' primary addresses come from, in turn; the control plane is in the first. The seed's first vSwitch when empty. */
   readonly vSwitchIds: readonly string[]
   /** What pods and Services have; but for `ipv4`, every machine has an IPv6 address beside its IPv4 one. */
@@ -65,7 +67,9 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
   await prepareControlPlane(names, context.pki, { identity: control, stack: options.stack }, apiPort)
   const nodeNames = Array.from({ length: options.nodes }, (_, i) => `node${i + 1}`)
   const [nodes] = await Promise.all([
-    progress.step(`${options.nodes} machine(s) boot`, () => Promise.all(nodeNames.map((name, i) => addNode(context, state, name, i)))),
+    progress.step(`${options.nodes} machine(s) boot`, () =>
+      Promise.all(nodeNames.map((name, i) => addNode(context, state, name, i, options.instanceTypes?.[i]))),
+    ),
     progress.step('control plane serves', () => startControlPlane(context, state)),
   ])
   state = { ...state, nodes }

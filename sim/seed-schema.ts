@@ -32,6 +32,7 @@ const instanceType = strict({
   ipv6PerEni: Type.Integer({ minimum: 0 }),
   bandwidthKbps: Type.Integer({ minimum: 0 }),
   networkCards: Type.Integer({ minimum: 0 }),
+  mtu: Type.Optional(Type.Integer({ minimum: 1280, maximum: 8500 })),
 })
 
 /** The form of a seed file. docs: sim/README.md; an example with every block: sim/seeds/demo.yaml. */

@@ -16,6 +16,8 @@ export interface InstanceType {
   readonly ipv6PerEni: number
   readonly bandwidthKbps: number
   readonly networkCards: number
+  /** Of its devices, where it is not the VPC's: some types may have jumbo frames. */
+  readonly mtu?: number
 }
 
 function g7(size: string, cpu: number, enis: number, total: number, addresses: number, gbps: number): InstanceType {
@@ -49,6 +51,7 @@ export const instanceTypes: readonly InstanceType[] = [
   { ...g7('large', 2, 2, 2, 6, 1), id: 'ecs.g6.large', family: 'ecs.g6', ipv6PerEni: 1 },
   { ...g7('2xlarge', 8, 4, 4, 10, 2.5), id: 'ecs.g6.2xlarge', family: 'ecs.g6', ipv6PerEni: 1 },
   { ...g7('xlarge', 4, 4, 14, 10, 2), id: 'ecs.lab.medium', family: 'ecs.lab' },
+  { ...g7('xlarge', 4, 4, 14, 10, 2), id: 'ecs.lab.jumbo', family: 'ecs.lab', mtu: 8500 },
   { ...g7('large', 2, 2, 2, 3, 1), id: 'ecs.lab.tiny', family: 'ecs.lab', ipv6PerEni: 0 },
   { ...g7('large', 2, 3, 3, 6, 1), id: 'ecs.lab.uneven', family: 'ecs.lab', ipv6PerEni: 2 },
 ]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Eni } from './rows.ts'
 import type { State } from './state.ts'
+import { limitsOf } from './types.ts'
 import type { EniView, FabricView } from './view.ts'
 
 /** What the fabric must make real: the present state, without lag. */
@@ -40,6 +41,11 @@ function eniView(state: State, eni: Eni): EniView {
     prefixes: eni.prefixes,
     securityGroupIds: eni.securityGroupIds,
     sourceDestCheck: eni.sourceDestCheck,
-    mtu: state.get('vpc', eni.vpcId)?.mtu ?? 1500,
+    mtu: mtuOf(state, eni),
   }
+}
+
+function mtuOf(state: State, eni: Eni): number {
+  const instance = eni.attachment && state.get('instance', eni.attachment.instanceId)
+  return (instance && limitsOf(state, instance).mtu) ?? state.get('vpc', eni.vpcId)?.mtu ?? 1500
 }

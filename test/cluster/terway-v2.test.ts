@@ -12,11 +12,12 @@ import { type Node, rows, without } from './matrix.ts'
 import { datapath, Matrix, requireComplete } from './matrix-judge.ts'
 import { chainPortmap, openSeed, startParties } from './matrix-lab.ts'
 import type { Parties } from './matrix-run.ts'
+import { mtuCells } from './mtu-cells.ts'
 import { endLabAfterTests } from './terway-lab.ts'
 import { readyPod, startPod } from './terway-pods.ts'
 
 /*
- * DataPath V2 beside kube-proxy, in a cluster of both families: node1 and node2 forward by programs, node3 by its host stack alone. Who
+ * DataPath V2 beside kube-proxy, in a cluster of both families: node1 and node2 forward by programs, node3 by its host stack alone; node2 has jumbo frames. Who
  * reaches whom, which way, and what living flows notice of a switch.
  */
 const name = `terway-v2-${process.pid}`
@@ -30,7 +31,9 @@ let lab: Lab
 let parties: Parties
 
 before(async () => {
-  lab = await Lab.up({ name, nodes: 3, stack: 'dual', seed: openSeed, instanceType: 'ecs.lab.medium', vSwitchIds: nodeVSwitches })
+  const instanceTypes = ['ecs.lab.medium', 'ecs.lab.jumbo']
+  const machines = { nodes: 3, instanceType: 'ecs.lab.medium', instanceTypes, vSwitchIds: nodeVSwitches }
+  lab = await Lab.up({ name, stack: 'dual', seed: openSeed, ...machines })
   await Promise.all(lab.nodes().map(node => labelled(node.name, node.name === 'node3' ? 'veth' : 'datapathv2')))
   await installTerway(lab, { eniConf: { max_pool_size: 5, min_pool_size: 2, ip_pool_sync_period: '5s' } })
   await chainPortmap(lab)
@@ -46,6 +49,10 @@ test('the table has every source before every door', () => requireComplete(rows,
 
 test('every source reaches every door, seen with the address that it should have, on the way that it should take', async t => {
   assert.deepEqual(await new Matrix(parties, nodes).run(t, rows, without), [])
+})
+
+test('nodes of MTU 8500 and of 1500: what is too long for the other is fragmented or sent shorter, whatever is asked', async () => {
+  assert.deepEqual(await mtuCells(parties, ['node1', 'node2']), [])
 })
 
 /** Flows that never stop: direct ones to a pod of the other node with V2, and translated ones to its Service; the node that is switched has the other end. */
