@@ -157,6 +157,39 @@ test('one write in ten fails while Services come and go', async t => {
   assert.match(await w.metrics.registry.metrics(), /^terway_policy_map_errors_total\{map="[a-z_]+",errno="ENOMEM"\} [1-9]/m)
 })
 
+test('watches that break, versions that are too old and restarts while Services come and go: nothing is missed, nothing stays', async t => {
+  for (const seed of [3, 11]) {
+    const w = await world(t, seed)
+    const { random } = w.clock
+    const { faults } = w.model
+    const some = (most: number) => Math.floor(random() * most)
+    await w.start()
+    const wanted = new Map<number, readonly string[]>()
+    const steps: readonly (() => void | Promise<void>)[] = [
+      () => faults.disconnect(),
+      () => faults.compact(),
+      () => w.kill().then(() => void w.start()),
+      () => w.stop().then(() => void w.start()),
+      () => {
+        for (const n of wanted.keys()) if (random() < 0.3 && wanted.delete(n)) w.model.remove(services, `s${n}`, 'default')
+      },
+    ]
+    for (let step = 0; step < 150; step++) {
+      const n = some(6)
+      const backends = Array.from({ length: some(5) }, (_, i) => `10.2.${n}.${i + 1 + some(3) * 10}`)
+      w.service(`s${n}`, { clusterIP: `172.21.2.${n}`, clusterIPs: [`172.21.2.${n}`] })
+      w.endpoints(`s${n}`, backends)
+      wanted.set(n, backends.map(b => `${b}:8080`).toSorted())
+      if (random() < 0.3) await steps[some(steps.length)]?.()
+      await w.clock.advance(some(60))
+    }
+    await w.clock.advance(120_000)
+    const served = [...wanted].map(([n, backends]) => [`172.21.2.${n}:80 inside`, backends])
+    assert.deepEqual(w.served(), { [web]: ['10.0.0.1:8080', '10.0.0.2:8080'], ...Object.fromEntries(served) })
+    await w.stop()
+  }
+})
+
 test('a map that is full is said, and heals when there is room', async t => {
   const w = await world(t)
   w.kernel.limits.services = 1
