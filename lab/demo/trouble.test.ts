@@ -22,6 +22,12 @@ test('only warnings that the scenario does not announce are trouble', () => {
         message: 'Failed to create endpoint for service default/web: endpoints "web" already exists',
         involvedObject: about,
       },
+      {
+        type: 'Warning',
+        reason: 'ClusterIPNotAllocated',
+        message: 'Cluster IP [IPv6]: fd00:172:21::1 is not allocated; repairing',
+        involvedObject: about,
+      },
       { type: 'Warning', reason: 'FailedCreatePodSandBox', message: 'no address', involvedObject: about },
     ]),
     ['Pod web-1: FailedScheduling: Insufficient cpu', 'Pod web-1: FailedCreatePodSandBox: no address'],

@@ -48,6 +48,11 @@ const announced: readonly { readonly reason: string; readonly message: RegExp; r
     why: "the API server's view of a pod is older than the kubelet's on a busy machine; the kubelet asks again",
   },
   {
+    reason: 'ClusterIPNotAllocated',
+    message: /is not allocated; repairing$/,
+    why: "the API server's look at a Service whose address it has just allocated, on a busy machine: it reads its own write late",
+  },
+  {
     reason: 'FailedKillPod',
     message:
       /^error killing pod: \[?(failed to "KillContainer" for "\w+" with KillContainerError: "rpc error: code = DeadlineExceeded[^,\]]*(, )?)+\]?$/,
