@@ -16,6 +16,7 @@ const selector = { group: 'all' }
 const from = ['V2 pod', 'V2 host', 'regular pod', 'regular host', 'outside'] as const satisfies readonly Source[]
 const inside = from.filter(source => source !== 'outside')
 const type = 'NodePort'
+const nodes = ['node1', 'node2', 'node3'] as const
 
 /** The same target often enough that chance shows. */
 const often = (target: string, times = 32) => Array.from({ length: times }, () => target)
@@ -108,16 +109,20 @@ export async function leftToAnotherProxy(p: Parties): Promise<void> {
   assert.deepEqual((await asked(told => told.server !== undefined)).flat(), [])
 }
 
-/** Every source asks at every door that it has: its own node's NodePort, and those of the others. */
+/** Every source asks at every door that it has: its own node's NodePort, and those of the others; whatever the policy is, there is nobody. */
 export async function refusedWithoutEndpoints(p: Parties): Promise<void> {
-  const ports = { port: 8501, targetPort: 8080, nodePort: 30_501 }
-  const { spec } = await makeService(p.lab, 'empty', ports, { type, selector: { test: 'nobody' } })
-  const wrong = from.map(source => {
-    const doors = p.lab.nodes().flatMap(({ name }) => doorOf(p, name as 'node1', source))
-    const targets = [...targetsAt(doors, ports.nodePort), ...(source === 'outside' ? [] : targetsAt(spec.clusterIPs, ports.port))]
-    return becomes(p, source, targets, told => told.client === 'refused')
-  })
-  assert.deepEqual((await Promise.all(wrong)).flat(), [])
+  const policies = { externalTrafficPolicy: 'Local', internalTrafficPolicy: 'Local' }
+  const refused = async (name: string, number: number, more: object) => {
+    const ports = { port: 8000 + number, targetPort: 8080, nodePort: 30_000 + number }
+    const { spec } = await makeService(p.lab, name, ports, { type, selector: { test: 'nobody' }, ...more })
+    const wrong = from.map(source => {
+      const doors = nodes.flatMap(node => doorOf(p, node, source))
+      const targets = [...targetsAt(doors, ports.nodePort), ...(source === 'outside' ? [] : targetsAt(spec.clusterIPs, ports.port))]
+      return becomes(p, source, targets, told => told.client === 'refused')
+    })
+    return (await Promise.all(wrong)).flat()
+  }
+  assert.deepEqual((await Promise.all([refused('empty', 501, {}), refused('empty-local', 502, policies)])).flat(), [])
 }
 
 async function usesMaglev(p: Parties, service: string): Promise<boolean | undefined> {
