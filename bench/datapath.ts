@@ -13,9 +13,12 @@ import { type MadeNode, makeReady } from './datapath/node.ts'
 import { profileRows } from './datapath/profile.ts'
 import { type Pairs, proven, stackForwards } from './datapath/proof.ts'
 import { pathRows, programRows, rounds, sizeRows } from './datapath/rows.ts'
+import { runFigure } from './datapath/run-figures.ts'
 import { type Family, serviceOf, type Wanted } from './datapath/services.ts'
+import { Surveyor } from './datapath/survey.ts'
+import { testRuns } from './datapath/test-run.ts'
 import { addressesOf, type BenchNode, type BenchPod, makeFabric, makeNode, makePod } from './datapath/world.ts'
-import { writeRows } from './measure/row.ts'
+import { row, writeRows } from './measure/row.ts'
 import { isolated } from './node/isolate.ts'
 
 const port = 7777
@@ -88,9 +91,10 @@ function wantedOf(node: BenchNode, pod: BenchPod): readonly Wanted[] {
 }
 
 /** Every cell once a round. */
-function measureAll(pairs: Pairs): ReadonlyMap<string, readonly Result[]> {
+async function measureAll(pairs: Pairs, surveyor: Surveyor): Promise<ReadonlyMap<string, readonly Result[]>> {
   const results = new Map<string, Result[]>()
   for (let round = 0; round < rounds; round++) {
+    await surveyor.survey()
     for (const cell of cells) {
       const figure = figureOf(cell)
       results.set(figure, [...(results.get(figure) ?? []), measure(cell, endsOf(cell, pairs))])
@@ -114,10 +118,14 @@ await isolated(async dir => {
   const refused = { ...direct, server: { ...direct.server, port: forbidden }, to: { ...direct.to, port: forbidden } }
   if (measure({ work: 'udp_rr', cpus: 1 }, refused, { ms: 50 }).count > 0) throw new Error('the policy does not hold')
   const before = stackForwards(pairs)
-  const results = measureAll(pairs)
+  const surveyor = await Surveyor.of(pairs)
+  const results = await measureAll(pairs, surveyor)
   const flood = await floodRows()
+  await surveyor.survey()
   const profile = profileRows(cell => endsOf(cell, pairs))
+  await surveyor.close()
+  const runs = testRuns(4).map(({ id, ns }) => row(runFigure(id), [ns / 1000]))
   await proven(pairs, before)
-  writeRows('datapath', [...pathRows(results), ...flood, ...sizeRows(pairs), ...programRows(pairs.v2, between), ...profile])
+  writeRows('datapath', [...pathRows(results), ...flood, ...sizeRows(pairs), ...programRows(pairs.v2, between), ...runs, ...profile])
   cgroups.remove()
 })

@@ -2,6 +2,7 @@
 import type { Figure } from '../measure/figures.ts'
 import { type Between, type Cell, cells, figureOf, type Kind, type Work } from './cells.ts'
 import { profileFigures } from './profile-figures.ts'
+import { runFigures } from './run-figures.ts'
 
 const ways: Readonly<Record<Kind, string>> = {
   veth: 'regular mode',
@@ -120,5 +121,6 @@ export const datapathFigures: Readonly<Record<string, Figure>> = {
     unit: 'us',
     what: 'the program that puts a backend in the place of a Service: a connection of a process on the node',
   },
+  ...runFigures,
   ...profileFigures,
 }

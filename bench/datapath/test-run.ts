@@ -11,6 +11,7 @@ import { Machine } from '../../test/packet/run.ts'
 import * as t from '../../test/packet/topology.ts'
 import type { Change } from '../../test/packet/world.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
+import type { RunId } from './run-figures.ts'
 
 const { pod1, pod3, remote, service, node, sent, arrived, handed } = t
 const runs = Number(process.env.RUNS ?? 2000)
@@ -18,6 +19,7 @@ const { port, target } = kinds.TCP
 const [first, answer, next] = ['S', 'SA', 'A']
 
 interface Case {
+  readonly id: RunId
   readonly name: string
   /** What comes before, once. */
   readonly before: readonly t.Packet[]
@@ -34,8 +36,8 @@ function rows(family: Family): Change[] {
 }
 
 /** A connection that is open, and what comes then. */
-function open(name: string, client: (flags: string) => t.Packet, server: (flags: string) => t.Packet, packet: t.Packet): Case {
-  return { name, before: [client(first), server(answer), client(next)], packet: () => packet }
+function open(id: RunId, name: string, client: (flags: string) => t.Packet, server: (flags: string) => t.Packet, packet: t.Packet): Case {
+  return { id, name, before: [client(first), server(answer), client(next)], packet: () => packet }
 }
 
 function casesOf(family: Family): Case[] {
@@ -49,15 +51,20 @@ function casesOf(family: Family): Case[] {
   const probe = (flags: string) => handed(node[family], pod1, tcp(40_003, target, flags), { ingressIfIndex: 0 })
   const probed = (flags: string) => sent(pod1, node[family], tcp(target, 40_003, flags))
   return [
-    open('pod_in', out, back, out(next)),
-    open('eni_in', out, back, back(next)),
-    open('pod_in, to a Service', asks, told, asks(next)),
-    open('eni_in, from a Service', asks, told, told(next)),
-    open('pod_in, to a pod of the node', across, returns, across(next)),
-    open('pod_out, from the node', probe, probed, probe(next)),
-    { name: 'pod_in, first packet', before: [], packet: n => sent(pod1, far, tcp(1024 + n, target, first)) },
-    { name: 'eni_in, first packet', before: [], packet: n => arrived(far, pod1, tcp(1024 + n, target, first)) },
-    { name: 'pod_in, first packet to a Service', before: [], packet: n => sent(pod1, vip, tcp(1024 + n, port, first)) },
+    open('pod_in', 'pod_in', out, back, out(next)),
+    open('eni_in', 'eni_in', out, back, back(next)),
+    open('pod_in.service', 'pod_in, to a Service', asks, told, asks(next)),
+    open('eni_in.service', 'eni_in, from a Service', asks, told, told(next)),
+    open('pod_in.local', 'pod_in, to a pod of the node', across, returns, across(next)),
+    open('pod_out', 'pod_out, from the node', probe, probed, probe(next)),
+    { id: 'pod_in.first', name: 'pod_in, first packet', before: [], packet: n => sent(pod1, far, tcp(1024 + n, target, first)) },
+    { id: 'eni_in.first', name: 'eni_in, first packet', before: [], packet: n => arrived(far, pod1, tcp(1024 + n, target, first)) },
+    {
+      id: 'pod_in.service.first',
+      name: 'pod_in, first packet to a Service',
+      before: [],
+      packet: n => sent(pod1, vip, tcp(1024 + n, port, first)),
+    },
   ]
 }
 
@@ -69,14 +76,21 @@ function least(machine: Machine, packet: Case['packet']): number {
   return Math.min(...times)
 }
 
-using machine = new Machine({ ...featuresOf(bpfObject()), test_mode: 0 })
-for (const family of t.families) {
-  for (const { name, before, packet } of casesOf(family)) {
+/** Of each case, in nanoseconds. */
+export function testRuns(family: Family): readonly { readonly id: RunId; readonly name: string; readonly ns: number }[] {
+  using machine = new Machine({ ...featuresOf(bpfObject()), test_mode: 0 })
+  return casesOf(family).map(({ id, name, before, packet }) => {
     machine.write(rows(family))
     for (const { program, arrival } of before) machine.run(program, arrival)
     const whole = least(machine, packet)
     // In this mode a program ends at once: what is left is what the kernel takes to run one.
     machine.apply([t.modeIs(0)])
-    console.log(`${`IPv${family} ${name}`.padEnd(42)}${`${whole - least(machine, packet)} ns`.padStart(9)}`)
+    return { id, name, ns: whole - least(machine, packet) }
+  })
+}
+
+if (import.meta.main) {
+  for (const family of t.families) {
+    for (const { name, ns } of testRuns(family)) console.log(`${`IPv${family} ${name}`.padEnd(42)}${`${ns} ns`.padStart(9)}`)
   }
 }
