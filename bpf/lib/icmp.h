@@ -35,7 +35,7 @@ INLINE __u32 read_inner_ports(const struct packet *p, const struct extensions *x
 
 /*
  * The packet that an error carries, as if it were received (source remote) or sent by the endpoint, and where its ports are (0 = not in it). 0, or -1 when
- * its addresses cannot be read.
+ * its addresses or its protocol cannot be read.
  */
 INLINE int read_inner(const struct packet *p, struct flow_key *key, __u32 *transport, int received) {
   struct frame f;
@@ -56,8 +56,8 @@ INLINE int read_inner(const struct packet *p, struct flow_key *key, __u32 *trans
     copy_ip(destination, f.v6.daddr.in6_u.u6_addr32);
     x.protocol = f.v6.nexthdr;
     x.offset += sizeof(f.v6);
-    /* Cut off before its ports: it has none. */
-    if (skip_extensions(p, &x, p->end)) x.fragment = FRAGMENT_LATER;
+    /* Cut off among its extension headers: nobody can say of which protocol it is. */
+    if (skip_extensions(p, &x, p->end)) return -1;
   }
   *transport = read_inner_ports(p, &x, ports);
   copy_ip(key->local, received ? destination : source);

@@ -134,3 +134,13 @@ for (const family of families) {
     node.meet(arrived(remote[family], pod2, about(ipPacket(pod2.ip[family], remote[family], udp(9, 9)))), 'icmpError')
   })
 }
+
+test('IPv6: an ICMP error about a packet that is cut off among its extension headers is about no flow', () => {
+  const node = new Node(machine, [...nodeRows(), t.policyOf(pod1, { enforce: 3 }), t.ruleOf({ prefixLength: 72, direction: 2 })])
+  // Hop-by-hop headers that are followed by another one: four are read, and the protocol is theirs.
+  const chain = (headers: number) => raw(0, Buffer.alloc(8 * headers))
+  const about = (headers: number) => icmpError(1, 0, ipPacket(remote[6], pod1.ip[6], chain(headers)))
+  node.meet(sent(pod1, remote[6], chain(5)), 'podToRemote')
+  node.meet(sent(pod1, remote[6], about(5)), 'icmpError')
+  node.meet(sent(pod1, remote[6], about(1)), 'icmp-unrelated')
+})
