@@ -793,6 +793,7 @@ MAP(source_ranges, struct source_range_key, struct source_range); /* lpmTrie, 16
 MAP(service_states, struct index, struct service_state); /* array, 8 entries */
 MAP(node_configs, struct index, struct node_config); /* array, 1 entries */
 MAP(node_flows, struct flow_key, struct node_flow); /* lruHash, 65536 entries */
+MAP(new_node_flows, struct flow_key, struct node_flow); /* lruHash, 32768 entries */
 MAP(socket_peers, struct socket_key, struct socket_peer); /* lruHash, 16384 entries */
 MAP(namespaces, struct netns_key, struct netns); /* hash, 16 entries */
 MAP(events, struct no_key, struct event); /* ringBuffer, 262144 entries */

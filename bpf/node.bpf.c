@@ -39,6 +39,7 @@ INLINE outcome node_receives(struct packet *p, const struct node_config *node, s
   x.keeps_source = forget(p, x.keeps_source);
   outcome = pass(p, &x, node, to);
   if (IS_DROPPED(outcome) && x.is_first) forget_client(p, x.flow);
+  if (!IS_DROPPED(outcome) && UNLIKELY(comes_into_use(p, x.flow))) settle_client(p, x.flow);
   return outcome;
 }
 

@@ -36,7 +36,7 @@ INLINE outcome begin_passage(const struct packet *p, struct passage *x, const st
   struct node_flow first = {
     .seen = p->now,
     .state = FLOW_STATE_NEW,
-    .flags = FLOW_FLAG_REMOTE_FIRST,
+    .flags = FLOW_FLAG_REMOTE_FIRST | FLOW_FLAG_FRESH,
     .client_port = p->source_port,
     .frontend = s->frontend,
     .backend = choose(s, p->source, p->source_port, p->now),
@@ -46,8 +46,8 @@ INLINE outcome begin_passage(const struct packet *p, struct passage *x, const st
   x->keeps_source = s->flags & SERVICE_FLAG_KEEP_SOURCE;
   x->to = find_backend(first.backend);
   if (!x->to) return s->flags & SERVICE_FLAG_LOCAL ? DROPPED(DROP_SERVICE_WITHOUT_BACKEND) : REFUSED;
-  bpf_map_update_elem(&node_flows, key, &first, BPF_ANY);
-  x->flow = bpf_map_lookup_elem(&node_flows, key);
+  put_node_flow(key, &first, BPF_ANY);
+  x->flow = bpf_map_lookup_elem(&new_node_flows, key);
   return x->flow ? 0 : DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
 }
 
@@ -114,6 +114,7 @@ INLINE int is_joined(const struct packet *p, const struct passage *x, const stru
   if (!same_ip(other->client, f->client) || other->client_port != f->client_port) return 0;
   account_node_flow(p, other, 1);
   follow(p, f, other->state, other->flags);
+  if (comes_into_use(p, other)) settle_node_flow(key, other);
   return 1;
 }
 
@@ -124,7 +125,7 @@ INLINE outcome pass_to_node(const struct packet *p, const struct passage *x) {
   x->flow->nat_port = 0;
   if (!is_joined(p, x, &key)) {
     account_node_flow(p, x->flow, 1);
-    bpf_map_update_elem(&node_flows, &key, x->flow, BPF_ANY);
+    put_node_flow(&key, x->flow, BPF_ANY);
   }
   return PATH_NODE_TO_HOST;
 }

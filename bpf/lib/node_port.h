@@ -38,9 +38,9 @@ INLINE int find_port(const struct packet *p, const struct node_config *node, str
  */
 INLINE int take_port(const struct packet *p, const struct node_config *node, struct flow_key *key, struct node_flow *f) {
   if ((!f->nat_port || find_node_flow(p, key)) && find_port(p, node, key)) return -1;
-  struct node_flow *old = bpf_map_lookup_elem(&node_flows, key);
-  if (old && is_idle(p, old, key->protocol)) bpf_map_delete_elem(&node_flows, key);
+  forget_idle(p, &node_flows, key);
+  forget_idle(p, &new_node_flows, key);
   f->nat_port = key->local_port;
   account_node_flow(p, f, 1);
-  return bpf_map_update_elem(&node_flows, key, f, BPF_NOEXIST) ? -1 : 0;
+  return put_node_flow(key, f, BPF_NOEXIST);
 }

@@ -154,11 +154,12 @@ test('how full the tables are', async () => {
   const { deps, lines } = node()
   await ctStatus(deps, 'text')
   assert.deepEqual(lines, [
-    'TABLE       ENTRIES  ROOM  FULL   EVICTED',
-    'flows             2    16  12.5%  4',
-    'new_flows         1    16  6.3%   0',
-    'node_flows        1    16  6.3%   -',
-    'host_notes        0     0  -      -',
+    'TABLE           ENTRIES  ROOM  FULL   EVICTED',
+    'flows                 2    16  12.5%  4',
+    'new_flows             1    16  6.3%   0',
+    'node_flows            1    16  6.3%   -',
+    'new_node_flows        0    16  0.0%   -',
+    'host_notes            0     0  -      -',
     '',
     'FLOWS    PROTO  BEGAN',
     'direct   TCP        5',

@@ -25,7 +25,7 @@ export interface FlowFilter {
 }
 
 /** The tables of connections, in the order in which they are shown. */
-export const flowTables = ['flows', 'new_flows', 'node_flows', 'host_notes'] as const
+export const flowTables = ['flows', 'new_flows', 'node_flows', 'new_node_flows', 'host_notes'] as const
 
 /** Flows that the programs know of. */
 export async function ctList(deps: CliDeps, socket: string, filter: FlowFilter, output: Output): Promise<void> {
@@ -95,7 +95,7 @@ export async function flowsIn(kernel: Kernel, pods: PodNames): Promise<FlowRow[]
   const [flows, fresh, node] = [
     await kernel.mapEntries('flows'),
     await kernel.mapEntries('new_flows'),
-    await kernel.mapEntries('node_flows'),
+    [...(await kernel.mapEntries('node_flows')), ...(await kernel.mapEntries('new_node_flows'))],
   ]
   return [...withChoicesInUse([...flows, ...fresh].map(e => flowRow(e, names))), ...node.map(e => nodeFlowRow(e, names))]
 }

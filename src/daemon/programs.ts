@@ -47,7 +47,7 @@ export const noSample: ProgramSample = {
   ...{ evicted: new Map(), made: [], live: new Map(), refused: new Map() },
 }
 
-const others = ['node_flows', 'host_notes'] as const satisfies readonly MapName[]
+const others = ['node_flows', 'new_node_flows', 'host_notes'] as const satisfies readonly MapName[]
 
 export function programsOf(
   kernel: Pick<Kernel, 'probePrograms' | 'mapEntries' | 'countEntries' | 'surveyFlows' | 'observe' | 'apply'>,

@@ -7,11 +7,11 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { maps } from '#kernel/bpf/maps.ts'
 import { seenNow, unitsPerSecond } from '#kernel/bpf/seen.ts'
-import { credits, flowFlag, flowState, flowWay } from '#kernel/bpf/words.ts'
+import { credits, flowFlag, flowKind, flowState, flowWay } from '#kernel/bpf/words.ts'
 import { applyAll } from '#kernel/host.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { parseIp } from '#net/ip.ts'
-import { DatapathLab, internet4, type Probe, port, until } from './datapath-lab.ts'
+import { DatapathLab, hostIp4, internet4, type Probe, port, until } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
 
 /** Ten times more first packets than the tables of connections have entries: what is established stays. */
@@ -23,6 +23,7 @@ const flags = ['-O2', '-static', '-Wall', '-Wextra', '-Werror', '-std=gnu11']
 execFileSync('musl-gcc', [...flags, '-o', synFlood, join(import.meta.dirname, 'syn-flood.c')])
 
 const entries = 1024
+const nodePort = 30010
 interface Silent {
   readonly state?: number
   readonly flags?: number
@@ -34,8 +35,8 @@ let lab: DatapathLab
 let pod: Probe
 before(async () => {
   lab = await DatapathLab.create('flood', { v2: true })
-  await lab.datapath.setNode({ ...nodes.v2, flowEntries: entries }, [])
-  await putServices(lab.kernel, [{ name: 'remote', ips: ['10.96.0.10'], backends: [internet4] }])
+  await lab.datapath.setNode({ ...nodes.v2, services: { natPortFirst: 40_000, natPortLast: 65_000 }, flowEntries: entries }, [])
+  await putServices(lab.kernel, [{ name: 'remote', ips: ['10.96.0.10'], backends: [internet4], nodePort }])
   await lab.datapath.setup(lab.pod(11))
   await lab.probe('gw1')
   pod = await lab.probe('pod11')
@@ -55,6 +56,21 @@ function silent(localPort: number, { state = flowState.open, flags = flowFlag.an
   const value = { seen: seenNow() - Math.ceil(age * unitsPerSecond), state, way: flowWay.direct, flags }
   const hex = { key: maps.flows.key.encode(key).toString('hex'), value: maps.flows.value.encode(value).toString('hex') }
   return { op: 'map-put', ns: 'host', map: 'flows', ...hex }
+}
+
+/** A client of the node that is silent. */
+function asks(remotePort: number): KernelOp {
+  const key = {
+    local: parseIp(hostIp4),
+    remote: parseIp('203.0.113.1'),
+    localPort: nodePort,
+    remotePort,
+    protocol: 6,
+    kind: flowKind.client,
+  }
+  const value = { seen: seenNow(), state: flowState.open, flags: flowFlag.remoteFirst | flowFlag.answered }
+  const hex = { key: maps.node_flows.key.encode(key).toString('hex'), value: maps.node_flows.value.encode(value).toString('hex') }
+  return { op: 'map-put', ns: 'host', map: 'node_flows', ...hex }
 }
 
 async function silentOnes(): Promise<number> {
@@ -103,6 +119,25 @@ for (const [what, from, source, to, at] of floods) {
     await goesOn()
   })
 }
+
+test('a flood of first packets at a port of the node', async t => {
+  const clients = idle.map(asks)
+  await applyAll(lab.kernel, clients)
+  const outside = await lab.probe('gw0')
+  assert.equal(await outside.beat('tcp', hostIp4, 1, nodePort), 'ok')
+  const asked = async () => (await lab.counted('paths')).nodeToRemote ?? 0
+  const before = await asked()
+  lab.run('gw0', `${synFlood} 203.0.113.9 ${hostIp4} ${nodePort} ${10 * entries}`)
+  const seen = (await asked()) - before
+  const left = (await lab.kernel.mapEntries('node_flows')).filter(e => maps.node_flows.key.decode(e.key).remote === '203.0.113.1').length
+  t.diagnostic(`${seen} packets: ${left} of ${clients.length} silent clients are known`)
+  assert.ok(seen >= 5 * entries)
+  assert.equal(left, clients.length)
+  const [beat] = Object.values(await outside.beats())
+  await until('the client goes on', async () =>
+    Object.values(await outside.beats()).every(b => b.ended === '' && b.echoed > (beat?.sent ?? 0)),
+  )
+})
 
 test('new flows give their room back when they were silent for a minute', async () => {
   await applyAll(

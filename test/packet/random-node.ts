@@ -6,7 +6,7 @@ import { echo, icmpError, ipPacket, protocols, raw, type Segment, sctp, tcp, udp
 import { ago } from './exchange.ts'
 import { backendGoes, backendIs, rangeOf, serviceIs, setIs } from './services.ts'
 import * as t from './topology.ts'
-import { type Change, row, rowsOf, type World } from './world.ts'
+import { type Change, nodeFlowsOf, row, type World } from './world.ts'
 
 /** Clients of the node by chance, out of so few addresses and ports that they meet each other's entries. */
 
@@ -35,7 +35,7 @@ function shapeOf(c: Chance, family: Family): Parameters<typeof ipPacket>[3] {
 
 /** What comes next in a flow that there is: of its client, of its backend, or an error about it. */
 function ofFlow(c: Chance, world: World): t.Packet | undefined {
-  const all = rowsOf(world, 'node_flows')
+  const all = nodeFlowsOf(world)
   const { key, value } = all[c.below(all.length)] ?? {}
   if (key?.local === undefined || key.remote === undefined || value === undefined) return undefined
   const { local, remote, localPort, remotePort, protocol } = key
@@ -109,12 +109,12 @@ export function anyNodeChange(c: Chance, world: World): Change[] {
     case 1:
       return [{ ...t.addressOf(pod, family), ...(c.rarely(3) && { value: undefined }) }]
     case 2: {
-      const all = rowsOf(world, 'node_flows')
+      const all = nodeFlowsOf(world)
       const entry = all[c.below(all.length)]
-      const gone = entry && ({ map: 'node_flows', key: entry.key, value: undefined } as const)
+      const gone = entry && ({ map: entry.map, key: entry.key, value: undefined } as const)
       return entry === undefined
         ? []
-        : [c.rarely(3) ? gone : row('node_flows', entry.key, { ...entry.value, seen: ago(200) })].filter(x => x !== undefined)
+        : [c.rarely(3) ? gone : row(entry.map, entry.key, { ...entry.value, seen: ago(200) })].filter(x => x !== undefined)
     }
     case 3:
       return [rangeOf(100 * family + c.below(40), c.of(...clients)[family], family === 4 ? 24 : 64)]

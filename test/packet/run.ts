@@ -46,7 +46,16 @@ const at = { mark: 8, ingressIfIndex: 36, ifIndex: 40, said: 48, time: 152, gsoS
 const contextSize = 192
 /** Enough for any case; LRU maps that are nearly full evict. */
 const sizes = {
-  ...{ flows: 8192, new_flows: 8192, host_notes: 8192, fragments: 8192, affinities: 8192, node_flows: 8192, socket_peers: 1024 },
+  ...{
+    flows: 8192,
+    new_flows: 8192,
+    host_notes: 8192,
+    fragments: 8192,
+    affinities: 8192,
+    node_flows: 8192,
+    new_node_flows: 8192,
+    socket_peers: 1024,
+  },
   ...{ identities: 4096, policies: 8192, endpoint_counters: 64 },
 }
 

@@ -26,7 +26,16 @@ export const counting: readonly MapName[] = [
 ]
 export const mapNames = (Object.keys(maps) as MapName[]).filter(name => !counting.includes(name))
 /** Maps that a packet may change. */
-export const changing: readonly MapName[] = ['flows', 'new_flows', 'host_notes', 'fragments', 'affinities', 'node_flows', 'endpoint_flows']
+export const changing: readonly MapName[] = [
+  'flows',
+  'new_flows',
+  'host_notes',
+  'fragments',
+  'affinities',
+  'node_flows',
+  'new_node_flows',
+  'endpoint_flows',
+]
 /** Maps that are searched by the longest prefix. */
 export type PrefixMap = 'host_set' | 'identities' | 'policies' | 'source_ranges'
 
@@ -79,6 +88,11 @@ export function changed(world: World, changes: readonly Change[]): World {
 
 export function rowsOf<N extends MapName>(world: World, map: N): readonly Row<N>[] {
   return [...((world[map] as ReadonlyMap<string, Row<N>> | undefined)?.values() ?? [])]
+}
+
+/** Flows through the node, in use or new. */
+export function nodeFlowsOf(world: World): readonly (Row<'node_flows'> & { readonly map: 'node_flows' | 'new_node_flows' })[] {
+  return (['node_flows', 'new_node_flows'] as const).flatMap(map => rowsOf(world, map).map(row => ({ ...row, map })))
 }
 
 export function rowOf<N extends MapName>(world: World, map: N, key: Partial<KeyOf<N>>): RowValue<N> | undefined {

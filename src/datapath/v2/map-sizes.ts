@@ -2,7 +2,7 @@
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 
 /** The other tables of connections grow with that of flows, in the proportion that they have by default. */
-const beside = ['new_flows', 'host_notes', 'node_flows'] as const satisfies readonly MapName[]
+const beside = ['new_flows', 'host_notes', 'node_flows', 'new_node_flows'] as const satisfies readonly MapName[]
 
 /** Entries of the maps that are made, for so many flows; undefined = the default sizes. */
 export function mapSizes(flowEntries: number | undefined): Partial<Record<MapName, number>> {

@@ -8,7 +8,7 @@ import { deleteEntry, infoOfMap, lookupEntry, updateEntry } from '#kernel/ffi-bp
 import { updateBatch } from '#kernel/ffi-bpf-batch.ts'
 
 /** The tables of connections: their values say when they were seen. */
-export const connectionTables = ['new_flows', 'node_flows', 'host_notes', 'flows'] as const satisfies readonly MapName[]
+export const connectionTables = ['new_flows', 'new_node_flows', 'node_flows', 'host_notes', 'flows'] as const satisfies readonly MapName[]
 export type ConnectionTable = (typeof connectionTables)[number]
 
 /** A table and the one that takes its place: descriptors. */
@@ -137,12 +137,22 @@ function agesOf({ table, from }: Move, now: number): Uint32Array {
 
 /** A flow that began anew is a new one, and its old entry is gone: programs would believe that first. */
 function forgetReplaced(moves: readonly Move[], since: number): void {
-  const [fresh, settled] = [moves.find(m => m.table === 'new_flows'), moves.find(m => m.table === 'flows')]
-  if (fresh === undefined || settled === undefined) return
-  const value = Buffer.alloc(maps.flows.value.size)
+  for (const [beginning, inUse] of pairs) {
+    const [fresh, settled] = [moves.find(m => m.table === beginning), moves.find(m => m.table === inUse)]
+    if (fresh !== undefined && settled !== undefined) forgetReplacedOf(fresh, settled, since)
+  }
+}
+
+const pairs = [
+  ['new_flows', 'flows'],
+  ['new_node_flows', 'node_flows'],
+] as const
+
+function forgetReplacedOf(fresh: Move, settled: Move, since: number): void {
+  const value = Buffer.alloc(maps[settled.table].value.size)
   const now = seenNow()
-  for (const slice of slices('new_flows', fresh.from)) {
-    for (const i of wanted('new_flows', slice, now, ageOf(since, now) + slack)) {
+  for (const slice of slices(fresh.table, fresh.from)) {
+    for (const i of wanted(fresh.table, slice, now, ageOf(since, now) + slack)) {
       const { key } = entryOf(slice, i)
       if (!lookupEntry(settled.from, key, value)) deleteEntry(settled.to, key)
     }

@@ -54,6 +54,7 @@ export const maps = {
   service_states: spec('service_states', 'array', 8, s.index, s.serviceState),
   node_configs: spec('node_configs', 'array', 1, s.index, s.nodeConfig),
   node_flows: spec('node_flows', 'lruHash', 65536, s.flowKey, s.nodeFlow),
+  new_node_flows: spec('new_node_flows', 'lruHash', 32768, s.flowKey, s.nodeFlow),
   socket_peers: spec('socket_peers', 'lruHash', 16384, s.socketKey, s.socketPeer),
   namespaces: spec('namespaces', 'hash', 16, s.netnsKey, s.netns),
   events: spec('events', 'ringBuffer', 262144, s.noKey, s.event),

@@ -8,7 +8,7 @@ import { Node } from '../node.ts'
 import { Machine } from '../run.ts'
 import { serviceIs } from '../services.ts'
 import * as t from '../topology.ts'
-import { row, rowsOf } from '../world.ts'
+import { nodeFlowsOf, row } from '../world.ts'
 
 /** A client asks for a backend on the node's own network: the host stack gets the packet, and what it answers is translated where it leaves. */
 const machine = new Machine()
@@ -32,7 +32,7 @@ for (const family of families) {
         assert.equal(ends(node.meet(request, 'nodeToHost').packet), way(asker, client, here, target))
         assert.equal(ends(node.meet(answer, 'hostAnswersClient').packet), way(lb, port, asker, client))
         node.meet(next, 'nodeToHost')
-        const entries = rowsOf(node.world, 'node_flows')
+        const entries = nodeFlowsOf(node.world)
         assert.deepEqual(entries.map(({ key }) => key.kind).sort(), [flowKind.client, flowKind.backend])
         for (const { value } of entries) assert.deepEqual([value.state, value.packets, value.natPort], [flowState.open, 3, 0])
       }
@@ -52,13 +52,13 @@ for (const family of families) {
     test(`${of}: an entry that is idle is none, and one that is lost is made again`, () => {
       const node = new Node(machine, rows())
       node.meet(request, 'nodeToHost')
-      const entry = rowsOf(node.world, 'node_flows').find(({ key }) => key.kind === flowKind.backend)
+      const entry = nodeFlowsOf(node.world).find(({ key }) => key.kind === flowKind.backend)
       assert.ok(entry !== undefined)
-      node.change(row('node_flows', entry.key, { ...entry.value, seen: ago(flowTimeout.new + 1) }))
+      node.change(row(entry.map, entry.key, { ...entry.value, seen: ago(flowTimeout.new + 1) }))
       node.meet(answer, 'uncounted')
       node.meet(next, 'nodeToHost')
       node.meet(answer, 'hostAnswersClient')
-      node.change({ map: 'node_flows', key: entry.key, value: undefined })
+      node.change({ map: entry.map, key: entry.key, value: undefined })
       node.meet(next, 'nodeToHost')
       node.meet(answer, 'hostAnswersClient')
       node.change({ map: 'frontends', key: { frontend: 1 }, value: undefined })
@@ -94,7 +94,7 @@ for (const family of families) {
     const node = new Node(machine, [...serviceNode(), ...serviceOf(kinds.TCP, family, [here], { ip: lb, scope: 'outside' })])
     const say = (flags: string) => node.meet(reached(asker, lb, tcp(client, port, flags)), 'nodeToHost')
     const reply = (flags: string) => node.meet(told(asker, tcp(target, client, flags)), 'hostAnswersClient')
-    const states = () => rowsOf(node.world, 'node_flows').map(({ value }) => value.state)
+    const states = () => nodeFlowsOf(node.world).map(({ value }) => value.state)
     say('S')
     reply('SA')
     reply('FA')

@@ -10,7 +10,7 @@ import { Node } from '../node.ts'
 import type { Outcome } from '../oracle/step.ts'
 import { Machine } from '../run.ts'
 import * as t from '../topology.ts'
-import { row, rowsOf } from '../world.ts'
+import { nodeFlowsOf, row, rowsOf } from '../world.ts'
 
 /** At the node's device: fragments, errors, and all that is nothing of a Service. */
 const machine = new Machine()
@@ -50,7 +50,7 @@ for (const family of families) {
   test(`${v}: a frame for another machine is its own business, one for all may be for us`, () => {
     const node = new Node(machine, rowsFor(far))
     node.meet(request({ toMac: parseMac('02:00:00:00:00:99') }), 'uncounted')
-    assert.deepEqual(rowsOf(node.world, 'node_flows'), [])
+    assert.deepEqual(nodeFlowsOf(node.world), [])
     node.meet(request({ toMac: parseMac('ff:ff:ff:ff:ff:ff') }), 'nodeToRemote')
   })
 
@@ -172,8 +172,7 @@ for (const family of families) {
   test(`${v}: an entry whose time is over says nothing of an answer`, () => {
     const node = new Node(machine, rowsFor(far))
     const at = portOf(node.meet(request(), 'nodeToRemote'))
-    for (const { key, value } of rowsOf(node.world, 'node_flows'))
-      node.change(row('node_flows', key, { ...value, seen: ago(flowTimeout.new + 1) }))
+    for (const { map, key, value } of nodeFlowsOf(node.world)) node.change(row(map, key, { ...value, seen: ago(flowTimeout.new + 1) }))
     node.meet(reached(far, here, kind.answer(target, at)), 'uncounted')
   })
 }

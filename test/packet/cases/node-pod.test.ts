@@ -8,7 +8,7 @@ import { Node } from '../node.ts'
 import { Machine } from '../run.ts'
 import { serviceIs } from '../services.ts'
 import * as t from '../topology.ts'
-import { type Row, row, rowsOf } from '../world.ts'
+import { nodeFlowsOf, type Row, row, rowsOf } from '../world.ts'
 
 /** A client asks the node for a pod that is here: the pod sees the client, whom it answers as what was asked. */
 const machine = new Machine()
@@ -20,8 +20,8 @@ const flowOf = (node: Node): Row<'flows'>['value'] => {
   assert.ok(first !== undefined && rest.length === 0)
   return first.value
 }
-const entryOf = (node: Node): Row<'node_flows'> => {
-  const [first, ...rest] = rowsOf(node.world, 'node_flows')
+const entryOf = (node: Node): ReturnType<typeof nodeFlowsOf>[number] => {
+  const [first, ...rest] = nodeFlowsOf(node.world)
   assert.ok(first !== undefined && rest.length === 0)
   assert.equal(first.key.kind, flowKind.client)
   return first
@@ -74,7 +74,7 @@ for (const family of families) {
       const node = new Node(machine, [...rows(), t.policyOf(pod1, { enforce: 3 }), t.identityIs(asker, family === 4 ? 32 : 128, 100)])
       node.meet(first, 'policy-ingress')
       node.meet(first, 'denied-flow')
-      assert.deepEqual(rowsOf(node.world, 'node_flows'), [])
+      assert.deepEqual(nodeFlowsOf(node.world), [])
       const rule = { prefixLength: 96, identity: 100, direction: direction.in, protocol: kind.protocol, port: target }
       node.change(t.policyOf(pod1, { enforce: 3, revision: 2 }), t.ruleOf(rule))
       node.meet(first, 'nodeToPod')
@@ -104,8 +104,8 @@ for (const family of families) {
     test(`${of}: an entry that is idle, and one of an earlier owner of the address`, () => {
       const node = new Node(machine, rows())
       node.meet(first, 'nodeToPod')
-      const { key, value } = entryOf(node)
-      node.change(row('node_flows', key, { ...value, seen: ago(flowTimeout.new + 1) }))
+      const { map, key, value } = entryOf(node)
+      node.change(row(map, key, { ...value, seen: ago(flowTimeout.new + 1) }))
       node.meet(next, 'nodeToPod')
       assert.equal(entryOf(node).value.packets, 1)
       node.change(t.endpointOf(pod1, { incarnation: 7 }), t.addressOf(pod1, family, { incarnation: 7 }))

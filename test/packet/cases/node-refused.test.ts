@@ -8,7 +8,7 @@ import { Node } from '../node.ts'
 import { Machine } from '../run.ts'
 import { backendIs, rangeOf, setIs } from '../services.ts'
 import * as t from '../topology.ts'
-import { row, rowsOf } from '../world.ts'
+import { nodeFlowsOf, row, rowsOf } from '../world.ts'
 
 /** Who gets no backend, and who gets which. */
 const machine = new Machine()
@@ -49,7 +49,7 @@ for (const family of families) {
     acknowledging.arrival.packet.writeUInt32BE(0xfffffff0, l3 + 8)
     assert.equal(node.meet(acknowledging, nobody).packet.readUInt32BE(l3 + 4), 0xfffffff0)
     for (const flags of ['R', 'RA']) assert.equal(node.meet(ask(flags), nobody).verdict, 'drop')
-    assert.deepEqual(rowsOf(node.world, 'node_flows'), [])
+    assert.deepEqual(nodeFlowsOf(node.world), [])
   })
 
   test(`${v}: others hear that the port is unreachable, with the start of their packet`, () => {
@@ -123,7 +123,7 @@ for (const family of families) {
     const to = () => ends(node.meet(ask('S'), 'nodeToRemote').packet).split(' ')[3]
     const first = to()
     for (let i = 0; i < 10; i++) {
-      node.change(...rowsOf(node.world, 'node_flows').map(({ key }) => ({ map: 'node_flows', key, value: undefined }) as const))
+      node.change(...nodeFlowsOf(node.world).map(({ map, key }) => ({ map, key, value: undefined }) as const))
       assert.equal(to(), first)
     }
   })

@@ -9,7 +9,7 @@ import type { Outcome } from '../oracle/step.ts'
 import { Machine } from '../run.ts'
 import { backendGoes, backendIs, serviceIs, setIs } from '../services.ts'
 import * as t from '../topology.ts'
-import { type Change, type Row, row, rowsOf } from '../world.ts'
+import { type Change, nodeFlowsOf, row } from '../world.ts'
 
 /** A client asks the node for a backend that is elsewhere: the backend sees the node, and the client sees what it asked. */
 const machine = new Machine()
@@ -19,12 +19,12 @@ const { families, node: nodeIp, otherRemote, reached, remote } = t
 const [firstPort, lastPort] = [61000, 61015]
 
 const portOf = ({ packet }: Outcome) => Number(ends(packet).split(' ')[1])
-const entriesOf = (node: Node, kind: keyof typeof flowKind): Row<'node_flows'>[] =>
-  rowsOf(node.world, 'node_flows').filter(({ key }) => key.kind === flowKind[kind])
-const changedEntry = ({ key, value }: Row<'node_flows'>, more: Partial<Row<'node_flows'>['value']>): Change =>
-  row('node_flows', key, { ...value, ...more })
-const gone = ({ key }: Row<'node_flows'>): Change => ({ map: 'node_flows', key, value: undefined })
-const one = (rows: readonly Row<'node_flows'>[]): Row<'node_flows'> => {
+type Entry = ReturnType<typeof nodeFlowsOf>[number]
+const entriesOf = (node: Node, kind: keyof typeof flowKind): Entry[] =>
+  nodeFlowsOf(node.world).filter(({ key }) => key.kind === flowKind[kind])
+const changedEntry = ({ map, key, value }: Entry, more: Partial<Entry['value']>): Change => row(map, key, { ...value, ...more })
+const gone = ({ map, key }: Entry): Change => ({ map, key, value: undefined })
+const one = (rows: readonly Entry[]): Entry => {
   const [first] = rows
   assert.ok(first !== undefined && rows.length === 1)
   return first
@@ -79,7 +79,7 @@ for (const family of families) {
       node.change(...gone3, backendIs(second), ...setIs(1, [2]))
       node.meet(request(4), 'nodeToRemote')
       // One that is idle for too long gives way.
-      node.change(...setIs(1, [1]), changedEntry(entriesOf(node, 'backend')[0] as Row<'node_flows'>, { seen: ago(flowTimeout.new + 1) }))
+      node.change(...setIs(1, [1]), changedEntry(entriesOf(node, 'backend')[0] as Entry, { seen: ago(flowTimeout.new + 1) }))
       node.meet(request(5), 'nodeToRemote')
       node.meet(request(6), 'service-nat-ports')
     })
@@ -137,7 +137,7 @@ for (const family of families) {
     test(`${of}: of a client that must be seen with its own address a backend elsewhere is none`, () => {
       const node = new Node(machine, rows({ flags: ['local', 'keepSource'] }))
       node.meet(request(), 'service-without-backend')
-      assert.deepEqual(rowsOf(node.world, 'node_flows'), [])
+      assert.deepEqual(nodeFlowsOf(node.world), [])
     })
   }
 
@@ -198,7 +198,7 @@ for (const family of families) {
   test(`${v}: SCTP cannot be sent elsewhere`, () => {
     const node = new Node(machine, [...serviceNode(), ...serviceOf(kinds.SCTP, family, [far], outside)])
     node.meet(reached(asker, here, kinds.SCTP.first(client, kinds.SCTP.port)), 'service-translation-failed')
-    assert.deepEqual(rowsOf(node.world, 'node_flows'), [])
+    assert.deepEqual(nodeFlowsOf(node.world), [])
   })
 
   test(`${v}: a hop is counted, and the last one leads nowhere, lest nodes send a packet to each other for ever`, () => {
@@ -206,7 +206,7 @@ for (const family of families) {
     const hopsOf = ({ packet }: Outcome) => packet[14 + { 4: 8, 6: 7 }[family]]
     const asking = (flags: string, hops: number) => reached(asker, here, tcp(client, port, flags), { hops })
     node.meet(asking('S', 1), 'service-hop-limit')
-    assert.deepEqual(rowsOf(node.world, 'node_flows'), [])
+    assert.deepEqual(nodeFlowsOf(node.world), [])
     assert.equal(hopsOf(node.meet(asking('S', 2), 'nodeToRemote')), 1)
     node.meet(asking('A', 0), 'service-hop-limit')
     assert.equal(hopsOf(node.meet(asking('A', 255), 'nodeToRemote')), 254)

@@ -38,7 +38,7 @@ function choose(step: Step, packet: Read, service: Service, key: FlowKey): Backe
   const chosen = step.pick([first, ...rest], (option, { reason, row }) => {
     const affinity = row('affinities', { client: packet.source, set: service.set })
     if (option !== undefined && service.affinitySeconds > 0 && affinity?.backend !== option.id) return false
-    if (reason === 0) return option !== undefined && row('node_flows', key)?.backend === option.id
+    if (reason === 0) return option !== undefined && (row('new_node_flows', key) ?? row('node_flows', key))?.backend === option.id
     if (option !== undefined && changesPort(packet, option)) return reason === dropReasons['service-translation-failed']
     const place = option && placeOf(step, option.ip)
     if (reason === dropReasons['service-without-backend']) return place === undefined || (keepsSource && place.is === 'elsewhere')

@@ -3,7 +3,7 @@ import { addressState, flowFlag, flowState, flowWay, mode } from '#kernel/bpf/wo
 import { type Ip, isIpv4 } from '#net/ip.ts'
 import type { Backend } from './choose.ts'
 import { account, begin, current, type Flow, judge, make, store } from './flow.ts'
-import { type NodeFlow, nodeKeyOf } from './node-flow.ts'
+import { type NodeFlow, nodeKeyOf, placeNodeFlow, settleNodeFlow, storeNodeFlow } from './node-flow.ts'
 import { begun, joined, type Passage, takePort } from './node-port.ts'
 import { protocols, type Read } from './read.ts'
 import { receiverOf } from './receiver.ts'
@@ -40,6 +40,7 @@ export function pass(step: Step, packet: Read, passage: Passage): Outcome {
   // A choice that led nowhere is none.
   if (outcome.verdict !== 'drop' || passage.entry !== undefined) return outcome
   step.draft.delete('node_flows', passage.key)
+  step.draft.delete('new_node_flows', passage.key)
   return step.dropFor(outcome.reason)
 }
 
@@ -78,8 +79,10 @@ export function sendByNode(step: Step, path: 'nodeToRemote' | 'remoteAnswersClie
   return step.sendOut(step.draft.get('node_configs', { index: 0 })?.ifIndex ?? 0, path)
 }
 
-function remember({ draft }: Step, { key }: Passage, after: NodeFlow): void {
-  draft.put('node_flows', key, after)
+function remember({ draft }: Step, { key, entry }: Passage, after: NodeFlow): void {
+  if (entry === undefined) placeNodeFlow(draft, key, after)
+  else storeNodeFlow(draft, key, after)
+  settleNodeFlow(draft, key, after)
 }
 
 /** For a socket of the node: who answers is found by what the client is to it. */
@@ -88,7 +91,7 @@ function toNode(step: Step, packet: Read, passage: Passage): NodeFlow {
   const client = joined(step, packet, passage, key, 0)
   if (client !== undefined) return client
   const first = begun(step, packet, passage, 0)
-  step.draft.put('node_flows', key, first)
+  placeNodeFlow(step.draft, key, first)
   return first
 }
 
@@ -113,9 +116,14 @@ function toPod(step: Step, packet: Read, passage: Passage, { ifIndex, endpoint }
     account(moment, side, made)
   }
   const client = begun(step, packet, passage, 0)
-  remember(step, passage, flow === undefined ? client : { ...client, state: flow.state, flags: flow.flags })
+  remember(step, passage, flow === undefined ? client : followedBy(client, flow))
   if (!direct) return step.pass('nodeToPod')
   return step.size(packet) > endpoint.mtu ? step.pass('tooLong') : step.deliver(ifIndex, endpoint, 'nodeToPod')
+}
+
+/** The client's entry is as far as the pod's. */
+function followedBy(client: NodeFlow, { state, flags }: Flow): NodeFlow {
+  return { ...client, state, flags: (flags & ~flowFlag.fresh) | (client.flags & flowFlag.fresh) }
 }
 
 /** What the pod began, or asked itself, is no flow of a client; nor does a node that only translates know of denials. */

@@ -3,7 +3,7 @@ import { flowFlag, flowKind, flowState } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
 import { full } from '../world.ts'
 import type { Backend } from './choose.ts'
-import { counted, findNodeFlow, followed, type NodeFlow } from './node-flow.ts'
+import { counted, findNodeFlow, followed, type NodeFlow, placeNodeFlow, settleNodeFlow, storeNodeFlow } from './node-flow.ts'
 import type { FlowKey } from './policy.ts'
 import type { Read } from './read.ts'
 import type { Step } from './step.ts'
@@ -21,7 +21,14 @@ export interface Passage {
 /** The client's entry with this packet. */
 export function begun(step: Step, packet: Read, { key, entry, frontend, backend }: Passage, natPort: number): NodeFlow {
   const { remote: client, remotePort: clientPort } = key
-  const first = full('node_flows', { state: flowState.new, flags: flowFlag.remoteFirst, client, clientPort, frontend, backend: backend.id })
+  const first = full('node_flows', {
+    state: flowState.new,
+    flags: flowFlag.remoteFirst | flowFlag.fresh,
+    client,
+    clientPort,
+    frontend,
+    backend: backend.id,
+  })
   return counted(step, packet, { ...(entry ?? first), natPort }, 'client')
 }
 
@@ -35,7 +42,7 @@ export function takePort(step: Step, packet: Read, passage: Passage, local: Ip):
   })
   const take = (port: number) => {
     const client = begun(step, packet, passage, port)
-    draft.put('node_flows', backendKey(port), client)
+    placeNodeFlow(draft, backendKey(port), client)
     return { client }
   }
   if (entry !== undefined && entry.natPort !== 0) {
@@ -50,7 +57,7 @@ export function takePort(step: Step, packet: Read, passage: Passage, local: Ip):
   const free = all.filter(isFree)
   const mayMiss = all.length === 0 || all.some((_, start) => !isFreeWithin(all, start, isFree))
   const [first, ...rest] = [...free, ...(mayMiss ? [undefined] : [])]
-  const port = step.pick([first, ...rest], (option, { row }) => row('node_flows', key)?.natPort === option)
+  const port = step.pick([first, ...rest], (option, { row }) => (row('new_node_flows', key) ?? row('node_flows', key))?.natPort === option)
   return port === undefined ? undefined : take(port)
 }
 
@@ -61,7 +68,8 @@ export function joined(step: Step, packet: Read, { entry, frontend }: Passage, k
   const isSame = other.client === entry.client && other.clientPort === entry.clientPort
   if (!isSame || other.frontend !== frontend || other.natPort !== natPort) return undefined
   const after = counted(step, packet, other, 'client')
-  step.draft.put('node_flows', key, after)
+  storeNodeFlow(step.draft, key, after)
+  settleNodeFlow(step.draft, key, after)
   return followed(step, { ...entry, natPort }, after)
 }
 
