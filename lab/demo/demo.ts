@@ -22,7 +22,7 @@ export const settings = {
   instanceType: 'ecs.lab.medium',
   maxPoolSize: 5,
   minPoolSize: 2,
-  poolPeriod: '3s',
+  poolPeriod: '5s',
   appPort: 8080,
   /** Served by the application too, but no rule of the pods' security group lets the VPC in. */
   closedPort: 9090,
