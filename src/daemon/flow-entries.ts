@@ -7,7 +7,7 @@ export interface Memory {
 }
 
 /** An entry of the table of flows, key and value and what the kernel keeps beside them; and with its part of the tables beside that one (docs/maps.md). */
-const [entryBytes, entryBytesWithAll] = [152, 300]
+const [entryBytes, entryBytesWithAll] = [152, 336]
 const [fewest, most] = [16_384, 2_097_152]
 
 /**
