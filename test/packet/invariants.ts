@@ -62,8 +62,9 @@ function openFlow(world: World, packet: Read, ifIndex: number, sends: 'local' | 
 interface Passed extends Packet {
   readonly world: World
   readonly changes: readonly Change[]
-  /** The packet as it came out, and which way it went. */
-  readonly after: Buffer
+  /** The packet as it came out; undefined when it did not. */
+  readonly after: Buffer | undefined
+  /** Which way it went. */
   readonly fate: string
 }
 
@@ -73,13 +74,13 @@ export class Asked {
 
   follow({ world, changes, program, arrival, after, fate }: Passed): void {
     const gsoSize = arrival.gsoSize ?? 0
-    const [is, was] = [read(after, gsoSize), read(arrival.packet, gsoSize)]
-    if (is.is !== 'packet' || was.is !== 'packet' || !isPorted(was.protocol)) return
-    if (is.fragment !== undefined) {
-      // Whom a fragment asks, only its first one tells.
+    const [is, was] = [after && read(after, gsoSize), read(arrival.packet, gsoSize)]
+    if (is?.is !== 'packet' || was.is !== 'packet' || is.fragment !== undefined) {
+      // Whom a fragment asks, only its first one tells; what is dropped asks nobody, but its flow knows by which Service it came.
       for (const { map, key } of changes) if (map.endsWith('flows')) this.#asked.delete(idOf(map, key))
       return
     }
+    if (!isPorted(was.protocol)) return
     const step = new Step(world, arrival, 0)
     if (program === 'pod_in' && is.source === was.source) {
       const id = idOf('flows', flowKeyOf(is, 'local'))

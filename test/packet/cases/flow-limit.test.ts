@@ -47,6 +47,12 @@ for (const family of families) {
     assert.deepEqual(countOf(node), [2, 5])
   })
 
+  test(`IPv${family}: a count below zero goes on from there`, () => {
+    const node = full(t.countIs(pod1, 2 ** 32 - 1))
+    node.meet(sent(pod1, far, tcp(40000, 80, 'S')), 'podToRemote')
+    assert.deepEqual(countOf(node), [0, 0])
+  })
+
   test(`IPv${family}: one that ends makes room`, () => {
     const node = full(t.countIs(pod1, 1))
     node.meet(sent(pod1, far, tcp(40000, 80, 'S')), 'podToRemote')

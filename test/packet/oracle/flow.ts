@@ -148,7 +148,7 @@ export function admits({ draft, packet }: Moment, { ifIndex }: Pick<Side, 'ifInd
   const { live, refused } = draft.get('endpoint_flows', { ifIndex }) ?? { live: 0, refused: 0n }
   const begins = packet.protocol !== tcp || isSyn(packet)
   const isFull = begins && !exempt && (live | 0) >= limit
-  draft.put('endpoint_flows', { ifIndex }, { live: isFull ? live : live + 1, refused: isFull ? refused + 1n : refused })
+  draft.put('endpoint_flows', { ifIndex }, { live: isFull ? live : (live + 1) >>> 0, refused: isFull ? refused + 1n : refused })
   return !isFull
 }
 
