@@ -5,9 +5,6 @@
 #include "monitor.h"
 #include "packet.h"
 
-/* Set by tests when the programs are loaded: what was decided is also written into the packet's control block. */
-const volatile __u32 test_mode = 0;
-
 enum way_of_packet { SENT, RECEIVED };
 
 INLINE void count(void *map, __u32 at, const struct packet *p) {

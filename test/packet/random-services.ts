@@ -3,7 +3,6 @@ import { flowFlag, flowState, flowWay, serviceFlag } from '#kernel/bpf/words.ts'
 import { type Family, type Ip, parseIp } from '#net/ip.ts'
 import type { Chance } from '../support/chance.ts'
 import { protocols, type Segment } from './build.ts'
-import { now } from './run.ts'
 import { backendGoes, backendIs, rangeOf, serviceIs, setIs } from './services.ts'
 import * as t from './topology.ts'
 import { type Change, row, rowsOf, type World } from './world.ts'
@@ -113,7 +112,7 @@ export function anyServiceChange(c: Chance, family: Family): Change[] {
 }
 
 /** A flow of somebody who asked the node for a pod. */
-export function anyAsked(c: Chance, pod: t.Pod, family: Family): Change[] {
+export function anyAsked(c: Chance, pod: t.Pod, family: Family, now: number): Change[] {
   const { frontend, protocol } = c.of(...frontendsOf(family))
   const key = {
     local: pod.ip[family],
@@ -122,7 +121,7 @@ export function anyAsked(c: Chance, pod: t.Pod, family: Family): Change[] {
     remotePort: c.of(40000, 40001),
     protocol,
   }
-  const value = { seen: now(), state: flowState.new, way: flowWay.direct, flags: flowFlag.remoteFirst, localIncarnation: pod.incarnation }
+  const value = { seen: now, state: flowState.new, way: flowWay.direct, flags: flowFlag.remoteFirst, localIncarnation: pod.incarnation }
   return [row('new_flows', key, { ...value, frontend, identity: 2 }), { ...row('flows', key, {}), value: undefined }]
 }
 

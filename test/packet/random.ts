@@ -183,7 +183,7 @@ function anyRule(c: Chance): Change {
 }
 
 /** What a process could write at any time. */
-export function anyChange(c: Chance): Change[] {
+export function anyChange(c: Chance, now: number): Change[] {
   const pod = c.of(t.pod1, t.pod2, t.pod3)
   const family = c.of(4, 6) as Family
   switch (c.below(13)) {
@@ -202,7 +202,7 @@ export function anyChange(c: Chance): Change[] {
     case 5:
       return [t.inHostSet(stranger[family], family === 4 ? 32 : 128, c.of(...(Object.keys(hostReason) as [keyof typeof hostReason])))]
     case 6:
-      return anyAsked(c, pod, family)
+      return anyAsked(c, pod, family, now)
     case 7:
       return [anyRule(c)]
     case 8:
@@ -212,8 +212,8 @@ export function anyChange(c: Chance): Change[] {
   }
 }
 
-export function anyNode(c: Chance): Change[] {
-  const changes = Array.from({ length: 60 }, () => anyChange(c)).flat()
+export function anyNode(c: Chance, now: number): Change[] {
+  const changes = Array.from({ length: 60 }, () => anyChange(c, now)).flat()
   const credit = c.rarely(2) ? [t.creditIs()] : []
   return [
     ...t.nodeRows(),

@@ -42,7 +42,7 @@ export interface Counters {
 }
 
 /** The bytes of struct __sk_buff that matter here. */
-const at = { mark: 8, ingressIfIndex: 36, ifIndex: 40, said: 48, time: 152, gsoSegments: 164, gsoSize: 176 } as const
+const offsets = { mark: 8, ingressIfIndex: 36, ifIndex: 40, said: 48, now: 60, time: 152, gsoSegments: 164, gsoSize: 176 } as const
 const contextSize = 192
 /** Enough for any case; LRU maps that are nearly full evict. */
 const sizes = {
@@ -70,14 +70,21 @@ export class Machine implements Disposable {
     this.#loaded = loadObject(bpfObject(), { sizes, constants: { test_mode: 1, ...constants } })
   }
 
-  run(program: ProgramName, { packet, ifIndex, ingressIfIndex = 0, mark = 0, time = 0n, gsoSize = 0 }: Arrival, repeat = 1): Ran {
+  /** `at` is the time, in units of 2^20 ns. */
+  run(
+    program: ProgramName,
+    { packet, ifIndex, ingressIfIndex = 0, mark = 0, time = 0n, gsoSize = 0 }: Arrival,
+    at = now(),
+    repeat = 1,
+  ): Ran {
     const context = Buffer.alloc(contextSize)
-    context.writeUInt32LE(mark, at.mark)
-    context.writeUInt32LE(ingressIfIndex, at.ingressIfIndex)
-    context.writeUInt32LE(ifIndex, at.ifIndex)
-    context.writeBigUInt64LE(time, at.time)
-    context.writeUInt32LE(gsoSize, at.gsoSize)
-    context.writeUInt32LE(gsoSize > 0 ? Math.ceil(packet.length / gsoSize) : 0, at.gsoSegments)
+    context.writeUInt32LE(mark, offsets.mark)
+    context.writeUInt32LE(ingressIfIndex, offsets.ingressIfIndex)
+    context.writeUInt32LE(ifIndex, offsets.ifIndex)
+    context.writeUInt32LE(at, offsets.now)
+    context.writeBigUInt64LE(time, offsets.time)
+    context.writeUInt32LE(gsoSize, offsets.gsoSize)
+    context.writeUInt32LE(gsoSize > 0 ? Math.ceil(packet.length / gsoSize) : 0, offsets.gsoSegments)
     const ran = inNetns(this.#own, this.#netns, 'the test', () =>
       runProgram(this.#fd(this.#loaded.programs, program), packet, context, repeat),
     )
@@ -86,9 +93,9 @@ export class Machine implements Disposable {
       verdict: ran.verdict,
       packet: ran.packet,
       nanoseconds: ran.nanoseconds,
-      mark: word(at.mark),
-      time: ran.context.readBigUInt64LE(at.time),
-      said: [word(at.said), word(at.said + 4), word(at.said + 8)],
+      mark: word(offsets.mark),
+      time: ran.context.readBigUInt64LE(offsets.time),
+      said: [word(offsets.said), word(offsets.said + 4), word(offsets.said + 8)],
     }
   }
 

@@ -9,7 +9,7 @@ import { parseMac } from '#net/mac.ts'
 import { framed, ipPacket, raw, tcp, udp } from '../build.ts'
 import { client, kinds, serviceNode, serviceOf } from '../exchange.ts'
 import { type Fate, Node } from '../node.ts'
-import { Machine } from '../run.ts'
+import { Machine, now } from '../run.ts'
 import { serviceIs } from '../services.ts'
 import * as t from '../topology.ts'
 import { type Change, row } from '../world.ts'
@@ -150,7 +150,7 @@ test('a flood is told of as often as there is time for, and the rest is counted'
   reader.read()
   const before = machine.untold()
   const spoofed = framed(pod1.mac, pod1.hostMac, ipPacket(parseIp('10.9.9.9'), remote[4], udp(1, 2)))
-  machine.run('pod_in', { ifIndex: pod1.ifIndex, packet: spoofed }, 5000)
+  machine.run('pod_in', { ifIndex: pod1.ifIndex, packet: spoofed }, now(), 5000)
   const [{ events }, untold] = [reader.read(), machine.untold() - before]
   assert.equal(BigInt(events.length) + untold, 5000n)
   assert.ok(events.length > 0 && untold > 0n, `${events.length} ${untold}`)

@@ -82,7 +82,9 @@ export function choose(step: Step, client: Ip, own: FlowKey, service: Service, i
   const [first, ...rest] = [...free, ...(taken.length > 0 ? (['service-collision'] as const) : [])]
   if (first === undefined) throw new Error('somebody or nobody is chosen')
   const chosen = step.pick([first, ...rest], (option, { reason, row }) => {
-    if (typeof option === 'string') return reason === dropReasons[option]
+    const refused = reason === dropReasons['service-without-backend'] || reason === dropReasons['service-collision']
+    // Whoever had been chosen before may still be there, too old to count.
+    if (typeof option === 'string' || refused) return typeof option === 'string' && reason === dropReasons[option]
     const entry = row('new_flows', own) ?? row('flows', own)
     // A pod that asks itself from the very port: its flow back has the key of the choice.
     if (entry !== undefined && (entry.flags & flowFlag.hairpin) !== 0) return option.ip === client && option.port === own.localPort
@@ -97,6 +99,6 @@ export function choose(step: Step, client: Ip, own: FlowKey, service: Service, i
 function triedLast(step: Step, client: Ip, { set }: Service, taken: readonly (Backend | undefined)[]): Backend | undefined {
   return step.pick([undefined, ...taken], (option, { row }) => {
     const affinity = row('affinities', { client, set })
-    return option !== undefined && affinity?.backend === option.id && affinity.seen >= step.now
+    return option !== undefined && affinity?.backend === option.id && affinity.seen === step.now
   })
 }
