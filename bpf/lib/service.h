@@ -62,8 +62,8 @@ INLINE __u32 hash_of(const __be32 *ip, __u32 port) {
   return hash ^ (hash >> 16);
 }
 
-INLINE __u32 choose_slot(const struct service *s, __u32 count, const __be32 *client, __be16 port) {
-  __u32 number = s->flags & SERVICE_FLAG_HASHED ? hash_of(client, s->affinity_seconds ? 0 : port) : bpf_get_prandom_u32();
+/* A backend that takes connections, from that slot on; 0 = there is none among the next ones. */
+INLINE __u32 choose_slot(const struct service *s, __u32 count, __u32 number) {
   number %= count;
 #pragma unroll
   for (int i = 0; i < SLOTS_ASKED; i++) {
@@ -75,10 +75,9 @@ INLINE __u32 choose_slot(const struct service *s, __u32 count, const __be32 *cli
   return 0;
 }
 
-/* The backend that a client of a Service with affinity had, and still has; 0 = none. */
-INLINE __u32 find_affine(const struct service *s, const struct affinity_key *key, __u32 now) {
-  struct affinity *a = bpf_map_lookup_elem(&affinities, key);
-  if (!a || is_older(now, a->seen, s->affinity_seconds)) return 0;
+/* The backend that a client of a Service with affinity had, when it is not too long ago, and it still has it; 0 = none. */
+INLINE __u32 keep_affine(const struct service *s, struct affinity *a, __u32 now) {
+  if (is_older(now, a->seen, s->affinity_seconds)) return 0;
   __u32 backend = a->backend;
   if (!find_slot(s->set, AFFINITY_SLOT | backend) || !is_active(backend)) return 0;
   if (a->seen != now) a->seen = now;
@@ -91,18 +90,29 @@ INLINE __u32 count_backends(const struct service *s) {
   return set ? set->count : 0;
 }
 
+/*
+ * A client may begin several connections on several CPUs at once, and all of them get one backend: where it had one before, all choose by what they read
+ * of it; where it had none, the first one decides that leaves its own.
+ */
+INLINE __u32 choose_affine(const struct service *s, __u32 count, const __be32 *client, __u32 now) {
+  struct affinity_key who = {.set = s->set};
+  copy_ip(who.client, client);
+  struct affinity *a = bpf_map_lookup_elem(&affinities, &who);
+  __u32 backend = a ? keep_affine(s, a, now) : 0;
+  if (backend) return backend;
+  __u32 hashed = s->flags & SERVICE_FLAG_HASHED;
+  backend = choose_slot(s, count, a || hashed ? hash_of(client, a && !hashed ? a->seen : 0) : bpf_get_prandom_u32());
+  if (!backend) return 0;
+  struct affinity mine = {backend, now};
+  if (bpf_map_update_elem(&affinities, &who, &mine, a ? BPF_ANY : BPF_NOEXIST) == 0) return backend;
+  a = bpf_map_lookup_elem(&affinities, &who);
+  return a ? a->backend : backend;
+}
+
 /* The number of a backend for a new connection, or datagram; 0 = there is none. */
 INLINE __u32 choose(const struct service *s, const __be32 *client, __be16 port, __u32 now) {
   __u32 count = count_backends(s);
   if (!count) return 0;
-  if (!s->affinity_seconds) return choose_slot(s, count, client, port);
-  struct affinity_key who = {.set = s->set};
-  copy_ip(who.client, client);
-  __u32 backend = find_affine(s, &who, now);
-  if (backend) return backend;
-  backend = choose_slot(s, count, client, port);
-  if (!backend) return 0;
-  struct affinity a = {backend, now};
-  bpf_map_update_elem(&affinities, &who, &a, BPF_ANY);
-  return backend;
+  if (s->affinity_seconds) return choose_affine(s, count, client, now);
+  return choose_slot(s, count, s->flags & SERVICE_FLAG_HASHED ? hash_of(client, port) : bpf_get_prandom_u32());
 }

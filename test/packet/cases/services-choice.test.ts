@@ -104,6 +104,18 @@ for (const family of families) {
       assert.equal(rowsOf(node.world, 'affinities').length, 2)
     })
 
+    test(`${of}: connections that begin at once, after a client's time is over, all choose the same backend`, () => {
+      const node = new Node(machine, [...serviceNode(), ...serviceOf(kind, family, far(family), { affinitySeconds: 100 })])
+      // What another CPU reads that has begun before the first one leaves its choice.
+      const meets = (i: number, seen: number) => {
+        node.change(row('affinities', { client: me, set: 1 }, { backend: 2, seen }))
+        return destination(node.meet(sent(pod1, vip, kind.first(client + i, port)), 'podToRemote', 'podToHost').packet)
+      }
+      const seen = ago(120)
+      assert.equal(new Set(Array.from({ length: 12 }, (_, i) => meets(i, seen))).size, 1)
+      assert.equal(new Set(Array.from({ length: 40 }, (_, i) => meets(100 + i, seen - i))).size, 3)
+    })
+
     test(`${of}: nobody stays with a backend that drains, is gone, or is of the set no more`, () => {
       const stays = row('affinities', { client: me, set: 1 }, { backend: 2, seen: ago(1) })
       const leaves: Change[][] = [
