@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { nameOf, type PodNames, protocolName } from '#cli/node-view.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { secondsSince } from '#kernel/bpf/seen.ts'
 import { flowFlag, flowKind, flowState, flowTimeout, flowWay } from '#kernel/bpf/words.ts'
+import type { RawEntry } from '#kernel/state.ts'
 
 /** A flow that the programs know of. `pod`: of a pod here; `choice`: which backend a pod's flow to a Service has; `client`, `backend`: through the node's own address. */
 export interface FlowRow {
@@ -36,13 +38,8 @@ export interface FlowNames {
   readonly now: number
 }
 
-interface Entry {
-  readonly key: Uint8Array
-  readonly value: Uint8Array
-}
-
 /** A row of `flows` or `new_flows`. */
-export function flowRow({ key, value }: Entry, { pods, frontends, now }: FlowNames): FlowRow {
+export function flowRow({ key, value }: RawEntry, { pods, frontends, now }: FlowNames): FlowRow {
   const flow = maps.flows.value.decode(value)
   const { txPackets, rxPackets, txBytes, rxBytes, frontend } = flow
   const isChoice = flow.way === flowWay.service
@@ -69,7 +66,7 @@ export function withChoicesInUse(rows: readonly FlowRow[]): FlowRow[] {
 }
 
 /** A row of `node_flows`: what the node carries of it counts as received from the client. */
-export function nodeFlowRow({ key, value }: Entry, { frontends, now }: FlowNames): FlowRow {
+export function nodeFlowRow({ key, value }: RawEntry, { frontends, now }: FlowNames): FlowRow {
   const flow = maps.node_flows.value.decode(value)
   const ends = endsOf(key)
   const name = frontends.get(flow.frontend)

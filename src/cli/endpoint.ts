@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { CliDeps } from '#cli/deps.ts'
 import { nameOf, type PodNames, podNames, requirePrograms } from '#cli/node-view.ts'
 import { type Output, print } from '#cli/output.ts'
@@ -6,6 +7,7 @@ import { tableLines } from '#cli/table.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { addressState, endpointFlag } from '#kernel/bpf/words.ts'
 import { observeHost } from '#kernel/host.ts'
+import type { RawEntry } from '#kernel/state.ts'
 
 /** A pod as the programs know it. */
 export interface EndpointRow {
@@ -19,11 +21,6 @@ export interface EndpointRow {
   readonly mtu: number
   readonly outIfIndex: number
   readonly shaped: boolean
-}
-
-interface Entry {
-  readonly key: Uint8Array
-  readonly value: Uint8Array
 }
 
 export async function endpointList(deps: CliDeps, socket: string, output: Output): Promise<void> {
@@ -42,8 +39,8 @@ export async function endpointList(deps: CliDeps, socket: string, output: Output
 
 /** One row for each host end that an endpoint or an address names. */
 export function endpointRows(
-  endpoints: readonly Entry[],
-  addresses: readonly Entry[],
+  endpoints: readonly RawEntry[],
+  addresses: readonly RawEntry[],
   devices: ReadonlyMap<number, string>,
   pods: PodNames,
 ): EndpointRow[] {

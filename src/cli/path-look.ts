@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { nameOf, type PodNames } from '#cli/node-view.ts'
@@ -10,7 +11,7 @@ import { modeOf } from '#kernel/mode.ts'
 import { parseNetnsPath } from '#kernel/names.ts'
 import { mainTable } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
-import type { NsState } from '#kernel/state.ts'
+import type { NsState, RawEntry } from '#kernel/state.ts'
 import { AppError } from '#lib/errors.ts'
 import { hostCidr } from '#net/cidr.ts'
 import { type Ip, tryParseIp } from '#net/ip.ts'
@@ -80,13 +81,8 @@ const reasons: Readonly<Record<string, string>> = {
   serviceCidr: 'it is in the network of Services, which the host stack translates',
 }
 
-interface Entry {
-  readonly key: Uint8Array
-  readonly value: Uint8Array
-}
-
 /** Of the longest prefix that has the address. Where programs translate, Services are none of the host stack's. */
-function reasonOf(entries: readonly Entry[], ip: Ip, translates: boolean): string | undefined {
+function reasonOf(entries: readonly RawEntry[], ip: Ip, translates: boolean): string | undefined {
   const bits = (a: Ip) => [...maps.addresses.key.encode({ ip: a })].map(b => b.toString(2).padStart(8, '0')).join('')
   const wanted = bits(ip)
   const [best] = entries

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { address, addressKey, endpointFlows, endpointKey } from '#kernel/bpf/structs.ts'
 import type { KernelOp } from '#kernel/op.ts'
+import type { RawEntry } from '#kernel/state.ts'
 import type { Ip } from '#net/ip.ts'
-
-interface Entry {
-  readonly key: Uint8Array
-  readonly value: Uint8Array
-}
 
 /** What a walk through the tables is compared with. */
 export interface Recount {
   /** Of `endpoint_flows`, before and after the walk, and of `addresses`. */
-  readonly before: readonly Entry[]
-  readonly after: readonly Entry[]
-  readonly addresses: readonly Entry[]
+  readonly before: readonly RawEntry[]
+  readonly after: readonly RawEntry[]
+  readonly addresses: readonly RawEntry[]
   /** What the walk found, by address. */
   readonly live: ReadonlyMap<Ip, number>
 }
@@ -43,12 +40,12 @@ export function refusedBy({ after, addresses }: Pick<Recount, 'after' | 'address
   )
 }
 
-function decoded(addresses: readonly Entry[]): { readonly endpoint: number; readonly ip: Ip }[] {
+function decoded(addresses: readonly RawEntry[]): { readonly endpoint: number; readonly ip: Ip }[] {
   return addresses.flatMap(({ key, value }) => {
     const { ip } = addressKey.decode(key)
     return ip === undefined ? [] : [{ ip, endpoint: address.decode(value).endpoint }]
   })
 }
 
-const numberOf = ({ key }: Entry) => endpointKey.decode(key).ifIndex
+const numberOf = ({ key }: RawEntry) => endpointKey.decode(key).ifIndex
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')

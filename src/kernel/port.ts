@@ -4,7 +4,7 @@ import type { MapName } from '#kernel/bpf/maps.ts'
 import type { FlowTable, Survey } from '#kernel/bpf/survey.ts'
 import type { IfName } from '#kernel/names.ts'
 import { type EntryOp, formatOp, type KernelOp } from '#kernel/op.ts'
-import type { AddrState, EntryKey, EntryState, LinkState, NsQuery, Observed, RouteState, RuleState } from '#kernel/state.ts'
+import type { AddrState, EntryKey, EntryState, LinkState, NsQuery, Observed, RawEntry, RouteState, RuleState } from '#kernel/state.ts'
 import { AppError } from '#lib/errors.ts'
 import type { Ip } from '#net/ip.ts'
 
@@ -142,7 +142,7 @@ export interface Kernel {
   /** Takes every pin of ours away: the maps end with the last program that runs. */
   unloadPrograms(): Promise<void>
   /** All entries of a pinned map; those that come or go meanwhile may be missing. Values of per-CPU maps are one after the other. Large maps are read in slices, between which other slow work goes on. */
-  mapEntries(map: MapName): Promise<readonly { readonly key: Uint8Array; readonly value: Uint8Array }[]>
+  mapEntries(map: MapName): Promise<readonly RawEntry[]>
   /** How many entries `mapEntries` would find, and how many the map may have; both 0 where it is not pinned. */
   countEntries(map: MapName): Promise<{ readonly used: number; readonly room: number }>
   /**

@@ -93,6 +93,12 @@ export interface EntryKey {
   readonly key: string
 }
 
+/** An entry of a map as the kernel has it. */
+export interface RawEntry {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
 /** An entry of a map that was asked for and is there. */
 export interface EntryState extends EntryKey {
   readonly value: string

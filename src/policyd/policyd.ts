@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type RawEntry, restoreIds } from '#compile/service/restore.ts'
+import { restoreIds } from '#compile/service/restore.ts'
 import { ServiceState } from '#compile/service/state.ts'
 import type { ServiceView } from '#compile/service/view.ts'
+import type { RawEntry } from '#kernel/state.ts'
 import type { KubeObject, Resource, Watch } from '#kube/port.ts'
 import type { Node } from '#kube/reflect/node.ts'
 import { messageOf } from '#lib/errors.ts'

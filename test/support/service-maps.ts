@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import type { RawEntry } from '#compile/service/restore.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { affinitySlot, backendState, serviceFlag, serviceScope } from '#kernel/bpf/words.ts'
+import type { RawEntry } from '#kernel/state.ts'
 import { type Ip, isIpv4 } from '#net/ip.ts'
 import { type Change, inOrder, type ServiceMap, serviceMaps } from '#state/entry.ts'
 import { nameOfTarget } from '#state/target.ts'

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { maps } from '#kernel/bpf/maps.ts'
 import { affinitySlot } from '#kernel/bpf/words.ts'
+import type { RawEntry } from '#kernel/state.ts'
 import { parseIp } from '#net/ip.ts'
 import type { ServiceMap } from '#state/entry.ts'
 import { target } from '#state/target.ts'
-import { type RawEntry, restoreIds } from './restore.ts'
+import { restoreIds } from './restore.ts'
 
 const ip = parseIp('10.0.0.1')
 const live: Partial<Record<ServiceMap, readonly RawEntry[]>> = {

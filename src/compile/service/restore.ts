@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { maps } from '#kernel/bpf/maps.ts'
 import { affinitySlot } from '#kernel/bpf/words.ts'
+import type { RawEntry } from '#kernel/state.ts'
 import type { ServiceMap } from '#state/entry.ts'
 import { type Target, target } from '#state/target.ts'
 import type { RestoredBackend } from './backends.ts'
@@ -18,11 +20,6 @@ export interface RestoredIds {
 }
 
 export const nothingRestored: RestoredIds = { backends: [], frontends: [], sets: new Map(), setOf: new Map(), lastSet: 0 }
-
-export interface RawEntry {
-  readonly key: Uint8Array
-  readonly value: Uint8Array
-}
 
 /** Nobody gives that many: a number above is of a broken entry, and going on from there would soon run out of numbers. */
 const mostIds = 0x40000000

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { RawEntry } from '#datapath/v2/host-set.ts'
+
 import { maps } from '#kernel/bpf/maps.ts'
 import { flowFlag, flowWay } from '#kernel/bpf/words.ts'
 import type { KernelOp } from '#kernel/op.ts'
+import type { RawEntry } from '#kernel/state.ts'
 
 /** Tables that have flows of pods. */
 export const flowTables = ['flows', 'new_flows'] as const

@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { Programs } from '#datapath/port.ts'
 import type { ValueOf } from '#kernel/bpf/layout.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { hostReason } from '#kernel/bpf/words.ts'
 import type { KernelOp } from '#kernel/op.ts'
-import type { NsState } from '#kernel/state.ts'
+import type { NsState, RawEntry } from '#kernel/state.ts'
 import { baseOf, type Cidr, contains, familyOfCidr, hostCidr, parseCidr, prefixLength } from '#net/cidr.ts'
 
 /** Prefix to why it belongs to the host stack. */
 export type HostSet = ReadonlyMap<Cidr, number>
-/** An entry as the kernel has it. */
-export interface RawEntry {
-  readonly key: Uint8Array
-  readonly value: Uint8Array
-}
-
 const linkLocal = ['169.254.0.0/16', 'fe80::/10'].map(parseCidr)
 const multicast = ['224.0.0.0/4', 'ff00::/8'].map(parseCidr)
 

@@ -3,10 +3,9 @@
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { addressKeyOf, endpointKeyOf, incarnationOf } from '#datapath/mode/ebpf.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
-import type { RawEntry } from '#datapath/v2/host-set.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import type { KernelOp } from '#kernel/op.ts'
-import type { NsState } from '#kernel/state.ts'
+import type { NsState, RawEntry } from '#kernel/state.ts'
 
 /** Takes a pod's addresses away, then its endpoint: nothing leads to what is gone. The counters go with it. */
 function removal(addressKeys: readonly string[], endpoints: Iterable<number>): KernelOp[] {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { counter, index } from '#kernel/bpf/structs.ts'
+import type { RawEntry } from '#kernel/state.ts'
 
 export interface Count {
   readonly packets: bigint
@@ -7,10 +9,7 @@ export interface Count {
 }
 
 /** Entries of `paths` or `drops`, as sums over all CPUs by name; numbers of a newer release have no name here. Those that counted nothing are left out. */
-export function countsByName(
-  entries: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[],
-  names: Readonly<Record<string, number>>,
-): ReadonlyMap<string, Count> {
+export function countsByName(entries: readonly RawEntry[], names: Readonly<Record<string, number>>): ReadonlyMap<string, Count> {
   const nameOf = new Map(Object.entries(names).map(([name, number]) => [number, name]))
   return new Map(
     entries.flatMap(({ key, value }) => {

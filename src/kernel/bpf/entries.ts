@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { readFileSync } from 'node:fs'
 import { type MapName, type MapSpec, maps, mapType } from '#kernel/bpf/maps.ts'
 import { infoOfMap, lookupEntry, nextKey } from '#kernel/ffi-bpf.ts'
 import { lookupBatch } from '#kernel/ffi-bpf-batch.ts'
+import type { RawEntry } from '#kernel/state.ts'
 
 /** Entries of a map: their keys, and their values, one behind the other. */
 export interface PackedEntries {
@@ -107,12 +109,7 @@ function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuff
 }
 
 /** The entries apart, as views. */
-export function unpackEntries({
-  keySize,
-  valueSize,
-  keys,
-  values,
-}: PackedEntries): { readonly key: Uint8Array; readonly value: Uint8Array }[] {
+export function unpackEntries({ keySize, valueSize, keys, values }: PackedEntries): RawEntry[] {
   return Array.from({ length: keys.length / keySize }, (_, i) => ({
     key: keys.subarray(i * keySize, (i + 1) * keySize),
     value: values.subarray(i * valueSize, (i + 1) * valueSize),

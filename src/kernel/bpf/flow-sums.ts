@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { maps } from '#kernel/bpf/maps.ts'
 import { credits, made, sumOf } from '#kernel/bpf/words.ts'
-
-interface Entry {
-  readonly key: Uint8Array
-  readonly value: Uint8Array
-}
+import type { RawEntry } from '#kernel/state.ts'
 
 /** Entries that were put into a table and taken out of it, each by name, since the maps were made. */
 export interface TableSum {
@@ -14,7 +11,7 @@ export interface TableSum {
 }
 
 /** By table. `granted` are the entries of `credits`: what terwayd takes away is counted there. */
-export function tableSums(sums: readonly Entry[], granted: readonly Entry[]): ReadonlyMap<string, TableSum> {
+export function tableSums(sums: readonly RawEntry[], granted: readonly RawEntry[]): ReadonlyMap<string, TableSum> {
   const removed = Number(
     granted.map(e => [indexOf(e), maps.credits.value.decode(e.value).value] as const).find(([i]) => i === removedAt)?.[1] ?? 0n,
   )
@@ -34,7 +31,7 @@ export function evicted({ put, taken }: TableSum, used: number): number {
 
 /** Flows that began, by what was decided of them and by protocol. */
 export function flowsMade(
-  entries: readonly Entry[],
+  entries: readonly RawEntry[],
 ): readonly { readonly what: string; readonly protocol: string; readonly count: number }[] {
   const counts = new Map(entries.map(e => [indexOf(e), total(onEachCpu('flows_made', e.value).map(w => w.value))]))
   return Object.entries(made).flatMap(([what, first]) =>
@@ -46,7 +43,7 @@ const protocols = ['TCP', 'UDP', 'other'] as const
 const tableOf = { flows: sumOf.flows, new_flows: sumOf.newFlows } as const
 const removedAt = credits.flows + credits.removed
 
-function indexOf({ key }: Entry): number {
+function indexOf({ key }: RawEntry): number {
   return maps.credits.key.decode(key).index
 }
 
