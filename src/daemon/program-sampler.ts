@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Context } from '#daemon/context.ts'
-import { busiestPods, podsWith } from '#daemon/pod-flows.ts'
+import { busiestPods, refusedPods } from '#daemon/pod-flows.ts'
 import { messageOf } from '#lib/errors.ts'
 import type { Ip } from '#net/ip.ts'
 
@@ -15,7 +15,7 @@ type Sampled = Pick<Context, 'clock' | 'facts' | 'programs' | 'observer' | 'book
 export class ProgramSampler {
   readonly #ctx: Sampled
   #stopped = false
-  readonly #told = new Set<string>()
+  #told: ReadonlySet<string> = new Set()
   #cancel = () => {}
 
   constructor(ctx: Sampled) {
@@ -36,9 +36,10 @@ export class ProgramSampler {
   /** Each pod once: it goes on being refused until it has fewer flows. */
   #tellRefused(refused: ReadonlyMap<Ip, number>): void {
     const { book, kube, log } = this.#ctx
-    for (const { namespace, pod, uid, flows } of podsWith(refused, book.leases())) {
-      if (this.#told.has(uid)) continue
-      this.#told.add(uid)
+    const pods = refusedPods(refused, book.leases())
+    const told = this.#told
+    this.#told = new Set(pods.map(({ uid }) => uid))
+    for (const { namespace, pod, uid, flows } of pods.filter(p => !told.has(p.uid))) {
       const message = `it has as many connections as conntrack_entries_per_pod lets it have: ${flows} were dropped until now`
       log.warn({ namespace, pod }, message)
       const about = { apiVersion: 'v1', kind: 'Pod', namespace, name: pod, uid }
