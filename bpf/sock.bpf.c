@@ -21,8 +21,8 @@ struct call {
   __u8 protocol;
 };
 
-/* 0 = it is left alone; else the mode. */
-INLINE __u32 is_translated(struct bpf_sock_addr *ctx) {
+/* The mode under which the call is translated; 0 = it is left alone. */
+INLINE __u32 mode_for(struct bpf_sock_addr *ctx) {
   if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP) return 0;
   __u32 mode = read_mode();
   if (!(mode & MODE_SERVICE)) return 0;
@@ -158,7 +158,7 @@ INLINE int translate(struct call *c, struct bpf_sock_addr *ctx, enum direction_o
 
 /* No call is ever refused. */
 INLINE int at_socket4(struct bpf_sock_addr *ctx, enum direction_of_call what) {
-  __u32 mode = is_translated(ctx);
+  __u32 mode = mode_for(ctx);
   if (!mode) return 1;
   struct call c = {.mode = mode, .ip = {0, 0, HTONL(0xffff), ctx->user_ip4}};
   if (!translate(&c, ctx, what)) return 1;
@@ -168,7 +168,7 @@ INLINE int at_socket4(struct bpf_sock_addr *ctx, enum direction_of_call what) {
 }
 
 INLINE int at_socket6(struct bpf_sock_addr *ctx, enum direction_of_call what) {
-  __u32 mode = is_translated(ctx);
+  __u32 mode = mode_for(ctx);
   if (!mode) return 1;
   struct call c = {.mode = mode, .ip = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
   if (!translate(&c, ctx, what)) return 1;
