@@ -100,7 +100,7 @@ export function runController(
     if (cr !== undefined && isOfAnother(cr, identity.metadata.instanceID)) return retire(name, r, cr)
     if ((await ensureNodeCr(deps, types, node, identity, cr)) !== cr) r.record.forget()
     const current = await r.record.load(undefined)
-    if (current === undefined || identity.eniOnly || !isComplete(current)) return {}
+    if (current === undefined || identity.eniMode === 'exclusive' || !isComplete(current)) return {}
     await annotateCapacity(deps, node, current)
     return r.run(current)
   }

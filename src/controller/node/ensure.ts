@@ -3,7 +3,7 @@ import type { ControllerDeps } from '#controller/deps.ts'
 import type { NodeRecord } from '#controller/eni/node-record.ts'
 import type { Identity } from '#controller/node/identity.ts'
 import { capacityOf, type InstanceTypes, maxAvailableIp } from '#controller/node/limits.ts'
-import { type NodeCr, nodeCrs } from '#kube/crd/node.ts'
+import { eniModeLabel, type NodeCr, nodeCrs } from '#kube/crd/node.ts'
 import type { OwnerReference } from '#kube/port.ts'
 import { type Node, nodes } from '#kube/reflect/node.ts'
 import { AppError } from '#lib/errors.ts'
@@ -11,7 +11,6 @@ import { diffMerge } from '#lib/merge-patch.ts'
 
 export const finalizer = 'network.alibabacloud.com/node-controller'
 const maxAvailableAnnotation = 'k8s.aliyun.com/max-available-ip'
-const exclusiveLabel = 'k8s.aliyun.com/exclusive-mode-eni-type'
 
 type Served = Identity & { readonly served: true }
 
@@ -35,7 +34,7 @@ export async function ensureNodeCr(
   const spec = { nodeMetadata: identity.metadata, nodeCap: capacityOf(type) }
   const { name } = node.metadata
   if (present === undefined) {
-    const labels = { name, [exclusiveLabel]: identity.eniOnly ? 'eniOnly' : 'default' }
+    const labels = { name, [eniModeLabel]: identity.eniMode === 'exclusive' ? 'eniOnly' : 'default' }
     const metadata = { name, labels, finalizers: [finalizer], ownerReferences: [ownerOf(node)] }
     return deps.kube.create(nodeCrs, { apiVersion: 'network.alibabacloud.com/v1beta1', kind: 'Node', metadata, spec })
   }

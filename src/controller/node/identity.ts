@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { NodeSpec } from '#kube/crd/node.ts'
+import { type EniMode, eniModeIn, type NodeSpec } from '#kube/crd/node.ts'
 import { instanceIdOf, type Node } from '#kube/reflect/node.ts'
 
 export type Metadata = NonNullable<NodeSpec['nodeMetadata']>
 
 /** Whether the node is ours to serve, and as which instance; otherwise why not. */
 export type Identity =
-  | { readonly served: true; readonly metadata: Metadata; readonly eniOnly: boolean }
+  | { readonly served: true; readonly metadata: Metadata; readonly eniMode: EniMode }
   | { readonly served: false; readonly reason: string }
 
 /** Labels and providerID are set by ACK. */
@@ -26,6 +26,5 @@ export function identityOf(node: Node, whiteList: Readonly<Record<string, string
   if (!zoneID) return no('it has no label topology.kubernetes.io/zone')
   if (!instanceType) return no('it has no label node.kubernetes.io/instance-type')
   if (!instanceID) return no(`spec.providerID ${JSON.stringify(node.spec.providerID ?? '')} is not <region>.<instance id>`)
-  const eniOnly = labels['k8s.aliyun.com/exclusive-mode-eni-type']?.toLowerCase() === 'enionly'
-  return { served: true, metadata: { regionID, instanceType, instanceID, zoneID }, eniOnly }
+  return { served: true, metadata: { regionID, instanceType, instanceID, zoneID }, eniMode: eniModeIn(labels) }
 }

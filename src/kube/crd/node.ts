@@ -143,6 +143,20 @@ export interface NodeCr extends KubeObject {
   readonly status?: NodeStatus
 }
 
+/** On the Kubernetes node, where people set it before the node joins, and on its Node CR, where it never changes. */
+export const eniModeLabel = 'k8s.aliyun.com/exclusive-mode-eni-type'
+
+/** Whether the pods of a node share its ENIs, or have one each. */
+export type EniMode = 'shared' | 'exclusive'
+
+export function eniModeIn(labels: Readonly<Record<string, string>> | undefined): EniMode {
+  return labels?.[eniModeLabel]?.toLowerCase() === 'enionly' ? 'exclusive' : 'shared'
+}
+
+export function eniModeOf(node: NodeCr): EniMode {
+  return eniModeIn(node.metadata.labels)
+}
+
 export const nodeCrs = resource<NodeCr>({
   group,
   version,
