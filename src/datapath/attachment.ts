@@ -26,12 +26,8 @@ export interface EniDevice {
   readonly gateway6?: Ipv6
 }
 
-/**
- * Everything the datapath needs to give one pod sandbox one interface, and nothing else. A value: it is stored in the
- * ledger and planned again for CHECK, repair and DEL. Further kinds (`exclusive-eni`, `trunk-member`) extend the union.
- */
-export interface SharedEniAttachment {
-  readonly kind: 'shared-eni'
+/** What every kind of attachment says of one interface of one pod sandbox. */
+interface PodInterface {
   readonly containerId: string
   readonly netns: NetnsPath
   /** CNI_IFNAME, normally eth0. */
@@ -46,7 +42,26 @@ export interface SharedEniAttachment {
   /** Destinations routed through the pod's subnet gateway (5.4). */
   readonly extraRoutes: readonly Cidr[]
   /** Bytes per second seen from the pod; absent = not shaped (5.8). */
-  readonly ingressBytesPerSecond?: number
   readonly egressBytesPerSecond?: number
 }
-export type Attachment = SharedEniAttachment
+
+/** A pod that shares its ENI with others: a veth, and the host routes by policy. */
+export interface SharedEniAttachment extends PodInterface {
+  readonly kind: 'shared-eni'
+  readonly ingressBytesPerSecond?: number
+}
+
+/** A pod that has an ENI for itself: the ENI's device is moved into the pod's namespace. */
+export interface ExclusiveEniAttachment extends PodInterface {
+  readonly kind: 'exclusive-eni'
+  /** Destinations that the pod reaches through its node's host stack: networks of Services and host_stack_cidrs. The node's own addresses come from the kernel. */
+  readonly hostRoutes: readonly Cidr[]
+  /** False (`disable_host_peer`): no pair between pod and host; Services and probes of the node then go by the VPC, or not at all. */
+  readonly hostPeer: boolean
+}
+
+/**
+ * Everything the datapath needs to give one pod sandbox one interface, and nothing else. A value: it is stored in the
+ * ledger and planned again for CHECK, repair and DEL. Further kinds (`trunk-member`) extend the union.
+ */
+export type Attachment = SharedEniAttachment | ExclusiveEniAttachment

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { converge, type Look } from '#datapath/apply.ts'
-import type { Attachment, EniDevice, IfName, NetnsPath } from '#datapath/attachment.ts'
+import type { Attachment, EniDevice, IfName, NetnsPath, SharedEniAttachment } from '#datapath/attachment.ts'
 import { concernsUs, type Known, namedBy } from '#datapath/change.ts'
 import { type Desired, merge, nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
@@ -50,7 +50,7 @@ class Engine implements Datapath {
   /** By host end: everything that concerns one pod's devices is done in turn. */
   readonly #locks = new Locks()
   /** By host end: the pod that this process set up there and did not withdraw since. */
-  readonly #live = new Map<IfName, Attachment>()
+  readonly #live = new Map<IfName, SharedEniAttachment>()
   /** By host end: the containers that were withdrawn and not reaped yet. */
   readonly #dying = new Map<IfName, Set<string>>()
   /** Where each ENI was found. Checked at each use, found again when the device changed. */
@@ -77,8 +77,9 @@ class Engine implements Datapath {
         const programs = await ProgrammedNode.load({ kernel: this.#kernel, live: () => [...this.#live.values()], ...this.#deps }, node)
         this.#programs = programs
         try {
-          await this.#makeReady(held)
-          await programs.start(held)
+          const shared = held.map(requireShared)
+          await this.#makeReady(shared)
+          await programs.start(shared)
         } catch (e) {
           this.#programs = before
           throw e
@@ -89,18 +90,18 @@ class Engine implements Datapath {
   }
 
   setup(a: Attachment): Promise<SetupResult> {
-    return this.#locks.hold([a.hostIfName], () => this.#setup(a))
+    return this.#locks.hold([a.hostIfName], async () => this.#setup(requireShared(a)))
   }
 
   diff(a: Attachment): Promise<readonly KernelOp[]> {
-    return this.#locks.hold([a.hostIfName], async () => (await this.#look(a)).ops)
+    return this.#locks.hold([a.hostIfName], async () => (await this.#look(requireShared(a))).ops)
   }
 
   async differing(all: readonly Attachment[]): Promise<readonly Attachment[]> {
     await this.#programs?.repair()
     const found: Attachment[] = []
     for (let i = 0; i < all.length; i += lookTogether) {
-      const some = all.slice(i, i + lookTogether)
+      const some = all.slice(i, i + lookTogether).map(requireShared)
       const names = [...new Set(some.map(a => a.hostIfName))]
       found.push(...(await this.#locks.hold(names, () => this.#compare(some))))
     }
@@ -112,7 +113,11 @@ class Engine implements Datapath {
       if (this.#live.get(a.hostIfName)?.containerId === a.containerId) this.#live.delete(a.hostIfName)
       this.#dying.set(a.hostIfName, new Set(this.#dying.get(a.hostIfName)).add(a.containerId))
       const { ops } = await converge(this.#kernel, async () => ({
-        ops: withdrawal(a, await observeHost(this.#kernel, queryForWithdrawal(a)), this.#programs !== undefined),
+        ops: withdrawal(
+          requireShared(a),
+          await observeHost(this.#kernel, queryForWithdrawal(requireShared(a))),
+          this.#programs !== undefined,
+        ),
         seen: undefined,
       }))
       this.#hostIndexes.delete(a.hostIfName)
@@ -171,7 +176,7 @@ class Engine implements Datapath {
     await this.#kernel.close()
   }
 
-  async #setup(a: Attachment): Promise<SetupResult> {
+  async #setup(a: SharedEniAttachment): Promise<SetupResult> {
     const wasLive = this.#live.get(a.hostIfName)?.containerId === a.containerId
     this.#live.set(a.hostIfName, a)
     const { ops, seen } = await converge(this.#kernel, () => this.#look(a)).catch(e => {
@@ -184,7 +189,7 @@ class Engine implements Datapath {
   }
 
   /** Before the programs forward. A pod that cannot be made ready goes on through the host stack. */
-  async #makeReady(held: readonly Attachment[]): Promise<void> {
+  async #makeReady(held: readonly SharedEniAttachment[]): Promise<void> {
     for (let i = 0; i < held.length; i += lookTogether) {
       for (const a of await this.#compare(held.slice(i, i + lookTogether))) {
         try {
@@ -198,7 +203,7 @@ class Engine implements Datapath {
   }
 
   /** What `setup` would do now, and the addresses of the pair's ends. Throws `netns-gone`. */
-  async #look(a: Attachment): Promise<Look<Pair>> {
+  async #look(a: SharedEniAttachment): Promise<Look<Pair>> {
     const target = await this.#target(a)
     const [host, pod] = await this.#kernel.observe(queriesFor([target]))
     if (pod === undefined) throw new KernelError('netns-gone', `network namespace ${a.netns}`)
@@ -222,7 +227,7 @@ class Engine implements Datapath {
   }
 
   /** Those that differ, or of which this cannot be told: then `setup` says why. Pods that are as they should be are live, also those that a predecessor set up. */
-  async #compare(some: readonly Attachment[]): Promise<readonly Attachment[]> {
+  async #compare(some: readonly SharedEniAttachment[]): Promise<readonly SharedEniAttachment[]> {
     const targets = await Promise.all(some.map(a => this.#target(a).catch(() => undefined)))
     const known = targets.filter(t => t !== undefined)
     const [host, ...pods] = await this.#kernel.observe(queriesFor(known))
@@ -250,7 +255,7 @@ class Engine implements Datapath {
   }
 
   /** Where to look does not depend on the MACs of the two ends; the plan for an existing pair does. */
-  async #target(a: Attachment): Promise<Target> {
+  async #target(a: SharedEniAttachment): Promise<Target> {
     const eni = await this.#eni(a.eni)
     const { generation, services } = this.#programs ?? {}
     const programs =
@@ -278,6 +283,11 @@ class Engine implements Datapath {
   #logOps(what: string, fields: Record<string, string>, ops: readonly KernelOp[]): void {
     if (ops.length > 0) this.#deps.clock.after(0, () => this.#deps.log.info({ ...fields, ops: ops.map(formatOp) }, what))
   }
+}
+
+function requireShared(a: Attachment): SharedEniAttachment {
+  if (a.kind === 'shared-eni') return a
+  throw new KernelError('kernel-refused', `an attachment of kind ${a.kind}: this datapath makes none`)
 }
 
 function judge(target: Target, host: NsState, pod: NsState): Look<Pair> {

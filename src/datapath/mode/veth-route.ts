@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { EniDevice, SharedEniAttachment } from '#datapath/attachment.ts'
+import type { Attachment, EniDevice, SharedEniAttachment } from '#datapath/attachment.ts'
 import {
   type AddrWant,
   type Desired,
@@ -84,11 +84,11 @@ export function gatewaysOf({ eni, v4, v6 }: SharedEniAttachment): Pick<EniDevice
 }
 
 /** The pod's addresses, IPv4 first. */
-export function addressesOf(a: SharedEniAttachment): Ip[] {
+export function addressesOf(a: Attachment): Ip[] {
   return sidesOf(a).map(s => s.address)
 }
 
-function sidesOf(a: SharedEniAttachment): Side[] {
+function sidesOf(a: Attachment): Side[] {
   const sides: Side[] = []
   if (a.v4 !== undefined) sides.push({ family: 4, address: a.v4.address, gateway: a.v4.gateway, linkIp: linkIp4, prefix: 32 })
   if (a.v6 !== undefined) sides.push({ family: 6, address: a.v6.address, gateway: a.v6.gateway, linkIp: linkIp6, prefix: 128 })
