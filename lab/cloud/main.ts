@@ -27,6 +27,7 @@ const machines = new Map<string, string>(existsSync(machinesFile) ? Object.entri
 const placed = new Map([...machines].map(([id, netns]) => [id, { netns, configurePrimary: true }]))
 const fabricNames = { fabric: netnsOf(names, 'fabric'), internet: netnsOf(names, 'internet') }
 const fabric = await Fabric.adopt(fabricNames, simulator.view(), placed)
+fabric.guard()
 const show = (view: FabricView) => fabric.show(view).catch((e: Error) => console.error(e.message))
 let shown = show(simulator.view())
 simulator.onView(view => {

@@ -5,6 +5,7 @@ import { devicesIn, observe } from './observe.ts'
 import { configure, plan } from './plan.ts'
 import { ipBatch, must, run } from './run.ts'
 import { desiredState, type FabricState, type Link, nothing, type Place, type Placed } from './state.ts'
+import { watchGone } from './watch.ts'
 
 /** Names of the two namespaces that a fabric consists of; both carry the lab's name. */
 export interface FabricNames {
@@ -29,6 +30,9 @@ export class Fabric {
   #firewallUnknown = false
   #pass: Promise<void> = Promise.resolve()
   #pending = false
+  /** A device of ours is gone, and no change of ours took it. */
+  #lost = false
+  #stopGuard = () => {}
 
   private constructor(names: FabricNames) {
     this.names = names
@@ -74,6 +78,20 @@ export class Fabric {
     return this.#settle()
   }
 
+  /**
+   * From now on an attached device that is gone is made again in its machine. A veth pair dies with the namespace that it was moved into; the card that it
+   * plays is given back to the machine by the kernel.
+   */
+  guard(): void {
+    this.#stopGuard()
+    this.#stopGuard = watchGone(this.names.fabric, async dev => {
+      await this.#pass.catch(() => {})
+      if (![...this.#applied.links.values()].some(link => link.dev === dev)) return
+      this.#lost = true
+      this.#settle().catch(e => console.error(e.message))
+    })
+  }
+
   /** Attached devices by ENI id. */
   get links(): ReadonlyMap<string, Link> {
     return this.#applied.links
@@ -81,6 +99,7 @@ export class Fabric {
 
   /** Deletes both namespaces, and with them every device. */
   async close(): Promise<void> {
+    this.#stopGuard()
     await this.#pass.catch(() => {})
     await run(['ip', 'netns', 'del', this.names.fabric])
     await run(['ip', 'netns', 'del', this.names.internet])
@@ -99,6 +118,8 @@ export class Fabric {
 
   async #converge(): Promise<void> {
     let complaints: readonly string[] = []
+    if (this.#lost) await this.#observe()
+    this.#lost = false
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       complaints = await this.#apply(desiredState(this.#view, this.#placed, this.#applied))
       if (complaints.length === 0) return

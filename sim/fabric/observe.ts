@@ -3,11 +3,11 @@ import type { FabricView } from '../model/view.ts'
 import { asCidr } from './address.ts'
 import { METADATA_ADDRESS, OPENAPI_ADDRESS } from './base.ts'
 import { must, run } from './run.ts'
-import { desiredState, deviceOf, type Link, nothing, type Placed } from './state.ts'
+import { desiredState, type Link, nothing, type Placed, slotIn } from './state.ts'
 
 /** What the kernel has of a fabric. */
 export interface Observed {
-  /** Links of the view whose device exists and whose other end is an `eth<N>` of the right machine, with the routes they have. */
+  /** Links of the view whose device exists and whose other end was put into the right machine, with the routes they have. */
   readonly links: ReadonlyMap<string, Link>
   /** ENI devices that are none of these. */
   readonly stray: readonly string[]
@@ -18,17 +18,10 @@ export interface Observed {
 /** Compares the kernel with what a view asks for, without any memory of what was applied. */
 export async function observe(netns: string, view: FabricView, placed: Placed): Promise<Observed> {
   const devices = await devicesIn(netns)
-  const slots = new Map<string, number>()
-  for (const place of placed.values()) {
-    for (const [dev, mac] of await devicesIn(place.netns)) {
-      const slot = /^eth(\d+)$/.exec(dev)?.[1]
-      if (slot !== undefined) slots.set(`${place.netns} ${deviceOf(mac)}`, Number(slot))
-    }
-  }
   const routes = await routesIn(netns)
   const links = new Map<string, Link>()
   for (const link of desiredState(view, placed, nothing).links.values()) {
-    const slot = link.end.kind === 'veth' ? slots.get(`${link.end.netns} ${link.dev}`) : undefined
+    const slot = link.end.kind === 'veth' ? slotIn(link.end.netns, devices.get(link.dev)) : undefined
     if (!devices.has(link.dev) || (link.end.kind === 'veth' && slot === undefined)) continue
     const end = link.end.kind === 'veth' ? { ...link.end, slot: slot ?? 0 } : link.end
     links.set(link.eniId, { ...link, end, routes: routes.get(link.dev) ?? [] })
@@ -41,12 +34,12 @@ export async function observe(netns: string, view: FabricView, placed: Placed): 
   }
 }
 
-/** Devices of a namespace with their MAC addresses; empty when the namespace is gone. */
-export async function devicesIn(netns: string): Promise<ReadonlyMap<string, string>> {
+/** Devices of a namespace with their aliases; empty when the namespace is gone. */
+export async function devicesIn(netns: string): Promise<ReadonlyMap<string, string | undefined>> {
   const ran = await run(['ip', '-n', netns, '-json', 'link', 'show'])
   if (ran.code !== 0) return new Map()
-  const links = JSON.parse(ran.stdout) as { readonly ifname: string; readonly address?: string }[]
-  return new Map(links.map(link => [link.ifname, link.address ?? '']))
+  const links = JSON.parse(ran.stdout) as { readonly ifname: string; readonly ifalias?: string }[]
+  return new Map(links.map(link => [link.ifname, link.ifalias]))
 }
 
 async function balancersIn(netns: string): Promise<readonly string[]> {

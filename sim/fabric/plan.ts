@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { asCidr, familyOf } from './address.ts'
 import type { Firewall, NftSet } from './firewall.ts'
-import type { FabricState, Link, PrimaryConfig } from './state.ts'
+import { aliasOf, type FabricState, type Link, type PrimaryConfig } from './state.ts'
 
 /** What must be run, in this order: `ip -force -batch` in the fabric, then per machine, and one nftables transaction. */
 export interface Commands {
@@ -60,11 +60,15 @@ function routesGone(old: Link | undefined, link: Link): string[] {
 }
 
 function create(link: Link): string[] {
+  const { dev, mtu, mac, end } = link
   const add =
-    link.end.kind === 'veth'
-      ? `link add dev ${link.dev} address ${GATEWAY_MAC} mtu ${link.mtu} type veth peer name eth${link.end.slot} address ${link.mac} mtu ${link.mtu} netns ${link.end.netns}`
-      : `link add link ${link.end.trunkDev} dev ${link.dev} address ${GATEWAY_MAC} mtu ${link.mtu} type vlan id ${link.end.id}`
-  return [add, ...configure(link)]
+    end.kind === 'veth'
+      ? [
+          `link add dev ${dev} address ${GATEWAY_MAC} mtu ${mtu} type veth peer name eth${end.slot} address ${mac} mtu ${mtu} netns ${end.netns}`,
+          `link set dev ${dev} alias ${aliasOf(end)}`,
+        ]
+      : [`link add link ${end.trunkDev} dev ${dev} address ${GATEWAY_MAC} mtu ${mtu} type vlan id ${end.id}`]
+  return [...add, ...configure(link)]
 }
 
 /** What a fabric end needs once it exists; each line may be repeated. */

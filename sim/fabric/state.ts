@@ -93,6 +93,20 @@ export function deviceOf(mac: string): string {
   return `e${mac.replaceAll(':', '').toLowerCase()}`
 }
 
+/**
+ * What the fabric end of a device says of the other one: where it was put, and as which `eth<N>`. The machine may have moved it into the namespace of a
+ * pod and given it another name since, and the fabric cannot look there; when that end is deleted, this one is gone too.
+ */
+export function aliasOf({ netns, slot }: Pick<VethEnd, 'netns' | 'slot'>): string {
+  return `${netns}/eth${slot}`
+}
+
+/** The slot that an alias names, when it is one of that machine. */
+export function slotIn(netns: string, alias: string | undefined): number | undefined {
+  const [, machine, slot] = /^(.*)\/eth(\d+)$/.exec(alias ?? '') ?? []
+  return machine === netns ? Number(slot) : undefined
+}
+
 function endOf(eni: EniView, place: Place, cidrs: readonly string[], attached: readonly EniView[], slots: ReadonlyMap<string, number>) {
   if (eni.type === 'Member') {
     const trunk = attached.find(e => e.id === eni.trunkEniId)

@@ -64,6 +64,9 @@ const initial: FabricView = {
 }
 const withEni = (changed: EniView): FabricView => ({ ...initial, enis: enis.map(e => (e.id === changed.id ? changed : e)) })
 
+const placements = () =>
+  new Map(Object.entries({ 'i-a': machines.a, 'i-b': machines.b }).map(([i, netns]) => [i, { netns, configurePrimary: true }]))
+
 let fabric: Fabric
 let started = false
 
@@ -83,8 +86,8 @@ after(async () => {
   const ended = children.map(child => new Promise(resolve => child.once('exit', resolve)))
   for (const child of children) child.kill('SIGKILL')
   await Promise.all(ended)
-  for (const netns of Object.values(machines)) await run(['ip', 'netns', 'del', netns])
   if (started) await fabric.close()
+  for (const netns of Object.values(machines)) await run(['ip', 'netns', 'del', netns])
   const left = await must(['ip', 'netns', 'list'])
   assert.ok(!left.includes(id), `namespaces left behind:\n${left}`)
 })
@@ -286,10 +289,7 @@ test('a connection by a balancer goes on when its target is taken away, and when
   const said = () => new Promise<string>(resolve => child.stdout.once('data', (d: Buffer) => resolve(d.toString())))
   assert.equal(await said(), 'connected\n')
   await fabric.show(balanced([]))
-  const placed = new Map(
-    Object.entries({ 'i-a': machines.a, 'i-b': machines.b }).map(([i, netns]) => [i, { netns, configurePrimary: true }]),
-  )
-  fabric = await Fabric.adopt(names, balanced([]), placed)
+  fabric = await Fabric.adopt(names, balanced([]), placements())
   await fabric.show(balanced([]))
   assert.equal(await get(machines.a, 'http://10.0.0.99:8000/'), 'refused')
   const answer = said()
@@ -335,10 +335,7 @@ test('a new engine takes over the namespaces: devices stay, strays go', async ()
   const [had] = await index()
   await must(['ip', '-n', names.fabric, 'link', 'add', 'e00163e0001ff', 'type', 'veth', 'peer', 'name', 'x'])
   await must(['ip', '-n', names.fabric, 'route', 'add', '10.0.1.99/32', 'via', '169.254.0.1', 'dev', 'e00163e000103', 'onlink'])
-  const placed = new Map(
-    Object.entries({ 'i-a': machines.a, 'i-b': machines.b }).map(([i, netns]) => [i, { netns, configurePrimary: true }]),
-  )
-  fabric = await Fabric.adopt(names, initial, placed)
+  fabric = await Fabric.adopt(names, initial, placements())
   await fabric.show(initial)
   assert.equal((await index())[0]?.ifindex, had?.ifindex)
   assert.doesNotMatch(await must(['ip', '-n', names.fabric, '-brief', 'link']), /e00163e0001ff/)
@@ -346,6 +343,60 @@ test('a new engine takes over the namespaces: devices stay, strays go', async ()
   assert.equal(await get(machines.a, 'http://10.0.0.2/'), '10.0.0.1')
   assert.equal(await get(machines.a, 'http://10.0.1.21:81/', '10.0.1.11'), 'refused')
   assert.equal(await get(machines.b, 'http://203.0.113.254/'), '203.0.113.2')
+})
+
+/** A machine moves its eth1 into the namespace of a pod, where it has another name. */
+async function moved(machine: string, pod: string): Promise<void> {
+  await must(['ip', 'netns', 'add', pod])
+  await must(['ip', '-n', machine, 'link', 'set', 'dev', 'eth1', 'down'])
+  await must(['ip', '-n', machine, 'link', 'set', 'dev', 'eth1', 'name', 'eth0', 'netns', pod])
+  const lines = [
+    ...['address add 10.0.1.12/32 dev eth0', 'link set dev eth0 up'],
+    ...['route add 10.0.1.253 dev eth0', 'route add default via 10.0.1.253'],
+  ]
+  await must(['ip', '-n', pod, '-batch', '-'], `${lines.join('\n')}\n`)
+}
+const devices = (netns: string) => must(['ip', '-n', netns, '-brief', 'link'])
+const mac3 = /00:16:3e:00:01:03/
+const becomes = async (netns: string, text: RegExp) => {
+  const deadline = Date.now() + 5000
+  while (!text.test(await devices(netns)) && Date.now() < deadline) await sleep(20)
+  assert.match(await devices(netns), text)
+}
+
+test('a device that was moved into the namespace of a pod stays what it is: for the wire, for an engine that takes over, and when it is detached', async () => {
+  const pod = `${machines.a}-pod`
+  await moved(machines.a, pod)
+  assert.equal(await get(pod, 'http://10.0.0.2/'), '10.0.1.12')
+  const index = await must(['ip', '-n', pod, '-oneline', 'link', 'show', 'dev', 'eth0'])
+  fabric = await Fabric.adopt(names, initial, placements())
+  fabric.guard()
+  await fabric.show(initial)
+  assert.equal(await must(['ip', '-n', pod, '-oneline', 'link', 'show', 'dev', 'eth0']), index)
+  assert.doesNotMatch(await devices(machines.a), mac3, 'there is no second one')
+  assert.equal(await get(pod, 'http://10.0.0.2/'), '10.0.1.12')
+  // Its place among the machine's devices is not given to another one.
+  const more = { ...eni(5, 'i-a', 'Secondary', 'vsw-1', ['10.0.1.15']) }
+  await fabric.show({ ...initial, enis: [...enis, more] })
+  assert.match(await devices(machines.a), /eth2@\S+ .*00:16:3e:00:01:05/)
+  const { instanceId: _, ...detached } = eni(3, 'i-a', 'Secondary', 'vsw-1', ['10.0.1.11', '10.0.1.12'])
+  await fabric.show(withEni(detached))
+  assert.doesNotMatch(await devices(pod), mac3)
+  assert.doesNotMatch(await devices(machines.a), mac3)
+  await fabric.show(initial)
+  await becomes(machines.a, /eth1@\S+ +DOWN +00:16:3e:00:01:03/)
+  await must(['ip', 'netns', 'del', pod])
+})
+
+test('a device comes back to its machine when the namespace ends that it was moved into', async () => {
+  const pod = `${machines.a}-pod`
+  await moved(machines.a, pod)
+  await must(['ip', 'netns', 'del', pod])
+  await becomes(machines.a, /eth1@\S+ +DOWN +00:16:3e:00:01:03/)
+  await fabric.show(initial)
+  await must(['ip', '-n', machines.a, 'rule', 'del', 'from', '10.0.1.11'])
+  await secondaryAddresses(machines.a, '10.0.1.11')
+  assert.equal(await get(machines.a, 'http://10.0.0.2/', '10.0.1.11'), '10.0.1.11')
 })
 
 test('what cannot be applied is told, hides nothing else, and is made good later', async () => {
