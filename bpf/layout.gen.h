@@ -562,6 +562,7 @@ _Static_assert(sizeof(struct word) == 8, "");
 enum {
   ADDRESS_STATE_LIVE = 1,
   ADDRESS_STATE_STACK = 2,
+  ADDRESS_STATE_EXCLUSIVE = 3,
 };
 
 enum {
@@ -709,6 +710,11 @@ enum {
 };
 
 enum {
+  NAMESPACE_OF_NODE = 1,
+  NAMESPACE_OF_POD = 2,
+};
+
+enum {
   PATH_NONE = 0,
   PATH_POD_TO_REMOTE = 1,
   PATH_REMOTE_TO_POD = 2,
@@ -795,7 +801,7 @@ MAP(node_configs, struct index, struct node_config); /* array, 1 entries */
 MAP(node_flows, struct flow_key, struct node_flow); /* lruHash, 65536 entries */
 MAP(new_node_flows, struct flow_key, struct node_flow); /* lruHash, 32768 entries */
 MAP(socket_peers, struct socket_key, struct socket_peer); /* lruHash, 16384 entries */
-MAP(namespaces, struct netns_key, struct netns); /* hash, 16 entries */
+MAP(namespaces, struct netns_key, struct netns); /* hash, 256 entries */
 MAP(events, struct no_key, struct event); /* ringBuffer, 262144 entries */
 MAP(credits, struct index, struct word); /* array, 8 entries */
 MAP(table_sums, struct index, struct table_sums); /* percpuArray, 4 entries */

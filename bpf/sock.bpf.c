@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Sockets of the node. A Service is translated when a program names it in a system call: the packets then go to a backend from the beginning, and no packet of
+ * Sockets of the node, and of pods that have an ENI for themselves. A Service is translated when a program names it in a system call: the packets then go to a backend from the beginning, and no packet of
  * theirs is ever looked at. One attachment serves the whole machine, so each call asks first whether its network namespace is one that is translated.
  */
 #include "lib/endpoint.h"
@@ -15,19 +15,25 @@ enum { PEER_OF_BACKEND, LAST_OF_FRONTEND };
 /* The address that a system call names, IPv4 as ::ffff:a.b.c.d. */
 struct call {
   __u64 cookie;
+  /* Of the network namespace when it is a pod's; 0 = it is the node's. */
+  __u64 pod;
   __u32 mode;
   __be32 ip[4];
   __be16 port;
   __u8 protocol;
 };
 
-/* The mode under which the call is translated; 0 = it is left alone. */
-INLINE __u32 mode_for(struct bpf_sock_addr *ctx) {
+/* The mode under which the call is translated, and whose it is; 0 = it is left alone. */
+INLINE __u32 mode_for(struct bpf_sock_addr *ctx, struct call *c) {
   if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP) return 0;
   __u32 mode = read_mode();
   if (!(mode & MODE_SERVICE)) return 0;
   struct netns_key key = {bpf_get_netns_cookie(ctx)};
-  if (bpf_map_lookup_elem(&namespaces, &key)) return mode;
+  struct netns *ns = bpf_map_lookup_elem(&namespaces, &key);
+  if (ns) {
+    c->pod = ns->translated == NAMESPACE_OF_POD ? key.cookie : 0;
+    return mode;
+  }
   /* The initial namespace also where the kernel told nobody its cookie. */
   if (key.cookie != bpf_get_netns_cookie(0)) return 0;
   key.cookie = 0;
@@ -52,18 +58,19 @@ INLINE int is_loopback(const __be32 *ip) {
   return !ip[0] && !ip[1] && !ip[2] && ip[3] == HTONL(1);
 }
 
-/* On the loopback, ports of the node are reached as on its own address. */
+/* On the node's loopback, its ports are reached as on its own address. A pod's is the pod's own. */
 INLINE struct service *named_service(const struct call *c) {
   __be32 ip[4];
-  if (is_loopback(c->ip)) node_address(c->ip, ip);
+  if (!c->pod && is_loopback(c->ip)) node_address(c->ip, ip);
   else copy_ip(ip, c->ip);
   return find_service(ip, c->port, c->protocol, SERVICE_SCOPE_INSIDE);
 }
 
-/* With affinity the node is one client, else each socket is one. */
+/* With affinity the node is one client, and a pod is one, else each socket is one. */
 INLINE __u32 choose_for(const struct call *c, const struct service *s) {
-  __be32 client[4] = {c->cookie, c->cookie >> 32, 0, 0};
-  if (s->affinity_seconds) node_address(c->ip, client);
+  __u64 who = s->affinity_seconds && c->pod ? c->pod : c->cookie;
+  __be32 client[4] = {who, who >> 32, 0, 0};
+  if (s->affinity_seconds && !c->pod) node_address(c->ip, client);
   return choose(s, client, 0, bpf_ktime_get_ns() >> 20);
 }
 
@@ -158,20 +165,18 @@ INLINE int translate(struct call *c, struct bpf_sock_addr *ctx, enum direction_o
 
 /* No call is ever refused. */
 INLINE int at_socket4(struct bpf_sock_addr *ctx, enum direction_of_call what) {
-  __u32 mode = mode_for(ctx);
-  if (!mode) return 1;
-  struct call c = {.mode = mode, .ip = {0, 0, HTONL(0xffff), ctx->user_ip4}};
-  if (!translate(&c, ctx, what)) return 1;
+  struct call c = {.ip = {0, 0, HTONL(0xffff), ctx->user_ip4}};
+  c.mode = mode_for(ctx, &c);
+  if (!c.mode || !translate(&c, ctx, what)) return 1;
   ctx->user_ip4 = c.ip[3];
   ctx->user_port = c.port;
   return 1;
 }
 
 INLINE int at_socket6(struct bpf_sock_addr *ctx, enum direction_of_call what) {
-  __u32 mode = mode_for(ctx);
-  if (!mode) return 1;
-  struct call c = {.mode = mode, .ip = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
-  if (!translate(&c, ctx, what)) return 1;
+  struct call c = {.ip = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}};
+  c.mode = mode_for(ctx, &c);
+  if (!c.mode || !translate(&c, ctx, what)) return 1;
   ctx->user_ip6[0] = c.ip[0];
   ctx->user_ip6[1] = c.ip[1];
   ctx->user_ip6[2] = c.ip[2];

@@ -52,13 +52,17 @@ INLINE int send(const struct packet *p, const struct endpoint *e) {
   return bpf_redirect_neigh(e->out_if_index, &next, sizeof(next), 0);
 }
 
-/* Out where the node's own address is, by the node's routes. */
-INLINE int send_by_node(const struct packet *p, __u32 path) {
-  struct node_config *node = find_node_config();
-  __u32 if_index = node ? node->if_index : 0;
+/* Out of this device, by the node's routes. */
+INLINE int send_by(const struct packet *p, __u32 if_index, __u32 path) {
   count_passed(p, path, if_index);
   clean(p->skb);
   return bpf_redirect_neigh(if_index, 0, 0, 0);
+}
+
+/* Out where the node's own address is. */
+INLINE int send_by_node(const struct packet *p, __u32 path) {
+  struct node_config *node = find_node_config();
+  return send_by(p, node ? node->if_index : 0, path);
 }
 
 /* Drops the packet, or lets it go on to the next program and the host stack. */

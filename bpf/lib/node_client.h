@@ -66,6 +66,10 @@ INLINE outcome find_passage(const struct packet *p, struct passage *x) {
 INLINE enum place find_place(const struct packet *p, const struct passage *x, const struct node_config *node, struct target *to) {
   struct address *a = find_address(x->to->ip);
   if (a && a->state == ADDRESS_STATE_STACK) return PLACE_STACK;
+  if (a && a->state == ADDRESS_STATE_EXCLUSIVE) {
+    to->number = a->endpoint;
+    return PLACE_ELSEWHERE;
+  }
   if (a) {
     struct endpoint *e = find_endpoint(a->endpoint);
     if (e && e->incarnation == a->incarnation) {
@@ -143,9 +147,12 @@ INLINE int count_hop(struct packet *p) {
   return bpf_skb_store_bytes(p->skb, at, to, 1, 0) ? -1 : 0;
 }
 
-/* To a backend elsewhere, which answers the node. */
-INLINE outcome pass_on(struct packet *p, const struct passage *x, const struct node_config *node) {
-  if (x->keeps_source) return DROPPED(DROP_SERVICE_WITHOUT_BACKEND);
+/*
+ * To a backend elsewhere, or to a pod here that has an ENI for itself (`to` is its device), which answers the node. Such a pod never sees the client's own
+ * address: it would answer that by its ENI.
+ */
+INLINE outcome pass_on(struct packet *p, const struct passage *x, const struct node_config *node, const struct target *to) {
+  if (x->keeps_source && !to->number) return DROPPED(DROP_SERVICE_WITHOUT_BACKEND);
   /* Without a port of the node its answers cannot be told apart. */
   if (keeps_port(p)) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
   if (count_hop(p)) return DROPPED(DROP_SERVICE_HOP_LIMIT);
@@ -167,7 +174,7 @@ INLINE outcome pass(struct packet *p, const struct passage *x, const struct node
   enum place place = find_place(p, x, node, to);
   if (place == PLACE_POD) return pass_to_pod(p, x, to);
   if (place == PLACE_NODE) return pass_to_node(p, x);
-  if (place == PLACE_ELSEWHERE) return pass_on(p, x, node);
+  if (place == PLACE_ELSEWHERE) return pass_on(p, x, node, to);
   x->flow->nat_port = 0;
   account_node_flow(p, x->flow, 1);
   return PATH_NODE_TO_POD;

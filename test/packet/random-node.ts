@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { flowKind, mode, type serviceFlag } from '#kernel/bpf/words.ts'
+import { addressState, flowKind, mode, type serviceFlag } from '#kernel/bpf/words.ts'
 import { type Family, familyOf, parseIp } from '#net/ip.ts'
 import type { Chance } from '../support/chance.ts'
 import { echo, icmpError, ipPacket, protocols, raw, type Segment, sctp, tcp, udp } from './build.ts'
@@ -107,7 +107,9 @@ export function anyNodeChange(c: Chance, world: World): Change[] {
     case 0:
       return [t.modeIs(mode.service | c.of(0, mode.forward, mode.forward | mode.policy, mode.forward | mode.learn | mode.guard))]
     case 1:
-      return [{ ...t.addressOf(pod, family), ...(c.rarely(3) && { value: undefined }) }]
+      return [
+        { ...t.addressOf(pod, family, c.rarely(3) ? { state: addressState.exclusive } : {}), ...(c.rarely(3) && { value: undefined }) },
+      ]
     case 2: {
       const all = nodeFlowsOf(world)
       const entry = all[c.below(all.length)]

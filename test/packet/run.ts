@@ -11,7 +11,7 @@ import { mapRing } from '#kernel/ffi-bpf-ring.ts'
 import { closeNetns, inNetns, openNetns, openOwnNetns } from '#kernel/netns.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
 import type { Arrival } from './oracle/step.ts'
-import { devices, nodeDevice, nodeMac } from './topology.ts'
+import { devices, nodeDevice, nodeMac, pod1 } from './topology.ts'
 import { type Change, changed, encodeKey, encodeValue, isArray, mapNames, type World } from './world.ts'
 
 /**
@@ -191,8 +191,8 @@ function emptyNode(): number {
   try {
     const pairs = Array.from({ length: devices.length / 2 }, (_, i) => devices.slice(2 * i, 2 * i + 2))
     for (const [a, b] of pairs) {
-      // The kernel asks what a frame's MAC is to the device.
-      const mac = a === nodeDevice ? ` address ${nodeMac}` : ''
+      // The kernel asks what a frame's MAC is to the device: of those that node_in may be at.
+      const mac = a === nodeDevice || a === pod1.ifIndex ? ` address ${nodeMac}` : ''
       const words = `link add name dev${a} index ${a}${mac} type veth peer name dev${b} index ${b}`
       execFileSync('ip', ['-n', name, ...words.split(' ')])
     }

@@ -56,7 +56,7 @@ export const maps = {
   node_flows: spec('node_flows', 'lruHash', 65536, s.flowKey, s.nodeFlow),
   new_node_flows: spec('new_node_flows', 'lruHash', 32768, s.flowKey, s.nodeFlow),
   socket_peers: spec('socket_peers', 'lruHash', 16384, s.socketKey, s.socketPeer),
-  namespaces: spec('namespaces', 'hash', 16, s.netnsKey, s.netns),
+  namespaces: spec('namespaces', 'hash', 256, s.netnsKey, s.netns),
   events: spec('events', 'ringBuffer', 262144, s.noKey, s.event),
   credits: spec('credits', 'array', 8, s.index, s.word),
   table_sums: spec('table_sums', 'percpuArray', 4, s.index, s.tableSums),
@@ -64,4 +64,9 @@ export const maps = {
   endpoint_flows: spec('endpoint_flows', 'hash', 4096, s.endpointKey, s.endpointFlows),
   event_rates: spec('event_rates', 'percpuArray', 2, s.index, s.eventRate),
 } as const
+
+/** In hex: of a network namespace, by the kernel's cookie of it. */
+export function namespaceKeyOf(cookie: bigint): string {
+  return maps.namespaces.key.encode({ cookie }).toString('hex')
+}
 export type MapName = keyof typeof maps

@@ -173,7 +173,7 @@ export const nodeFlow = struct('node_flow', 56, {
 export const socketKey = struct('socket_key', 32, { cookie: 'u64', ip: 'ip', port: 'be16', spare0: 'u16', spare1: 'u32' })
 /** What the program of the socket believes to talk to. */
 export const socketPeer = struct('socket_peer', 24, { ip: 'ip', port: 'be16', spare: 'u16', backend: 'u32' })
-/** Network namespaces whose sockets are translated, by cookie; cookie 0 = the initial one, where the kernel tells nobody its cookie. */
+/** Network namespaces whose sockets are translated, by cookie, and whose they are; cookie 0 = the initial one, where the kernel tells nobody its cookie. */
 export const netnsKey = struct('netns_key', 8, { cookie: 'u64' })
 export const netns = struct('netns', 4, { translated: 'u32' })
 

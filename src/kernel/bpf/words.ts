@@ -33,6 +33,16 @@ export const addressState = {
   live: 1,
   /** Left to the host stack. */
   stack: 2,
+  /** Of a pod that has an ENI for itself: the endpoint is the number of its host end, and no entry of `endpoints`. */
+  exclusive: 3,
+} as const
+
+/** Whose network namespace is translated at its sockets. */
+export const namespaceOf = {
+  /** Ports on its loopback are ports of the node, and with affinity the node is one client. */
+  node: 1,
+  /** Its loopback is its own, and with affinity it is a client by itself. */
+  pod: 2,
 } as const
 
 export const endpointFlag = {

@@ -31,7 +31,7 @@ export function eniIn(step: Step): Outcome {
 /** Whose address it is, when it is a pod's whose ENI this is and whose packets do not belong to the host stack. */
 export function ownerOf({ draft, arrival }: Step, ip: Ip): Owner | undefined {
   const address = draft.get('addresses', { ip })
-  if (address === undefined || address.state === addressState.stack) return undefined
+  if (address?.state !== addressState.live) return undefined
   const endpoint = draft.get('endpoints', { ifIndex: address.endpoint })
   if (endpoint?.incarnation !== address.incarnation || endpoint.outIfIndex !== arrival.ifIndex) return undefined
   return { ifIndex: address.endpoint, endpoint }

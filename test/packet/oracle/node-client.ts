@@ -43,7 +43,7 @@ function choose(step: Step, packet: Read, service: Service, key: FlowKey): Backe
     const place = option && placeOf(step, option.ip)
     if (reason === dropReasons['service-without-backend']) return place === undefined || (keepsSource && place.is === 'elsewhere')
     if (option === undefined || place === undefined) return false
-    if (place.is === 'elsewhere') return [34, 37, 38].includes(reason)
+    if (place.is === 'elsewhere' || place.is === 'exclusive') return [34, 37, 38].includes(reason)
     const flowKey = flowKeyOf(towards(packet, option), 'remote')
     return (row('new_flows', flowKey) ?? row('flows', flowKey))?.state === flowState.denied
   })

@@ -10,7 +10,11 @@ import { receiverOf } from './receiver.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
 import { oneHopLess, rewrite } from './translate.ts'
 
-type Place = { readonly is: 'pod'; readonly ifIndex: number; readonly endpoint: Endpoint } | { readonly is: 'stack' | 'node' | 'elsewhere' }
+type Place =
+  | { readonly is: 'pod'; readonly ifIndex: number; readonly endpoint: Endpoint }
+  | { readonly is: 'stack' | 'node' | 'elsewhere' }
+  /** Here, but it answers clients by an ENI of its own: only the node can be its client. */
+  | { readonly is: 'exclusive'; readonly ifIndex: number }
 
 /** What no translation can do for SCTP, whose checksum covers all of it. */
 export function changesPort({ protocol, ports }: Read, { port }: Backend): boolean {
@@ -24,6 +28,7 @@ export function towards(packet: Read, { ip, port }: Backend): Read {
 export function placeOf({ draft }: Step, ip: Ip): Place {
   const address = draft.get('addresses', { ip })
   if (address?.state === addressState.stack) return { is: 'stack' }
+  if (address?.state === addressState.exclusive) return { is: 'exclusive', ifIndex: address.endpoint }
   const endpoint = address && draft.get('endpoints', { ifIndex: address.endpoint })
   if (endpoint !== undefined && endpoint.incarnation === address?.incarnation) return { is: 'pod', ifIndex: address.endpoint, endpoint }
   return { is: ip === nodeAddress(draft, ip) ? 'node' : 'elsewhere' }
@@ -49,7 +54,9 @@ function handOn(step: Step, packet: Read, passage: Passage): Outcome {
   const place = placeOf(step, backend.ip)
   step.portsOf(packet)
   if (changesPort(packet, backend)) return step.drop('service-translation-failed')
-  if (place.is === 'elsewhere') return toElsewhere(step, packet, passage)
+  if (place.is === 'elsewhere' && passage.keepsSource) return step.drop('service-without-backend')
+  if (place.is === 'elsewhere' || place.is === 'exclusive')
+    return asNode(step, packet, passage, place.is === 'exclusive' ? place.ifIndex : undefined)
   const after = rewrite(step, packet, { which: 'destination', ip: backend.ip, port: backend.port })
   if (after === undefined) return step.drop('service-translation-failed')
   if (place.is === 'pod') return toPod(step, after, passage, place)
@@ -57,10 +64,9 @@ function handOn(step: Step, packet: Read, passage: Passage): Outcome {
   return step.pass(place.is === 'node' ? 'nodeToHost' : 'nodeToPod')
 }
 
-/** The backend sees the node, at a port that tells its answers apart. */
-function toElsewhere(step: Step, packet: Read, passage: Passage): Outcome {
+/** The backend sees the node, at a port that tells its answers apart. `host`: the host end of a pod here. */
+function asNode(step: Step, packet: Read, passage: Passage, host: number | undefined): Outcome {
   const { backend } = passage
-  if (passage.keepsSource) return step.drop('service-without-backend')
   if (packet.protocol === protocols.sctp) return step.drop('service-translation-failed')
   const hopped = oneHopLess(step.frame, packet)
   if (hopped === undefined) return step.drop('service-hop-limit')
@@ -71,7 +77,8 @@ function toElsewhere(step: Step, packet: Read, passage: Passage): Outcome {
   remember(step, passage, taken.client)
   const from = rewrite(step, packet, { which: 'source', ip, port: taken.client.natPort })
   const both = from && rewrite(step, from, { which: 'destination', ip: backend.ip, port: backend.port })
-  return both === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'nodeToRemote')
+  if (both === undefined) return step.drop('service-translation-failed')
+  return host === undefined ? sendByNode(step, 'nodeToRemote') : step.sendOut(host, 'nodeToRemote')
 }
 
 /** Out where the node's address is. */
