@@ -7,6 +7,7 @@ import type { MapName } from '#kernel/bpf/maps.ts'
 import { nodePins } from '#kernel/bpf/pins.ts'
 import { added, type FlowTable, type Survey } from '#kernel/bpf/survey.ts'
 import { Lane } from '#kernel/lane.ts'
+import type { NetnsPath } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { type ApplyResult, type ConnectedSocket, type Doomed, type Kernel, KernelError, type KernelEvent } from '#kernel/port.ts'
 import type { NsQuery } from '#kernel/state.ts'
@@ -181,8 +182,8 @@ class RealKernel implements Kernel {
     return (await this.#lane(this.#slow)).call('translated', undefined)
   }
 
-  async connectedSockets() {
-    return (await this.#lane(this.#quick)).call('connected', undefined)
+  async connectedSockets(pods: readonly NetnsPath[]) {
+    return (await this.#lane(this.#quick)).call('connected', pods)
   }
 
   async destroySockets(sockets: readonly ConnectedSocket[]) {

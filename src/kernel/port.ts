@@ -2,7 +2,7 @@
 
 import type { MapName } from '#kernel/bpf/maps.ts'
 import type { FlowTable, Survey } from '#kernel/bpf/survey.ts'
-import type { IfName } from '#kernel/names.ts'
+import type { IfName, Netns, NetnsPath } from '#kernel/names.ts'
 import { type EntryOp, formatOp, type KernelOp } from '#kernel/op.ts'
 import type { AddrState, EntryKey, EntryState, LinkState, NsQuery, Observed, RawEntry, RouteState, RuleState } from '#kernel/state.ts'
 import { AppError } from '#lib/errors.ts'
@@ -106,6 +106,8 @@ export interface PinnedMaps {
 
 /** A socket of UDP that names one other side. */
 export interface ConnectedSocket {
+  /** Where it was found. */
+  readonly ns: Netns
   /** It is one of IPv6; its other side may be an IPv4 address all the same (::ffff:a.b.c.d). */
   readonly v6: boolean
   readonly cookie: bigint
@@ -152,8 +154,8 @@ export interface Kernel {
   surveyFlows(table: FlowTable): Promise<Survey & { readonly room: number }>
   /** The flows of the host namespace that the kernel translates. Throws `kernel-refused` where it has no conntrack over netlink. */
   translatedFlows(): Promise<readonly TranslatedFlow[]>
-  /** The sockets of UDP in the host namespace that are connected. Throws `kernel-refused` where the kernel does not list them. */
-  connectedSockets(): Promise<readonly ConnectedSocket[]>
+  /** The sockets of UDP in the host namespace, and in these as far as they exist, that are connected. Throws `kernel-refused` where the kernel does not list them. */
+  connectedSockets(pods: readonly NetnsPath[]): Promise<readonly ConnectedSocket[]>
   /**
    * Ends these: the next call of each owner fails with ECONNABORTED. Returns how many there still were. Throws `kernel-refused` where the kernel cannot
    * (CONFIG_INET_DIAG_DESTROY), also when there are none to end.

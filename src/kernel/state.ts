@@ -127,7 +127,7 @@ export interface NsQuery {
   readonly blocks?: readonly number[]
   /** Programs at sockets. */
   readonly sockets?: boolean
-  /** The kernel's cookie of this namespace. */
+  /** The kernel's cookie of this namespace, and among `entries` the one of `namespaces` that it has. */
   readonly cookie?: boolean
   /** Entries of maps, by hex key. A map that is not pinned has none. */
   readonly entries?: readonly EntryKey[]

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cutSockets } from '#datapath/v2/cut-sockets.ts'
+import { type NetnsPath, parseNetnsPath } from '#kernel/names.ts'
 import type { ConnectedSocket, Kernel } from '#kernel/port.ts'
 import { parseIp } from '#net/ip.ts'
 import { emptyNamespace } from '../../../test/support/empty-namespace.ts'
 
 const socket = (cookie: bigint, remote: string, remotePort = 53): ConnectedSocket => ({
-  ...{ v6: remote.includes(':'), cookie, remote: parseIp(remote), remotePort, id: `id ${cookie}` },
+  ...{ ns: 'host', v6: remote.includes(':'), cookie, remote: parseIp(remote), remotePort, id: `id ${cookie}` },
 })
 const gone = [
   { ip: parseIp('10.0.0.7'), port: 53 },
@@ -48,4 +49,17 @@ test('with no backend it is a trial', async () => {
   const { kernel, calls } = kernelWith([four], [four])
   assert.equal(await cutSockets(kernel, []), 0)
   assert.deepEqual(calls, ['destroy '])
+})
+
+test('pods that are translated at their sockets are looked into as well', async () => {
+  const [pod, other] = ['/run/netns/a', '/run/netns/b'].map(parseNetnsPath)
+  assert.ok(pod !== undefined && other !== undefined)
+  const asked: (readonly NetnsPath[])[] = []
+  const { kernel, calls } = kernelWith([{ ...four, ns: pod }], [four])
+  const connectedSockets: Kernel['connectedSockets'] = pods => {
+    asked.push(pods)
+    return kernel.connectedSockets(pods)
+  }
+  assert.equal(await cutSockets({ ...kernel, connectedSockets }, gone, [pod, other]), 1)
+  assert.deepEqual([asked, calls], [[[pod, other]], ['list', 'destroy id 1']])
 })

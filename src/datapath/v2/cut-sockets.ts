@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { maps } from '#kernel/bpf/maps.ts'
 import { observeHost } from '#kernel/host.ts'
+import type { NetnsPath } from '#kernel/names.ts'
 import type { ConnectedSocket, Kernel } from '#kernel/port.ts'
 import type { Ip } from '#net/ip.ts'
 
@@ -11,15 +12,16 @@ export interface GoneBackend {
 }
 
 /**
- * Sockets of the node that are connected over UDP to a backend which is gone, by way of a Service, are ended, and learn of it: translated is what they
+ * Sockets of the node, and of these pods, that are connected over UDP to a backend which is gone, by way of a Service, are ended, and learn of it: translated is what they
  * named, not what they send, so that they would talk to nobody for ever. Whoever connects again gets another backend. How many there were; with no
  * backends, whether the kernel can. Throws KernelError where it cannot.
  */
 export async function cutSockets(
   kernel: Pick<Kernel, 'observe' | 'connectedSockets' | 'destroySockets'>,
   gone: readonly GoneBackend[],
+  pods: readonly NetnsPath[] = [],
 ): Promise<number> {
-  const candidates = gone.length === 0 ? [] : socketsTo(await kernel.connectedSockets(), gone)
+  const candidates = gone.length === 0 ? [] : socketsTo(await kernel.connectedSockets(pods), gone)
   const entries = candidates.map(({ key }) => ({ map: 'socket_peers', key }) as const)
   const found = entries.length === 0 ? [] : (await observeHost(kernel, { links: [], families: [], entries })).entries
   const translated = new Set(found.map(e => e.key))

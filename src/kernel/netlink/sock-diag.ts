@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { Netns } from '#kernel/names.ts'
 import { Body } from '#kernel/netlink/attr.ts'
 import { type Message, NetlinkConn, NetlinkError, sockDiagProtocol } from '#kernel/netlink/conn.ts'
 import { addressFamily } from '#kernel/netlink/header.ts'
@@ -16,17 +18,17 @@ const [remotePortAt, remoteAt, cookieAt] = [2, 20, 40]
 /** Before the id in struct inet_diag_msg: family, state, timer, retransmissions. */
 const idAt = 4
 
-/** Every socket of UDP in the thread's namespace that is connected. Throws NetlinkError, or SystemCallError without NETLINK_SOCK_DIAG. */
-export function listConnected(): ConnectedSocket[] {
+/** Every socket of UDP in the thread's namespace, which is called `ns`, that is connected. Throws NetlinkError, or SystemCallError without NETLINK_SOCK_DIAG. */
+export function listConnected(ns: Netns): ConnectedSocket[] {
   return withConn(conn =>
     [addressFamily.inet, addressFamily.inet6].flatMap(family =>
-      conn.dump(byFamily, request(family, Buffer.alloc(idSize)), m => parseConnected(family, m)),
+      conn.dump(byFamily, request(family, Buffer.alloc(idSize)), m => parseConnected(ns, family, m)),
     ),
   )
 }
 
 /**
- * Ends them as if their owners had been told so: the next call of each fails with ECONNABORTED. How many there still were. With none it tells whether the
+ * Of the thread's namespace: ends them as if their owners had been told so: the next call of each fails with ECONNABORTED. How many there still were. With none it tells whether the
  * kernel can. Throws NetlinkError.
  */
 export function destroyConnected(sockets: readonly ConnectedSocket[]): number {
@@ -55,13 +57,13 @@ function request(family: number, id: Buffer): Body {
   return body.u8(...id)
 }
 
-export function parseConnected(family: number, { data, start }: Message): ConnectedSocket | undefined {
+export function parseConnected(ns: Netns, family: number, { data, start }: Message): ConnectedSocket | undefined {
   const id = data.subarray(start + idAt, start + idAt + idSize)
   const remotePort = id.readUInt16BE(remotePortAt)
   if (remotePort === 0) return undefined
   const v6 = family === addressFamily.inet6
   const remote = fromBytes(id.subarray(remoteAt, remoteAt + (v6 ? 16 : 4)))
-  return { v6, cookie: id.readBigUInt64LE(cookieAt), remote, remotePort, id: id.toString('hex') }
+  return { ns, v6, cookie: id.readBigUInt64LE(cookieAt), remote, remotePort, id: id.toString('hex') }
 }
 
 function withConn<T>(fn: (conn: NetlinkConn) => T): T {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { namespaceKeyOf } from '#kernel/bpf/maps.ts'
 import type { Netns } from '#kernel/names.ts'
 import { listAddrs } from '#kernel/netlink/addr.ts'
 import type { Message } from '#kernel/netlink/conn.ts'
@@ -32,6 +33,7 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
   const devices = query.links === 'all' ? [0] : links.map(l => l.index)
   const { addrs = false, neighs = [], tbfs = false, routes, rules, hooks = false, blocks = [], sockets = false, entries = [] } = query
   const cookie = query.cookie === true ? conn.cookie() : undefined
+  const asked = cookie === undefined ? entries : [...entries, { map: 'namespaces', key: namespaceKeyOf(cookie) } as const]
   const [dst, prefixes] = [filter(routes?.dst), filter(rules?.prefixes)]
   return {
     ns: query.ns,
@@ -47,7 +49,7 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     filters: blocks.flatMap(b => listFilters(conn, b).map(f => namespaces.pinned.recognise(f))),
     sockets: sockets ? namespaces.sockets.list() : [],
     ...(cookie === undefined ? {} : { cookie }),
-    entries: entries.flatMap(e => namespaces.pinned.entry(e.map, e.key) ?? []),
+    entries: asked.flatMap(e => namespaces.pinned.entry(e.map, e.key) ?? []),
   } satisfies NsState
 }
 

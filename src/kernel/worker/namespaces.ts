@@ -20,6 +20,8 @@ export interface Namespace {
   readSysctls(keys: readonly string[]): Record<string, string>
   /** Throws what writing throws: ENOENT when there is no such key. */
   writeSysctl(key: string, value: string): void
+  /** What `fn` does while the thread is inside. */
+  inside(fn: () => void): void
 }
 
 /** The thread's home: the namespace it stays in, which is the host's (or the one that plays it). */
@@ -118,6 +120,7 @@ function namespace(home: Home, fd: number, conn: NetlinkConn, read: Read, inside
       return found
     },
     writeSysctl: (key, value) => inside(() => writeFileSync(path(key), value, { flag: 'r+' })),
+    inside,
   }
 }
 

@@ -3,7 +3,7 @@ import type { Slice } from '#kernel/bpf/entries.ts'
 import type { MapSizes } from '#kernel/bpf/load.ts'
 import type { MapName } from '#kernel/bpf/maps.ts'
 import type { FlowTable, Survey } from '#kernel/bpf/survey.ts'
-import type { IfName } from '#kernel/names.ts'
+import type { IfName, NetnsPath } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import {
   type BpfProbe,
@@ -68,7 +68,7 @@ export interface Calls {
   survey: { args: Omit<From, 'map'> & { readonly table: FlowTable }; result: Surveyed | undefined }
   grant: { args: Survey; result: undefined }
   translated: { args: undefined; result: readonly TranslatedFlow[] }
-  connected: { args: undefined; result: readonly ConnectedSocket[] }
+  connected: { args: readonly NetnsPath[]; result: readonly ConnectedSocket[] }
   destroy: { args: readonly ConnectedSocket[]; result: { readonly ended: number } }
 }
 

@@ -6,8 +6,8 @@ import { socketProgramNames } from '#kernel/bpf/programs.ts'
 import { setNetns } from '#kernel/ffi.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
 import { listTranslated } from '#kernel/netlink/conntrack.ts'
-import { destroyConnected, listConnected } from '#kernel/netlink/sock-diag.ts'
 import { openOwnNetns } from '#kernel/netns.ts'
+import { connectedIn, destroyIn } from '#kernel/worker/connected.ts'
 import { KeptFiles } from '#kernel/worker/kept-files.ts'
 import { look } from '#kernel/worker/look.ts'
 import { type Home, Namespaces } from '#kernel/worker/namespaces.ts'
@@ -72,9 +72,9 @@ export function serve(port: MessagePort, setup: WorkerSetup): void {
       case 'translated':
         return listTranslated()
       case 'connected':
-        return listConnected()
+        return withNamespaces(home, namespaces => connectedIn(['host', ...request.args], namespaces))
       case 'destroy':
-        return { ended: destroyConnected(request.args) }
+        return withNamespaces(home, namespaces => ({ ended: destroyIn(request.args, namespaces) }))
       default:
         return unreachable(request)
     }
