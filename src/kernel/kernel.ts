@@ -110,7 +110,7 @@ class RealKernel implements Kernel {
   }
 
   async apply(ops: readonly KernelOp[]): Promise<ApplyResult> {
-    const blocks = ops.some(op => op.op === 'link-del')
+    const blocks = ops.some(op => op.op === 'link-del' || op.op === 'link-move')
     const { done, failed } = await (await this.#lane(blocks ? this.#slow : this.#quick)).call('apply', ops)
     return { done: ops.slice(0, done), ...(failed === undefined ? {} : { failed: unpost(failed) }) }
   }

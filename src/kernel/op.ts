@@ -29,6 +29,16 @@ export interface LinkSet extends At {
   readonly dev: IfName
   readonly set: { readonly up?: boolean; readonly mtu?: number; readonly alias?: string }
 }
+/**
+ * Takes a device into another namespace and names it there, in one step; or only names it, where `to` is the namespace that it is in: then it must be
+ * down. It arrives down, without addresses, routes and queues, and with the settings that devices have by default there. Costs 10–20 ms.
+ */
+export interface LinkMove extends At {
+  readonly op: 'link-move'
+  readonly dev: IfName
+  readonly to: Netns
+  readonly name: IfName
+}
 export interface LinkDel extends At {
   readonly op: 'link-del'
   readonly dev: IfName
@@ -134,6 +144,7 @@ export type EntryOp = Omit<MapPut, 'numberOf'> | MapDel
 export type KernelOp =
   | VethAdd
   | LinkSet
+  | LinkMove
   | LinkDel
   | AddrOp
   | RouteOp
@@ -164,7 +175,9 @@ function command(op: KernelOp): string {
       return `ip link add ${op.dev} address ${op.mac} mtu ${op.mtu} type veth peer name ${op.peer.dev} address ${op.peer.mac} mtu ${op.peer.mtu}${netns}`
     }
     case 'link-set':
-      return words('ip link set', op.dev, upDown(op.set.up), pair('mtu', op.set.mtu), pair('alias', op.set.alias))
+      return words('ip link set', op.dev, upDown(op.set.up), pair('mtu', op.set.mtu), alias(op.set.alias))
+    case 'link-move':
+      return `ip link set ${op.dev} ${op.to === op.ns ? '' : `netns ${op.to === 'host' ? '1' : op.to} `}name ${op.name}`
     case 'link-del':
       return `ip link del ${op.dev}`
     case 'addr-add':
@@ -225,6 +238,11 @@ function upDown(up: boolean | undefined): string {
 
 function pair(word: string, value: string | number | undefined): string {
   return value === undefined ? '' : `${word} ${value}`
+}
+
+/** An empty one takes the text away. */
+function alias(text: string | undefined): string {
+  return pair('alias', text === '' ? "''" : text)
 }
 
 function words(...parts: readonly string[]): string {

@@ -119,14 +119,14 @@ export interface ConnectedSocket {
 
 /**
  * The network side of the Linux kernel. Two threads stand behind it: one for quick work in the order of the calls, one for
- * device deletions, which block for milliseconds each. No call blocks the caller's event loop.
+ * deletions and moves of devices, which block for milliseconds each. No call blocks the caller's event loop.
  */
 export interface Kernel {
   /** Looks at several namespaces in one go; answers in the order of the queries. Throws KernelError. */
   observe(queries: readonly NsQuery[]): Promise<readonly Observed[]>
   /**
    * Performs the operations in order, in one round trip. Idempotent where the kernel allows: removing what is absent and
-   * adding an equal address or rule succeed. A list with a `link-del` runs on the slow thread.
+   * adding an equal address or rule succeed. A list with a `link-del` or a `link-move` runs on the slow thread.
    */
   apply(ops: readonly KernelOp[]): Promise<ApplyResult>
   /** Deletes host devices in batches; `gone` are proven absent afterwards (or owned by somebody else now). */

@@ -40,7 +40,7 @@ test('settings of a device are told as their files tell them, whether the device
       .join(' ')}`,
   )
   assert.deepEqual((await observe({ sysctls })).sysctls, values)
-  assert.deepEqual((await observe({ sysctls, links: [] })).sysctls, values)
+  for (const links of [[], 'all'] as const) assert.deepEqual((await observe({ sysctls, links })).sysctls, values)
   // A device of less than 1280 bytes has no IPv6.
   lab.run('host', 'ip link set eth1 mtu 1200')
   const four = Object.fromEntries(Object.entries(values).filter(([key]) => key.startsWith('net/ipv4')))

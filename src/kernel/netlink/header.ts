@@ -38,6 +38,7 @@ export const rtm = {
   newLink: 16,
   delLink: 17,
   getLink: 18,
+  setLink: 19,
   newAddr: 20,
   delAddr: 21,
   getAddr: 22,

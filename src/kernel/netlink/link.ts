@@ -64,6 +64,11 @@ export function setLink(conn: NetlinkConn, index: number, set: { up?: boolean; m
   conn.request(rtm.newLink, 0, body)
 }
 
+/** `ip link set $dev netns … name $name`: both in one request. */
+export function moveLink(conn: NetlinkConn, index: number, netnsFd: number, name: IfName): void {
+  conn.request(rtm.setLink, 0, ifinfo(new Body(), index).attrU32(ifla.netNsFd, netnsFd).attrString(ifla.ifName, name))
+}
+
 /** `ip link del $dev`. Blocks for 10–15 ms inside the kernel. */
 export function deleteLink(conn: NetlinkConn, index: number): void {
   conn.request(rtm.delLink, 0, ifinfo(new Body(), index))
@@ -93,8 +98,9 @@ export function askLink<T>(conn: NetlinkConn, which: Which, parse: (m: Message) 
   }
 }
 
-export function listLinks(conn: NetlinkConn): LinkState[] {
-  return conn.dump(rtm.getLink, ifinfo(new Body(), 0).attrU32(ifla.extMask, skipStats), parseLink)
+/** What `parse` takes from the description of every device. */
+export function askLinks<T>(conn: NetlinkConn, parse: (m: Message) => T): T[] {
+  return conn.dump(rtm.getLink, ifinfo(new Body(), 0).attrU32(ifla.extMask, skipStats), parse)
 }
 
 export function parseLink({ data, start, end }: Message): LinkState {

@@ -4,7 +4,7 @@ import type { Netns } from '#kernel/names.ts'
 import { listAddrs } from '#kernel/netlink/addr.ts'
 import type { Message } from '#kernel/netlink/conn.ts'
 import { getHook, listFilters } from '#kernel/netlink/filter.ts'
-import { askLink, listLinks, parseLink } from '#kernel/netlink/link.ts'
+import { askLink, askLinks, parseLink } from '#kernel/netlink/link.ts'
 import { confValue, type LinkConf, parseLinkConf } from '#kernel/netlink/link-conf.ts'
 import { getNeigh } from '#kernel/netlink/neigh.ts'
 import { getNsid } from '#kernel/netlink/nsid.ts'
@@ -27,8 +27,8 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     throw e
   }
   const { conn } = at
-  const named = query.links === 'all' ? [] : query.links.flatMap(name => askLink(conn, { name }, parseNamed) ?? [])
-  const links = query.links === 'all' ? listLinks(conn) : named.map(n => n.link)
+  const described = query.links === 'all' ? askLinks(conn, describe) : query.links.flatMap(name => askLink(conn, { name }, describe) ?? [])
+  const links = described.map(d => d.link)
   // One dump for all devices, or one per device: the kernel filters by device itself.
   const devices = query.links === 'all' ? [0] : links.map(l => l.index)
   const { addrs = false, neighs = [], tbfs = false, routes, rules, hooks = false, blocks = [], sockets = false, entries = [] } = query
@@ -43,7 +43,7 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     tbfs: tbfs ? links.filter(isTbf).flatMap(l => getTbf(conn, l.index) ?? []) : [],
     routes: routes === undefined ? [] : query.families.flatMap(f => routes.tables.flatMap(t => listRoutes(conn, f, t, dst))),
     rules: rules === undefined ? [] : query.families.flatMap(f => listRules(conn, f, rules.priorities, prefixes)),
-    sysctls: readSysctls(at, query.sysctls ?? [], new Map(named.map(n => [n.link.name, n.conf]))),
+    sysctls: readSysctls(at, query.sysctls ?? [], new Map(described.map(d => [d.link.name, d.conf]))),
     nsids: numbersOf(at, query.nsids ?? [], namespaces),
     hooks: hooks ? links.flatMap(l => getHook(conn, l.index) ?? []) : [],
     filters: blocks.flatMap(b => listFilters(conn, b).map(f => namespaces.pinned.recognise(f))),
@@ -53,7 +53,7 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
   } satisfies NsState
 }
 
-function parseNamed(m: Message): { readonly link: LinkState; readonly conf: LinkConf } {
+function describe(m: Message): { readonly link: LinkState; readonly conf: LinkConf } {
   return { link: parseLink(m), conf: parseLinkConf(m) }
 }
 

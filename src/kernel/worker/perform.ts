@@ -5,7 +5,7 @@ import type { IfName } from '#kernel/names.ts'
 import { addAddr, deleteAddr } from '#kernel/netlink/addr.ts'
 import { NetlinkError } from '#kernel/netlink/conn.ts'
 import { joinBlocks, leaveBlocks, setFilters } from '#kernel/netlink/filter.ts'
-import { addVeth, deleteLink, setLink } from '#kernel/netlink/link.ts'
+import { addVeth, deleteLink, moveLink, setLink } from '#kernel/netlink/link.ts'
 import { replaceNeigh } from '#kernel/netlink/neigh.ts'
 import { replaceTbf } from '#kernel/netlink/qdisc.ts'
 import { appendRoute, deleteRoute, replaceRoute } from '#kernel/netlink/route.ts'
@@ -50,6 +50,11 @@ function change(op: KernelOp, at: Namespace, namespaces: Namespaces): void {
       break
     case 'link-set':
       setLink(conn, indexOf(at, op.dev), op.set)
+      break
+    case 'link-move':
+      moveLink(conn, indexOf(at, op.dev), namespaces.get(op.to).fd, op.name)
+      at.forget(op.dev)
+      namespaces.get(op.to).forget(op.name)
       break
     case 'link-del':
       deleteLink(conn, indexOf(at, op.dev))
