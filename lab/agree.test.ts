@@ -31,6 +31,24 @@ test('each kind of disagreement names the node, the thing, and who has it', () =
   assert.deepEqual(said({ loose: ['cali1'] }), ['node1: device cali1 belongs to no pod'])
 })
 
+test('where each pod has an ENI for itself it has all of its addresses, and there are no policy rules', () => {
+  const own = new Map([['m1', ['10.0.0.2', 'fd00::2']]])
+  const held = ['10.0.0.2', 'fd00::2']
+  const exclusive = { ...agreed, ...{ held, routes: held, pods: held, rules: [] }, exclusive: { cloud: own, pods: own } }
+  assert.deepEqual(disagreements(exclusive), [])
+  const said = (change: Partial<Witnesses['exclusive']>) =>
+    disagreements({ ...exclusive, exclusive: { ...exclusive.exclusive, ...change } })
+  assert.deepEqual(said({ pods: new Map([['m2', held]]) }), [
+    'node1: ENI m2: 10.0.0.2 is in its pod and not in the cloud',
+    'node1: ENI m2: fd00::2 is in its pod and not in the cloud',
+  ])
+  assert.deepEqual(said({ pods: new Map() }).length, 2)
+  assert.deepEqual(said({ cloud: new Map([['m1', [...held, '10.0.0.3']]]) }), [
+    'node1: ENI m1 has more than one IPv4 address for its only pod',
+    'node1: ENI m1: 10.0.0.3 is in the cloud and not in its pod',
+  ])
+})
+
 test('idle addresses are counted in pods that they would serve: pairs in dual stack', () => {
   const cloud = new Map([
     ['eni-1', ['10.0.0.1', '10.0.0.2', 'fd00::1', 'fd00::2']],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
 import { familyOf } from '../sim/fabric/address.ts'
-import type { NodeCr } from '../src/kube/crd/node.ts'
+import { eniModeIn, type NodeCr } from '../src/kube/crd/node.ts'
 import type { NodeRuntime } from '../src/kube/crd/node-runtime.ts'
 import { podsServed, type Stack } from '../src/net/stack.ts'
 import { askCloud, type CloudEni } from './cloud/enis.ts'
@@ -25,6 +25,8 @@ export interface Witnesses {
   /** Addresses that the API server shows for pods that run here, and host ends of pods that no route uses. */
   readonly pods: readonly string[]
   readonly loose: readonly string[]
+  /** MAC of an ENI → addresses, where each pod has an ENI for itself: in the cloud, and on the devices in the pods. Such pods have no policy rules. */
+  readonly exclusive?: { readonly cloud: ReadonlyMap<string, readonly string[]>; readonly pods: ReadonlyMap<string, readonly string[]> }
 }
 
 /** What the witnesses disagree about, in words; empty = they tell the same story. Pure. */
@@ -35,10 +37,23 @@ export function disagreements(w: Witnesses): string[] {
     ...addresses,
     ...differences('ENI', 'the cloud', w.cloudMacs, 'the kernel', w.kernelMacs),
     ...differences('pod address', 'NodeRuntime', w.held, 'host routes', w.routes),
-    ...differences('pod address', 'NodeRuntime', w.held, 'policy rules', w.rules),
+    ...(w.exclusive === undefined
+      ? differences('pod address', 'NodeRuntime', w.held, 'policy rules', w.rules)
+      : exclusiveDisagreements(w.exclusive, w.held)),
     ...differences('pod address', 'NodeRuntime', w.held, 'the API server', w.pods),
     ...w.loose.map(link => `device ${link} belongs to no pod`),
   ].map(text => `${w.node}: ${text}`)
+}
+
+/** Each ENI is for one pod, which has all of its addresses. */
+function exclusiveDisagreements({ cloud, pods }: NonNullable<Witnesses['exclusive']>, held: readonly string[]): string[] {
+  const crowded = [...cloud].flatMap(([mac, ips]) =>
+    ([4, 6] as const)
+      .filter(family => ips.filter(ip => familyOf(ip) === family).length > 1)
+      .map(family => `ENI ${mac} has more than one IPv${family} address for its only pod`),
+  )
+  const worn = [...pods].flatMap(([mac, ips]) => differences(`ENI ${mac}:`, 'the cloud', cloud.get(mac), 'its pod', ips))
+  return [...crowded, ...worn, ...differences('pod address', 'NodeRuntime', held, 'devices in pods', [...pods.values()].flat())]
 }
 
 /** How many pods the addresses that no pod holds would serve. Pure. */
@@ -63,17 +78,22 @@ export async function witnesses(lab: Lab): Promise<readonly Witnesses[]> {
     get<Pod[]>(lab, 'pods', '--all-namespaces'),
   ])
   return Promise.all(
-    lab.state.nodes.map(async ({ name, identity }) => {
+    lab.state.nodes.map(async ({ name, identity, labels }) => {
       const attached = enis.filter(eni => eni.instanceId === identity.instanceId)
+      const secondary = attached.filter(eni => eni.type !== 'Primary')
+      const { kernelMacs, ...kernel } = await kernelOf(lab, name)
+      const inPods = eniModeIn(labels) === 'exclusive' ? await devicesInPods(lab, name) : undefined
       const nics = Object.values(nodes.find(n => n.metadata.name === name)?.status?.networkInterfaces ?? {})
       return {
         node: name,
-        cloud: addressesOf(attached.filter(eni => eni.type !== 'Primary')),
+        cloud: addressesOf(secondary, eni => eni.id),
         resources: new Map(nics.map(nic => [nic.id, Object.keys({ ...nic.ipv4, ...nic.ipv6 }).sort()])),
         cloudMacs: attached.map(eni => eni.mac).sort(),
         pods: addressesOfPods(pods.filter(p => p.spec.nodeName === name)),
         held: heldIn(runtimes.find(r => r.metadata.name === name)),
-        ...(await kernelOf(lab, name)),
+        ...kernel,
+        kernelMacs: [...kernelMacs, ...(inPods?.keys() ?? [])].sort(),
+        ...(inPods !== undefined && { exclusive: { cloud: addressesOf(secondary, eni => eni.mac), pods: inPods } }),
       }
     }),
   )
@@ -107,8 +127,8 @@ function addressesOfPods(pods: readonly Pod[]): string[] {
     .sort()
 }
 
-function addressesOf(enis: readonly CloudEni[]): Map<string, readonly string[]> {
-  return new Map(enis.map(eni => [eni.id, [...eni.ipv4, ...eni.ipv6].sort()]))
+function addressesOf(enis: readonly CloudEni[], key: (eni: CloudEni) => string): Map<string, readonly string[]> {
+  return new Map(enis.map(eni => [key(eni), [...eni.ipv4, ...eni.ipv6].sort()]))
 }
 
 /** Addresses of pods whose newest status is not `deleted`. */
@@ -120,6 +140,19 @@ function heldIn(runtime: NodeRuntime | undefined): string[] {
     })
     .flatMap(pod => [pod.ipv4 ?? [], pod.ipv6 ?? []].flat())
     .sort()
+}
+
+/** eth0 of each pod on an exclusive node, which is an ENI: MAC → addresses. */
+async function devicesInPods(lab: Lab, node: string): Promise<ReadonlyMap<string, readonly string[]>> {
+  interface Device extends Link {
+    readonly addr_info: readonly { readonly local: string; readonly scope: string }[]
+  }
+  // A namespace may end meanwhile.
+  const script = 'for ns in $(ls /run/netns); do ip -n "$ns" -j addr show dev eth0 2>/dev/null || true; done'
+  const { stdout } = await lab.node(node).exec(['sh', '-c', script])
+  const devices: readonly Device[] = stdout.split('\n').flatMap(line => (line === '' ? [] : JSON.parse(line)))
+  const global = ({ addr_info }: Device) => addr_info.filter(a => a.scope === 'global').map(a => a.local)
+  return new Map(devices.map(device => [device.address, global(device).sort()]))
 }
 
 interface Link {
@@ -151,7 +184,7 @@ async function kernelOf(lab: Lab, node: string): Promise<Pick<Witnesses, 'kernel
   const fromPods = rules.filter(r => r.priority === 2048).flatMap(r => r.src ?? [])
   return {
     kernelMacs: links
-      .filter(l => /^eth\d+$/.test(l.ifname))
+      .filter(l => /^(eth\d+|eni[0-9a-f]+)$/.test(l.ifname))
       .map(l => l.address)
       .sort(),
     loose: links.map(l => l.ifname).filter(name => name.startsWith('cali') && !routes.some(r => r.dev === name)),

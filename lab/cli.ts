@@ -9,7 +9,7 @@ import { tracesOf } from './down.ts'
 import { Lab } from './lab.ts'
 import { collectLogs } from './logs.ts'
 import { labRoot, namesOf } from './names.ts'
-import { addressesOf } from './node/config.ts'
+import { addressesOf, exclusive } from './node/config.ts'
 import type { ProxyMode } from './node/services.ts'
 import { printProgress } from './progress.ts'
 import { stackFrom } from './stack.ts'
@@ -17,6 +17,15 @@ import { stackFrom } from './stack.ts'
 const program = new Command('lab').description('Kubernetes on a simulated Alibaba Cloud VPC, on this machine alone')
 const named = (text: string) => program.command(text).option('--name <lab>', 'which lab', 'lab')
 
+interface UpFlags {
+  readonly name: string
+  readonly nodes: string
+  readonly seed?: string
+  readonly instanceType: string
+  readonly stack: string
+  readonly proxy?: ProxyMode
+  readonly exclusive: string
+}
 named('up')
   .description('start a lab')
   .option('--nodes <n>', 'number of nodes', '1')
@@ -24,10 +33,12 @@ named('up')
   .option('--instance-type <type>', 'ECS instance type of every machine', 'ecs.g7.xlarge')
   .option('--stack <stack>', `families of pods and Services: ${stacks.join(', ')}`, 'ipv4')
   .option('--proxy <mode>', 'kube-proxy: iptables, nftables or off')
-  .action(async (o: { name: string; nodes: string; seed?: string; instanceType: string; stack: string; proxy?: ProxyMode }) => {
-    const { nodes, seed, proxy, stack, ...rest } = o
+  .option('--exclusive <n>', 'so many of the nodes, the last ones, give each pod an ENI', '0')
+  .action(async ({ nodes: count, seed, proxy, stack, exclusive: of, ...rest }: UpFlags) => {
+    const nodes = Number(count)
+    const nodeLabels = Array.from({ length: nodes }, (_, i) => (i < nodes - Number(of) ? {} : exclusive))
     const chosen = { ...(seed !== undefined && { seed: readSeed(seed) }), ...(proxy !== undefined && { proxy }) }
-    const lab = await Lab.up({ ...rest, ...chosen, stack: stackFrom('--stack', stack), nodes: Number(nodes), progress: printProgress() })
+    const lab = await Lab.up({ ...rest, ...chosen, stack: stackFrom('--stack', stack), nodes, nodeLabels, progress: printProgress() })
     console.log(`\nexport KUBECONFIG=${lab.kubeconfig}`)
   })
 
@@ -77,18 +88,25 @@ named('exec')
   })
 
 const node = program.command('node').description('power and membership of nodes')
-const nodeVerb = (verb: string, what: string, work: (lab: Lab, node: string) => Promise<unknown>) =>
+interface NodeFlags {
+  readonly name: string
+  readonly exclusive?: true
+}
+const nodeVerb = (verb: string, what: string, work: (lab: Lab, node: string, flags: NodeFlags) => Promise<unknown>) =>
   node
     .command(verb)
     .description(what)
     .argument('<node>')
     .option('--name <lab>', 'which lab', 'lab')
-    .action(async (name: string, o: { name: string }) => {
-      await printProgress().step(`${name}: ${verb}`, () => work(Lab.open(o.name), name))
+    .action(async (name: string, flags: NodeFlags) => {
+      await printProgress().step(`${name}: ${verb}`, () => work(Lab.open(flags.name), name, flags))
     })
 nodeVerb('kill', 'pull the plug', (lab, name) => lab.node(name).kill())
 nodeVerb('restart', 'reboot, or power on again', (lab, name) => lab.node(name).restart())
-nodeVerb('join', 'a new instance joins', (lab, name) => lab.join(name))
+nodeVerb('join', 'a new instance joins', (lab, name, flags) => lab.join(name, undefined, flags.exclusive ? exclusive : {})).option(
+  '--exclusive',
+  'it gives each pod an ENI',
+)
 nodeVerb('leave', 'the instance is released', (lab, name) => lab.node(name).leave())
 
 const logs = program.command('logs').description('logs of everything that the lab runs')

@@ -6,11 +6,10 @@ import { hierarchies } from './cgroup.ts'
 import { CloudClient } from './cloud/client.ts'
 import { type Names, netnsOf, nodeDir } from './names.ts'
 import type { Machine } from './node/boot.ts'
-import type { Identity } from './node/config.ts'
 import type { NodeServices, ProxyMode } from './node/services.ts'
 import type { Pki } from './pki.ts'
 import { serviceRange } from './service-range.ts'
-import type { LabState } from './state.ts'
+import type { LabState, NodeState } from './state.ts'
 import { SupervisorClient } from './supervisor/client.ts'
 
 /** Everything that a step needs to know of a lab that runs. */
@@ -40,8 +39,7 @@ function machineOf(names: Names, bin: string, node: string): Machine {
 export function servicesOf(
   names: Names,
   state: Pick<LabState, 'bin' | 'pauseImage' | 'control' | 'proxy' | 'stack'>,
-  node: string,
-  identity: Identity,
+  { name: node, identity, labels }: Pick<NodeState, 'name' | 'identity' | 'labels'>,
 ): NodeServices {
   const { bin, pauseImage, control, proxy, stack } = state
   return {
@@ -50,6 +48,7 @@ export function servicesOf(
     bin,
     machine: machineOf(names, bin, node),
     identity,
+    labels,
     proxy,
     pauseImage,
     apiServer: `https://${control.address}:6443`,

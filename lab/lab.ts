@@ -12,7 +12,7 @@ import { defaultOptions } from './defaults.ts'
 import { down } from './down.ts'
 import { type Names, namesOf, netnsOf } from './names.ts'
 import { nodePath, onNode } from './node/boot.ts'
-import type { Identity } from './node/config.ts'
+import type { Identity, Labels } from './node/config.ts'
 import { powerOff, powerOn, release } from './node/power.ts'
 import { serviceSpecs } from './node/services.ts'
 import { argvOf, until } from './process.ts'
@@ -104,11 +104,11 @@ export class Lab {
   }
 
   /** A new instance joins the cluster, of the lab's type when none is named; resolves when it is registered. */
-  async join(name: string, instanceType?: string): Promise<LabNode> {
+  async join(name: string, instanceType?: string, labels?: Labels): Promise<LabNode> {
     const state = this.state
     if (state.nodes.some(n => n.name === name) || ['fabric', 'internet', CONTROL].includes(name))
       throw new Error(`the name ${name} is taken`)
-    const node = await addNode(this.#context, state, name, state.nodes.length, instanceType)
+    const node = await addNode(this.#context, state, state.nodes.length, { name, instanceType, labels })
     writeState(this.names, { ...state, nodes: [...state.nodes, node] })
     await registered(this.#context, name)
     return new LabNode(this.#context, name)

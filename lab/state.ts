@@ -2,7 +2,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Stack } from '../src/net/stack.ts'
 import type { Names } from './names.ts'
-import type { Identity } from './node/config.ts'
+import type { Identity, Labels } from './node/config.ts'
 import type { ProxyMode } from './node/services.ts'
 
 /** What a lab consists of; written by whoever changes it, read by every later command. */
@@ -26,6 +26,7 @@ export interface LabState {
 export interface NodeState {
   readonly name: string
   readonly identity: Identity
+  readonly labels: Labels
   readonly powered: boolean
 }
 

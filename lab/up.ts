@@ -11,7 +11,7 @@ import { type Context, contextOf, proxyModeHere, servicesOf } from './context.ts
 import { CONTROL, controlPlaneSpecs, prepareControlPlane } from './control-plane.ts'
 import { fillFromStore, type Image, imageStore } from './images.ts'
 import { type Names, netnsOf, nodeDir } from './names.ts'
-import type { Identity } from './node/config.ts'
+import type { Identity, Labels } from './node/config.ts'
 import { powerOn } from './node/power.ts'
 import { type NodeServices, type ProxyMode, writeNodeFiles } from './node/services.ts'
 import { createPki } from './pki.ts'
@@ -27,6 +27,8 @@ export interface UpOptions {
   readonly instanceType: string
   /** Of the nodes in their order, where a node's is another. */
   readonly instanceTypes?: readonly string[]
+  /** Of the nodes in their order, with which they register; none where absent. */
+  readonly nodeLabels?: readonly Labels[]
   /** Where the nodes' primary addresses come from, in turn; the control plane is in the first. The seed's first vSwitch when empty. */
   readonly vSwitchIds: readonly string[]
   /** What pods and Services have; but for `ipv4`, every machine has an IPv6 address beside its IPv4 one. */
@@ -68,7 +70,11 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
   const nodeNames = Array.from({ length: options.nodes }, (_, i) => `node${i + 1}`)
   const [nodes] = await Promise.all([
     progress.step(`${options.nodes} machine(s) boot`, () =>
-      Promise.all(nodeNames.map((name, i) => addNode(context, state, name, i, options.instanceTypes?.[i]))),
+      Promise.all(
+        nodeNames.map((name, i) =>
+          addNode(context, state, i, { name, instanceType: options.instanceTypes?.[i], labels: options.nodeLabels?.[i] }),
+        ),
+      ),
     ),
     progress.step('control plane serves', () => startControlPlane(context, state)),
   ])
@@ -78,22 +84,24 @@ export async function bringUp(names: Names, options: UpOptions, progress: Progre
   return state
 }
 
+export interface NewNode {
+  readonly name: string
+  /** The lab's when absent. */
+  readonly instanceType?: string | undefined
+  readonly labels?: Labels | undefined
+}
+
 /** The `index`-th instance boots and its kubelet starts; it registers itself. */
-export async function addNode(
-  context: Context,
-  state: LabState,
-  name: string,
-  index: number,
-  instanceType = state.instanceType,
-): Promise<NodeState> {
+export async function addNode(context: Context, state: LabState, index: number, wanted: NewNode): Promise<NodeState> {
   const { names } = context
+  const { name, instanceType = state.instanceType, labels = {} } = wanted
   const identity = await createMachine(context, name, index, { ...state, instanceType })
-  const services = servicesOf(names, state, name, identity)
+  const services = servicesOf(names, state, { name, identity, labels })
   const disk = join(nodeDir(names, name), 'disk', 'containerd')
   mkdirSync(disk, { recursive: true })
   await Promise.all([fillFromStore(state.imageStore, disk), writeNodeFiles(services)])
   await powerOn(context, services)
-  return { name, identity, powered: true }
+  return { name, identity, labels, powered: true }
 }
 
 /** Waits until the node's Node object exists and its kubelet has reported once. */
@@ -113,7 +121,7 @@ export async function registered(context: Context, name: string): Promise<void> 
 }
 
 export function servicesOfNode(context: Context, state: LabState, node: NodeState): NodeServices {
-  return servicesOf(context.names, state, node.name, node.identity)
+  return servicesOf(context.names, state, node)
 }
 
 type Sizing = Pick<UpOptions, 'instanceType' | 'stack' | 'vSwitchIds'>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stringify } from 'yaml'
+import { eniModeLabel } from '../../src/kube/crd/node.ts'
 
 /** What the cloud controller manager knows of an instance. */
 export interface Identity {
@@ -62,9 +63,16 @@ export function kubeletConfig(node: string, pki: string, identity: Identity, clu
   })
 }
 
-/** Labels as ACK sets them on a node. */
-export function nodeLabels(identity: Identity): string {
+/** What a pool of nodes gives its nodes before they join. */
+export type Labels = Readonly<Record<string, string>>
+
+/** Of a node whose pods have an ENI each for themselves. */
+export const exclusive: Labels = { [eniModeLabel]: 'eniOnly' }
+
+/** Labels with which a node registers: those that ACK sets on every node, and those of its pool. */
+export function nodeLabels(identity: Identity, pool: Labels): string {
   return Object.entries({
+    ...pool,
     'topology.kubernetes.io/region': identity.regionId,
     'topology.kubernetes.io/zone': identity.zoneId,
     'node.kubernetes.io/instance-type': identity.instanceType,

@@ -5,7 +5,7 @@ import type { Names } from '../names.ts'
 import { issue, type Pki, writeKubeconfig } from '../pki.ts'
 import type { ProcessSpec } from '../supervisor/spec.ts'
 import { type Machine, nodePath, onNode } from './boot.ts'
-import { addressesOf, containerdConfig, type Identity, kubeletConfig, nodeLabels } from './config.ts'
+import { addressesOf, containerdConfig, type Identity, kubeletConfig, type Labels, nodeLabels } from './config.ts'
 
 /** How kube-proxy translates Services on this machine: nftables where the iptables program is missing. */
 export type ProxyMode = 'iptables' | 'nftables' | 'off'
@@ -16,6 +16,7 @@ export interface NodeServices {
   readonly bin: string
   readonly machine: Machine
   readonly identity: Identity
+  readonly labels: Labels
   readonly proxy: ProxyMode
   readonly pauseImage: string
   readonly apiServer: string
@@ -60,7 +61,7 @@ export function serviceSpecs(node: NodeServices, init: number): readonly Process
       `--kubeconfig=${join(kubernetes, 'kubelet.conf')}`,
       `--hostname-override=${machine.name}`,
       `--node-ip=${addressesOf(identity).join(',')}`,
-      `--node-labels=${nodeLabels(identity)}`,
+      `--node-labels=${nodeLabels(identity, node.labels)}`,
     ]),
     ...(node.proxy === 'off' ? [] : [spec('kube-proxy', proxy)]),
   ]
