@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { offeredEnis } from '#controller/node/capacity.ts'
 import { type NodeCr, nodeCrs } from '#kube/crd/node.ts'
 import { type NodeRuntime, nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import type { Kube, KubeObject, WatchHandler } from '#kube/port.ts'
@@ -50,7 +51,7 @@ export function watchCluster(kube: Kube, changed: (node: string) => void, compla
   }
 }
 
-/** Heartbeats of the kubelet change nothing for us. */
+/** Heartbeats of the kubelet change nothing for us; that it forgot which ENIs the node offers does. */
 function sameNode(a: Node, b: Node): boolean {
   const essence = (n: Node) => ({
     labels: n.metadata.labels,
@@ -58,6 +59,7 @@ function sameNode(a: Node, b: Node): boolean {
     spec: n.spec,
     uid: n.metadata.uid,
     leaving: n.metadata.deletionTimestamp,
+    offered: offeredEnis(n),
   })
   return diffMerge(essence(a), essence(b)) === undefined
 }

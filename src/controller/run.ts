@@ -7,6 +7,7 @@ import { leaveRound } from '#controller/eni/leave.ts'
 import { NodeRounds, type RoundContext } from '#controller/eni/round.ts'
 import { usualTimes } from '#controller/eni/usual.ts'
 import { collectLeaks } from '#controller/gc/collect.ts'
+import { offerEnis } from '#controller/node/capacity.ts'
 import { annotateCapacity, ensureNodeCr } from '#controller/node/ensure.ts'
 import { identityOf } from '#controller/node/identity.ts'
 import { InstanceTypes } from '#controller/node/limits.ts'
@@ -100,8 +101,9 @@ export function runController(
     if (cr !== undefined && isOfAnother(cr, identity.metadata.instanceID)) return retire(name, r, cr)
     if ((await ensureNodeCr(deps, types, node, identity, cr)) !== cr) r.record.forget()
     const current = await r.record.load(undefined)
-    if (current === undefined || identity.eniMode === 'exclusive' || !isComplete(current)) return {}
+    if (current === undefined || !isComplete(current)) return {}
     await annotateCapacity(deps, node, current)
+    await offerEnis(deps, node, current)
     return r.run(current)
   }
 

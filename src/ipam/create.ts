@@ -97,8 +97,11 @@ function noSlot(pool: Pool, supply: Supply): string {
     const why = dryness(pool, e, supply)
     return why === undefined ? [] : [`vSwitch ${e.vSwitchId} of ${e.id} has no ${why}`]
   })
-  const what = dry.length === 0 ? `in use and full${uneven(pool)}` : `in use, and ${dry.join(', ')}`
-  return `all ${pool.maxEnis} ENIs of the instance are ${what}${taken}${coming}`
+  const leaving = pool.enis.filter(e => e.status === 'Deleting' && !e.lost).map(e => e.id)
+  const soon = leaving.length === 0 ? '' : `; ${leaving.join(', ')} ${leaving.length === 1 ? 'is' : 'are'} being given back`
+  const full = pool.mode === 'exclusive' ? 'in use, by one pod each' : `in use and full${uneven(pool)}`
+  const what = dry.length === 0 ? full : `in use, and ${dry.join(', ')}`
+  return `all ${pool.maxEnis} ENIs of the instance are ${what}${taken}${coming}${soon}`
 }
 
 /** What an ENI with room does not get from its vSwitch. */

@@ -160,7 +160,7 @@ function marksOf(pool: Pool, actions: readonly CloudAction[], demand: Demand): v
     if (pool.stack === 'dual')
       assert.ok(idleOf(4).length - idleOf(6).length <= primary && idleOf(6).length <= idleOf(4).length, `${e.id} keeps lone halves`)
     assert.ok(
-      e.addresses.length === 0 || !e.addresses.every(a => a.state === 'idle') || podsOf(pool.stack, e, 'idle') > 0,
+      e.addresses.length === 0 || !e.addresses.every(a => a.state === 'idle') || podsOf(pool, e, 'idle') > 0,
       `${e.id} serves nobody`,
     )
   }
@@ -200,6 +200,74 @@ for (const stack of stacks)
         if (p.unmet === 0 && p.later === 0 && growth.length === 0 && !isGrowing(pool)) marksOf(pool, surplus, demand)
       } catch (e) {
         throw new Error(`seed ${seed}: ${JSON.stringify({ ...p, demand })}`, { cause: e })
+      }
+    }
+  })
+
+/** A node whose pods have an ENI each, with what should not be there as well: second addresses, lone halves, addresses of another stack. */
+function exclusivePool(r: () => number, stack: Stack): Pool {
+  const pick = <T>(items: readonly [T, ...T[]]): T => items[Math.floor(r() * items.length)] ?? items[0]
+  const states = ['idle', 'idle', 'held', 'held', 'marked', 'refused', 'barred', 'invalid'] as const
+  const enis = Array.from({ length: Math.floor(r() * 5) }, (_, n) => {
+    const status = pick(['InUse', 'InUse', 'InUse', 'Attaching', 'Deleting'])
+    const of = (family: 4 | 6, count: number) =>
+      Array.from(
+        { length: count },
+        (_, i): PoolAddress => ({
+          ip: `eni-${n}-${family}-${i}`,
+          family,
+          primary: family === 4 && i === 0,
+          state: status === 'Attaching' ? 'idle' : pick(states),
+        }),
+      )
+    const extra = () => (r() < 0.2 ? 1 : 0)
+    const ipv6 = (stack === 'ipv4' ? 0 : 1) + (r() < 0.2 ? -1 : extra())
+    return eni(`eni-${n}`, '', { status, v6: r() < 0.8, addresses: [...of(4, 1 + extra()), ...of(6, Math.max(0, ipv6))] })
+  })
+  return poolWith(enis, { mode: 'exclusive', stack, capacity4: 1, capacity6: 1, maxEnis: 5 })
+}
+
+/** Whether a pod could take the ENI now, or when the addresses that are assigned to it have come. */
+function suits(stack: Stack, e: PoolEni): boolean {
+  const taken = e.addresses.some(a => ['held', 'refused', 'marked'].includes(a.state))
+  return !taken && familiesOf(stack).every(f => e.addresses.some(a => a.family === f && a.state === 'idle'))
+}
+
+for (const stack of stacks)
+  test(`property: 3000 random nodes of stack ${stack} whose pods have an ENI each`, () => {
+    for (let seed = 1; seed <= 3000; seed++) {
+      const r = generator(seed)
+      const pool = exclusivePool(r, stack)
+      const with6 = new Set(r() < 0.7 ? ['vsw-a'] : [])
+      const free = new Map([['vsw-a', Math.floor(r() * 6)]])
+      const min = Math.floor(r() * 2)
+      const demand: Demand = { ...quiet, waiting: Math.floor(r() * 6), min, max: min + Math.floor(r() * 2), adjust: true }
+      const vSwitches = [...free].map(([id, n]) => vsw(id, n, with6.has(id)))
+      const p = plan({ pool, demand, vSwitches, formerVSwitches: [] })
+      try {
+        const growth = p.actions.filter(a => a.do === 'assign' || a.do === 'create-eni')
+        for (const a of growth) {
+          assert.ok(a.ipv4 <= 1 && a.ipv6 <= 1, 'more than one pod needs')
+          const of = pool.enis.find(e => a.do === 'assign' && e.id === a.eniId)
+          assert.ok(of === undefined || !of.addresses.some(x => x.state === 'held'), 'an address for an ENI that a pod has')
+        }
+        const left = after(pool, growth)
+        const ready = (q: Pool) => q.enis.filter(e => serves(e) && suits(stack, e)).length
+        assert.equal(idle(pool), ready(pool))
+        const wanted = Math.max(0, demand.waiting + demand.min - idle(pool) - underway(pool))
+        assert.equal(ready(left) - ready(pool) + p.later + p.unmet, wanted)
+        assert.ok(left.enis.length <= pool.maxEnis && (growth.length === 0 || wanted > 0))
+        for (const a of p.actions) if (a.do === 'mark-release' && a.whole) assert.ok(pool.enis.some(e => e.id === a.eniId))
+        const marks = surplusMarks({ pool, demand, vSwitches, formerVSwitches: [] })
+        for (const a of marks) {
+          const of = pool.enis.find(e => 'eniId' in a && e.id === a.eniId)
+          assert.ok(a.do === 'mark-release' && a.whole && of?.addresses.every(x => x.state === 'idle'), 'an ENI goes whole, and resting')
+        }
+        const gone = new Set(marks.flatMap(a => ('eniId' in a ? [a.eniId] : [])))
+        const kept = pool.enis.filter(e => serves(e) && suits(stack, e) && !gone.has(e.id)).length
+        assert.ok(kept >= Math.min(ready(pool), demand.waiting + demand.min), 'one that a pod waits for is given back')
+      } catch (e) {
+        throw new Error(`seed ${seed}: ${JSON.stringify({ ...p, demand, pool })}`, { cause: e })
       }
     }
   })

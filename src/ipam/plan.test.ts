@@ -253,3 +253,51 @@ test('an instance without a free slot says what else is in the way', () => {
     'all 2 ENIs of the instance are in use and full; eni-2 cannot be attached: see its condition OperationErr',
   ])
 })
+
+test('where each pod has an ENI: one is made per pod, with one address or one pair, and none is filled', () => {
+  const [exclusive, six] = [{ mode: 'exclusive', capacity4: 1, capacity6: 1 } as const, [vsw('vsw-6', 9, true)]]
+  const made = (stack: Stack) => run(poolWith([], { ...exclusive, stack }), { waiting: 2 }, six).actions
+  for (const [stack, ipv6] of [
+    ['ipv4', 0],
+    ['dual', 1],
+    ['ipv6', 1],
+  ] as const)
+    assert.deepEqual(
+      made(stack),
+      Array(2).fill({ do: 'create-eni', vSwitchId: 'vsw-6', type: 'Secondary', ipv4: 1, ipv6, priority: 'pod' }),
+    )
+  const [taken, idle, coming] = [eni('eni-1', 'h'), eni('eni-2', 'i'), eni('eni-3', 'i', { status: 'Attaching', seen: 'Attaching' })]
+  assert.deepEqual(run(poolWith([taken, idle, coming], exclusive), { waiting: 2 }).actions, [])
+  const full = run(poolWith([taken, idle, coming], exclusive), { waiting: 3 })
+  assert.deepEqual([full.actions, full.unmet, full.reasons], [[], 1, ['all 3 ENIs of the instance are in use, by one pod each']])
+  const leaving = eni('eni-3', 'm', { status: 'Deleting', seen: 'InUse' })
+  assert.match(
+    run(poolWith([taken, idle, leaving], exclusive), { waiting: 2 }).reasons[0] ?? '',
+    /by one pod each; eni-3 is being given back$/,
+  )
+})
+
+test('where each pod has an ENI: one that a pod has serves no other, whatever else it holds', () => {
+  const exclusive = { mode: 'exclusive', capacity4: 1, capacity6: 1, maxEnis: 2 } as const
+  const six = [vsw('vsw-a', 9, true)]
+  const waiting = (states: string, stack: Stack = 'ipv4') =>
+    run(poolWith([eni('eni-1', states)], { ...exclusive, stack }), { waiting: 1 }, six).actions.map(a => a.do)
+  assert.deepEqual(waiting('hi'), ['create-eni'], 'somebody assigned another address')
+  assert.deepEqual(waiting('mi'), ['create-eni'], 'a pod may have taken what is asked for')
+  assert.deepEqual(waiting('ii'), [])
+  assert.deepEqual(waiting('h', 'ipv6'), ['create-eni'], 'ip_stack was another one when the pod came')
+  assert.deepEqual(waiting('i', 'dual'), ['assign'], 'an idle one gets what it lacks')
+  const two = run(poolWith([eni('eni-1', 'ii')], exclusive), { waiting: 2 }, six)
+  assert.deepEqual([two.actions.map(a => a.do), two.unmet], [['create-eni'], 0])
+})
+
+test('where each pod has an ENI: what no pod needs goes whole, also when it holds the slot of one that pods need', () => {
+  const exclusive = { mode: 'exclusive', capacity4: 1, capacity6: 1, maxEnis: 2 } as const
+  const whole = (id: string, ...addresses: readonly string[]) => ({ do: 'mark-release', eniId: id, addresses, whole: true })
+  assert.deepEqual(run(poolWith([eni('eni-1', 'i'), eni('eni-2', 'hi')], exclusive), { max: 0 }).actions, [whole('eni-1', 'eni-1-0')])
+  assert.deepEqual(run(poolWith([eni('eni-1', 'i')], exclusive), { max: 0, waiting: 1 }).actions, [])
+  // IPv6 was turned on, and their vSwitch has none.
+  const old = [eni('eni-1', 'i', { v6: false }), eni('eni-2', 'h', { v6: false })]
+  const p = run(poolWith(old, { ...exclusive, stack: 'dual' }), { waiting: 1 }, [vsw('vsw-6', 9, true)])
+  assert.deepEqual([p.actions, p.unmet], [[whole('eni-1', 'eni-1-0')], 1])
+})

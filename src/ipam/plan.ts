@@ -2,7 +2,7 @@
 import type { Priority } from '#cloud/throttle.ts'
 import type { CloudAction, Plan, PlanInput } from '#ipam/action.ts'
 import { create } from '#ipam/create.ts'
-import { isComing, type Pool, type PoolEni, podsOf, serves, sum } from '#ipam/pool.ts'
+import { isComing, type Pool, type PoolEni, podsOf, podsOn, serves, sum } from '#ipam/pool.ts'
 import { fill, fillComing, supplyOf } from '#ipam/room.ts'
 import { surplusMarks } from '#ipam/surplus.ts'
 import { podsServed } from '#net/stack.ts'
@@ -12,7 +12,9 @@ export const batch = 10
 
 export function plan(input: PlanInput): Plan {
   const growth = grow(input)
-  const marks = growth.actions.length === 0 && growth.unmet === 0 && growth.later === 0 ? surplusMarks(input) : []
+  // What serves no pod may hold the slot of an ENI that would.
+  const settled = growth.actions.length === 0 && growth.later === 0 && (growth.unmet === 0 || input.pool.mode === 'exclusive')
+  const marks = settled ? surplusMarks(input) : []
   return {
     actions: [...transitions(input.pool), ...growth.actions, ...releases(input.pool).filter(notWhile(input.pool, growth)), ...marks],
     later: growth.later,
@@ -38,7 +40,7 @@ export function underway(pool: Pool): number {
   return (
     sum(elsewhere.map(i => podsServed(pool.stack, i.ipv4Count, i.ipv6Count))) +
     sum(attaching.map(e => podsSoon(pool, e))) +
-    sum(serving.map(e => podsSoon(pool, e) - podsOf(pool.stack, e, 'idle')))
+    sum(serving.map(e => podsSoon(pool, e) - podsOf(pool, e, 'idle')))
   )
 }
 
@@ -46,11 +48,11 @@ export function underway(pool: Pool): number {
 function podsSoon(pool: Pool, e: PoolEni): number {
   const intents = pool.intents.filter(i => i.eniID === e.id)
   const of = (family: 4 | 6) => e.addresses.filter(a => a.family === family && (a.state === 'idle' || a.state === 'barred')).length
-  return podsServed(pool.stack, of(4) + sum(intents.map(i => i.ipv4Count)), of(6) + sum(intents.map(i => i.ipv6Count)))
+  return podsOn(pool, e, of(4) + sum(intents.map(i => i.ipv4Count)), of(6) + sum(intents.map(i => i.ipv6Count)))
 }
 
 export function idle(pool: Pool): number {
-  return sum(pool.enis.filter(serves).map(e => podsOf(pool.stack, e, 'idle')))
+  return sum(pool.enis.filter(serves).map(e => podsOf(pool, e, 'idle')))
 }
 
 /** ENIs between creation and use. */

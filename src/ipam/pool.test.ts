@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { plan } from '#ipam/plan.ts'
 import { type AddressState, type Binding, type PoolFacts, poolOf } from '#ipam/pool.ts'
-import type { NicIp } from '#kube/crd/node.ts'
+import { eniModeLabel, type NicIp } from '#kube/crd/node.ts'
 import type { NodeRuntime, NodeRuntimeStatus } from '#kube/crd/node-runtime.ts'
 
 const ip = '10.0.0.9'
@@ -91,4 +91,22 @@ test('a daemon that answers no marks is not waited for: what nobody has goes, wh
   assert.deepEqual(next({ ...valid, status: 'Invalid' }), [{ do: 'mark-release', eniId: 'eni-1', addresses: [ip], whole: false }])
   assert.deepEqual(next(marked), [{ do: 'unassign', eniId: 'eni-1', ipv4: [ip], ipv6: [] }])
   assert.deepEqual(next({ ...marked, podID: 'default/a', podUID: 'u1' }), [{ do: 'unmark', eniId: 'eni-1', addresses: [ip], eni: 'InUse' }])
+})
+
+test('where each pod has an ENI an ENI has an address of each family for pods, and there is no trunk', () => {
+  const f = facts('local', valid)
+  const flavor = [
+    { networkInterfaceType: 'Trunk', networkInterfaceTrafficMode: 'Standard', count: 1 },
+    { networkInterfaceType: 'Secondary', networkInterfaceTrafficMode: 'Standard', count: 2 },
+  ] as const
+  const { metadata, spec } = f.node
+  const labelled = (value: string) =>
+    poolOf({ ...f, node: { ...f.node, metadata: { ...metadata, labels: { [eniModeLabel]: value } }, spec: { ...spec, flavor } } })
+  const limits = (value: string) => {
+    const { mode, capacity4, capacity6, maxEnis, trunks } = labelled(value)
+    return { mode, capacity4, capacity6, maxEnis, trunks }
+  }
+  assert.deepEqual(limits('eniOnly'), { mode: 'exclusive', capacity4: 1, capacity6: 0, maxEnis: 3, trunks: 0 })
+  assert.deepEqual(limits('ENIONLY').mode, 'exclusive')
+  assert.deepEqual(limits('default'), { mode: 'shared', capacity4: 10, capacity6: 0, maxEnis: 3, trunks: 1 })
 })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EniStatus } from '#cloud/port.ts'
-import type { Intent, Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
+import { type EniMode, eniModeOf, type Intent, type Nic, type NicIp, type NodeCr, type NodeSpec } from '#kube/crd/node.ts'
 import type { NodeRuntime, RuntimePod } from '#kube/crd/node-runtime.ts'
 import { podsServed, type Stack, stackOf } from '#net/stack.ts'
 
@@ -44,10 +44,11 @@ export interface PoolEni {
 /** Everything the planner knows of one node's addresses. A value. */
 export interface Pool {
   readonly binding: Binding
+  readonly mode: EniMode
   readonly stack: Stack
   readonly enis: readonly PoolEni[]
   readonly intents: readonly Intent[]
-  /** Addresses per ENI. */
+  /** Addresses per ENI that pods may have: on a node whose pods have one ENI each, at most one of each family. */
   readonly capacity4: number
   readonly capacity6: number
   /** ENIs besides the primary one, all kinds together, and how many of them are to be trunks. */
@@ -68,24 +69,31 @@ export interface PoolFacts {
 
 export function poolOf(facts: PoolFacts): Pool {
   const { spec, status } = facts.node
-  const cap = spec.nodeCap ?? {}
   const holders = heldByRuntime(facts.runtime)
   const flavor = spec.flavor ?? []
-  const trunks = sum(flavor.filter(f => f.networkInterfaceType === 'Trunk').map(f => f.count))
+  const mode = eniModeOf(facts.node)
+  const trunks = mode === 'exclusive' ? 0 : sum(flavor.filter(f => f.networkInterfaceType === 'Trunk').map(f => f.count))
   const planned = sum(flavor.filter(f => f.networkInterfaceTrafficMode === 'Standard').map(f => f.count))
-  const adapters = Math.max(0, (cap.adapters ?? 0) - 1)
+  const adapters = Math.max(0, (spec.nodeCap?.adapters ?? 0) - 1)
   return {
     binding: facts.binding,
+    mode,
     stack: stackOf(spec.eni),
     enis: Object.values(status?.networkInterfaces ?? {})
       .filter(nic => nic.networkInterfaceType !== 'Primary')
       .map(nic => eniOf(nic, facts, holders)),
     intents: Object.values(status?.intents ?? {}),
-    capacity4: cap.ipv4PerAdapter ?? 0,
-    capacity6: cap.ipv6PerAdapter ?? 0,
+    ...perEniOf(spec, mode),
     maxEnis: flavor.length > 0 ? Math.min(planned, adapters) : adapters,
     trunks,
   }
+}
+
+/** Addresses that pods may have on one ENI of the node. */
+export function perEniOf(spec: NodeSpec, mode: EniMode): Pick<Pool, 'capacity4' | 'capacity6'> {
+  const { ipv4PerAdapter = 0, ipv6PerAdapter = 0 } = spec.nodeCap ?? {}
+  const most = mode === 'exclusive' ? 1 : Number.POSITIVE_INFINITY
+  return { capacity4: Math.min(most, ipv4PerAdapter), capacity6: Math.min(most, ipv6PerAdapter) }
 }
 
 function eniOf(nic: Nic, facts: PoolFacts, holders: Holders): PoolEni {
@@ -194,9 +202,20 @@ export function serves(eni: PoolEni): boolean {
 }
 
 /** Pods that the ENI's addresses in one of the states could serve. */
-export function podsOf(stack: Stack, eni: PoolEni, ...states: readonly AddressState[]): number {
+export function podsOf(pool: Pool, eni: PoolEni, ...states: readonly AddressState[]): number {
   const of = (family: 4 | 6) => eni.addresses.filter(a => a.family === family && states.includes(a.state)).length
-  return podsServed(stack, of(4), of(6))
+  return podsOn(pool, eni, of(4), of(6))
+}
+
+/** Pods that so many addresses of the ENI could serve. Where each pod has its own ENI it is one at most, whatever else the ENI holds, and none beside another. */
+export function podsOn(pool: Pool, eni: PoolEni, v4: number, v6: number): number {
+  const pods = podsServed(pool.stack, v4, v6)
+  return pool.mode === 'shared' ? pods : isTaken(eni) ? 0 : Math.min(1, pods)
+}
+
+/** A pod has one of its addresses, or may have taken one that is asked for. */
+function isTaken(eni: PoolEni): boolean {
+  return eni.addresses.some(a => a.state === 'held' || a.state === 'refused' || a.state === 'marked')
 }
 
 export function sum(values: readonly number[]): number {

@@ -12,19 +12,21 @@ import { familiesOf, podsServed } from '#net/stack.ts'
 export function surplusMarks({ pool, demand }: PlanInput): readonly CloudAction[] {
   if (!demand.adjust || demand.warmUpRemaining > 0 || isGrowing(pool)) return []
   const candidates = pool.enis.filter(serves).sort(smallestFirst)
-  const spare = sum(candidates.map(e => podsOf(pool.stack, e, 'idle'))) - demand.waiting
+  const spare = sum(candidates.map(e => podsOf(pool, e, 'idle'))) - demand.waiting
   // Idle reclaim goes below the maximum; nothing goes below the minimum.
   let may = spare - demand.min
   let surplus = Math.min(may, Math.max(0, spare - demand.max) + demand.reclaimExtra)
   const actions: CloudAction[] = []
   for (const e of candidates) {
-    const pods = podsOf(pool.stack, e, 'idle')
+    const pods = podsOf(pool, e, 'idle')
     if (removable(e) && (pods === 0 || (surplus > 0 && pods <= may))) {
       actions.push({ do: 'mark-release', eniId: e.id, addresses: e.addresses.map(a => a.ip), whole: true })
       may -= pods
       surplus -= pods
       continue
     }
+    // An ENI that one pod has for itself goes whole or not at all.
+    if (pool.mode === 'exclusive') continue
     const { victims, released } = singles(pool, e, Math.max(0, surplus))
     if (victims.length === 0) continue
     actions.push({ do: 'mark-release', eniId: e.id, addresses: victims, whole: false })

@@ -39,5 +39,16 @@ export function eni(id: string, states: string, extra: Partial<PoolEni> = {}): P
 }
 
 export function poolWith(enis: readonly PoolEni[], extra: Partial<Pool> = {}): Pool {
-  return { binding: 'local', stack: 'ipv4', enis, intents: [], capacity4: 10, capacity6: 10, maxEnis: 3, trunks: 0, ...extra }
+  return {
+    binding: 'local',
+    mode: 'shared',
+    stack: 'ipv4',
+    enis,
+    intents: [],
+    capacity4: 10,
+    capacity6: 10,
+    maxEnis: 3,
+    trunks: 0,
+    ...extra,
+  }
 }

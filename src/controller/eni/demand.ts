@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { BindablePod } from '#controller/eni/bind.ts'
+import { nicsOf } from '#controller/eni/status.ts'
 import type { Demand } from '#ipam/action.ts'
 import { idle } from '#ipam/plan.ts'
 import { isLive, type Pool, sum } from '#ipam/pool.ts'
-import type { NodeCr, NodeStatus } from '#kube/crd/node.ts'
+import type { EniMode, Nic, NodeCr, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
 import { parseDuration } from '#lib/duration.ts'
@@ -35,18 +36,20 @@ export function bindable(pod: Pod): BindablePod {
 /**
  * Pods that still wait for an address. A pod that has an address which this node does not know (its ENI is gone) does not
  * count: nothing that is created would ever satisfy it.
+ * Where pods have an ENI each a pod counts also while its sandbox is replaced, as all do after a reboot: its status still names the
+ * address, and there is no pool that would keep the ENI for it. What it has on an ENI that is not ours nobody here replaces.
  */
-export function waitingPods(pods: readonly Pod[], status: NodeStatus, runtime: NodeRuntime | undefined): number {
-  const bound = new Set(
-    Object.values(status.networkInterfaces ?? {}).flatMap(nic =>
-      [...Object.values(nic.ipv4 ?? {}), ...Object.values(nic.ipv6 ?? {})].flatMap(a => a.podUID ?? []),
-    ),
-  )
+export function waitingPods(pods: readonly Pod[], status: NodeStatus, runtime: NodeRuntime | undefined, mode: EniMode = 'shared'): number {
+  const nics = nicsOf(status)
+  const on = (nic: Nic) => Object.values({ ...nic.ipv4, ...nic.ipv6 })
+  const bound = new Set(nics.flatMap(nic => on(nic).flatMap(a => a.podUID ?? [])))
+  const others = new Set(nics.flatMap(nic => (nic.unschedulable === true ? on(nic).map(a => a.ip) : [])))
+  const isServed = (ip: string) => mode === 'shared' || others.has(ip)
   return pods
     .filter(needsAddress)
     .map(bindable)
     .filter(p => {
-      if (p.leaving || p.ips.length > 0) return false
+      if (p.leaving || p.ips.some(isServed)) return false
       const report = runtime?.status?.pods?.[p.uid]
       return report === undefined ? !bound.has(p.uid) : !isLive(report)
     }).length

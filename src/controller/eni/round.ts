@@ -28,6 +28,7 @@ import { isAddress } from '#controller/eni/sync.ts'
 import { answerLines, callLines, decisionLines, type Line, textOf } from '#controller/eni/tell.ts'
 import type { UsualTimes } from '#controller/eni/usual.ts'
 import { exhaustion, NodeCondition } from '#controller/node/condition.ts'
+import { modeNotice, unboundNotice } from '#controller/node/mode.ts'
 import { quotaNotice } from '#controller/node/quota.ts'
 import type { Round } from '#controller/queue.ts'
 import type { VSwitchCache } from '#controller/vswitch/cache.ts'
@@ -36,7 +37,7 @@ import type { CloudAction, Plan, PlanInput } from '#ipam/action.ts'
 import { type Agreed, awaitsAnswer, type Binding, isLost, type Pool } from '#ipam/pool.ts'
 import { localBindingAnnotation, localBindingVersion } from '#ipam/release.ts'
 import { isGrowing } from '#ipam/surplus.ts'
-import type { Nic, NodeCr, NodeStatus } from '#kube/crd/node.ts'
+import { eniModeOf, type Nic, type NodeCr, type NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
 import { parseDuration } from '#lib/duration.ts'
 import { diffMerge } from '#lib/merge-patch.ts'
@@ -92,7 +93,7 @@ export class NodeRounds {
   #growFailures = 0
   #generation: number | undefined
   #told = ''
-  #toldQuota = ''
+  readonly #toldConfig = new Map<string, string>()
   /** For what changed since the last round. */
   #poolBefore: Pool | undefined
   readonly #condition: NodeCondition
@@ -120,7 +121,10 @@ export class NodeRounds {
     const { vSwitches, formerVSwitches, faults } = await this.#vSwitches(node, looked.status)
     const started = startWarmUp(looked.status, node.spec.pool?.warmUpSize)
     const bindings = pods.filter(needsAddress).map(bindable)
-    const bound = binding === 'central' ? bindCentrally(started, bindings, runtime, stackOf(node.spec.eni)) : started
+    const mode = eniModeOf(node)
+    // Where pods have an ENI each only a daemon that binds by itself is served.
+    const unbound = binding === 'central' && mode === 'exclusive'
+    const bound = binding === 'central' && !unbound ? bindCentrally(started, bindings, runtime, stackOf(node.spec.eni)) : started
     const observed: NodeCr = { ...node, status: bound }
     const podUids = new Set(pods.flatMap(p => p.metadata.uid ?? []))
     const arrivals = this.#moves.follow(nicsOf(bound), looked, deps.clock.now())
@@ -132,12 +136,14 @@ export class NodeRounds {
     this.#poolBefore = pool
     this.#adjustAt ??= deps.clock.now() + this.#adjustPeriod(node)
     const adjust = deps.clock.now() >= this.#adjustAt
-    const demand = demandOf(observed, pool, waitingPods(pods, bound, runtime), { adjust, now: deps.clock.wall() })
+    const waiting = unbound ? 0 : waitingPods(pods, bound, runtime, mode)
+    const demand = demandOf(observed, pool, waiting, { adjust, now: deps.clock.wall() })
     const decided = deps.decisions.plan({ pool, demand, vSwitches, formerVSwitches })
-    const reasons = [...decided.reasons, ...faults]
+    const reasons = [...decided.reasons, ...faults, ...(unbound && runtime !== undefined ? [unboundNotice(this.name)] : [])]
     const plan = this.#withoutPausedGrowth({ ...decided, reasons, actions: [...decided.actions, ...this.#unbar(pool)] }, node)
     this.#tell(reasons.join('; '), shortageOf(plan))
-    this.#tellQuota(node)
+    this.#tellConfig('DualStackLimited', quotaNotice(node.spec, mode))
+    this.#tellConfig('EniModeRefused', modeNotice(view.node(this.name), node))
     // While something is on its way nothing is marked: the adjustment stays due, instead of being put off by a whole period.
     const putOff = adjust && (isGrowing(pool) || plan.actions.some(isGrowth))
     if (adjust && !putOff) this.#adjusted(node)
@@ -234,15 +240,14 @@ export class NodeRounds {
     deps.kube.event({ about, type: 'Warning', reason: 'AllocIPFailed', action: 'AllocIP', message: shortage ?? reasons })
   }
 
-  /** An event on the node when its instance type has fewer addresses of one family than of the other. */
-  #tellQuota(node: NodeCr): void {
-    const message = quotaNotice(node.spec)
-    if (message === undefined || message === this.#toldQuota) return
-    this.#toldQuota = message
+  /** An event on the node about what its configuration costs or asks for in vain, once. */
+  #tellConfig(reason: string, message: string | undefined): void {
+    if (message === undefined || message === this.#toldConfig.get(reason)) return
+    this.#toldConfig.set(reason, message)
     const { deps, view } = this.#c
     const about = aboutNode(view.node(this.name), this.name)
     deps.log.warn({ node: this.name }, message)
-    deps.kube.event({ about, type: 'Warning', reason: 'DualStackLimited', action: 'Config', message })
+    deps.kube.event({ about, type: 'Warning', reason, action: 'Config', message })
   }
 
   /** After a refusal that another call would only repeat (quota, permission), growth rests: 1 s, 2 s, 4 s …, or until the spec changes. */

@@ -3,7 +3,7 @@ import type { ControllerDeps } from '#controller/deps.ts'
 import type { NodeRecord } from '#controller/eni/node-record.ts'
 import type { Identity } from '#controller/node/identity.ts'
 import { capacityOf, type InstanceTypes, maxAvailableIp } from '#controller/node/limits.ts'
-import { eniModeLabel, type NodeCr, nodeCrs } from '#kube/crd/node.ts'
+import { eniModeLabel, eniModeOf, type NodeCr, nodeCrs } from '#kube/crd/node.ts'
 import type { OwnerReference } from '#kube/port.ts'
 import { type Node, nodes } from '#kube/reflect/node.ts'
 import { AppError } from '#lib/errors.ts'
@@ -54,9 +54,9 @@ function ownerOf(node: Node): OwnerReference {
   }
 }
 
-/** Tells the scheduler's extensions and people how many pods the node's shared ENIs can serve. */
+/** Tells the scheduler's extensions and people how many pods the node's ENIs can serve. */
 export async function annotateCapacity(deps: ControllerDeps, node: Node, cr: NodeCr): Promise<void> {
-  const wanted = String(maxAvailableIp(cr.spec))
+  const wanted = String(maxAvailableIp(cr.spec, eniModeOf(cr)))
   if (cr.spec.eni === undefined || node.metadata.annotations?.[maxAvailableAnnotation] === wanted) return
   await deps.kube.patch(nodes, node.metadata.name, {
     type: 'merge',

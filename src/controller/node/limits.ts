@@ -2,7 +2,8 @@
 import { instanceTypeOf } from '#cloud/ecs.ts'
 import type { Cloud, InstanceType } from '#cloud/port.ts'
 import { replyOf } from '#cloud/reply.ts'
-import type { NodeSpec } from '#kube/crd/node.ts'
+import { perEniOf } from '#ipam/pool.ts'
+import type { EniMode, NodeSpec } from '#kube/crd/node.ts'
 import type { Node } from '#kube/reflect/node.ts'
 import type { Clock } from '#lib/clock.ts'
 import { podsServed, stackOf } from '#net/stack.ts'
@@ -33,16 +34,16 @@ function erdmaCards(t: InstanceType): number {
   return Math.min(t.eniQuantity >= 8 ? 2 : 1, t.eriQuantity)
 }
 
-/** ENIs of the node that are for pods to share. */
-export function sharedEnis(spec: NodeSpec): number {
+/** ENIs of the node that are for pods. */
+export function podEnis(spec: NodeSpec): number {
   if (spec.flavor === undefined) return Math.max(0, (spec.nodeCap?.adapters ?? 0) - 1)
   return spec.flavor.filter(f => f.networkInterfaceTrafficMode === 'Standard').reduce((n, f) => n + f.count, 0)
 }
 
-/** Pods that shared ENIs of the node can serve: annotation k8s.aliyun.com/max-available-ip. */
-export function maxAvailableIp(spec: NodeSpec): number {
-  const { ipv4PerAdapter = 0, ipv6PerAdapter = 0 } = spec.nodeCap ?? {}
-  return sharedEnis(spec) * podsServed(stackOf(spec.eni), ipv4PerAdapter, ipv6PerAdapter)
+/** Pods that ENIs of the node can serve: annotation k8s.aliyun.com/max-available-ip. */
+export function maxAvailableIp(spec: NodeSpec, mode: EniMode = 'shared'): number {
+  const { capacity4, capacity6 } = perEniOf(spec, mode)
+  return podEnis(spec) * podsServed(stackOf(spec.eni), capacity4, capacity6)
 }
 
 const infoAnnotation = 'alibabacloud.com/instance-type-info'

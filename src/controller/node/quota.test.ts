@@ -38,3 +38,10 @@ test('nothing is told where nothing is lost, or known', () => {
     assert.equal(notice(stack, v4, v6), undefined)
   assert.equal(quotaNotice({ eni: { ...eni, enableIPv6: true } }), undefined)
 })
+
+test('where each pod has an ENI only the absence of a family costs something', () => {
+  const nodeCap = (ipv6PerAdapter: number) => ({ adapters: 3, ipv4PerAdapter: 6, ipv6PerAdapter })
+  const told = (v6: number) => quotaNotice({ nodeCap: nodeCap(v6), eni: { ...eni, enableIPv6: true } }, 'exclusive')
+  assert.equal(told(2), undefined)
+  assert.match(told(0) ?? '', /so this node serves no pod/)
+})

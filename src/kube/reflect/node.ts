@@ -26,6 +26,7 @@ const status = Type.Object({
       }),
     ),
   ),
+  capacity: Type.Optional(Type.Record(Type.String(), text)),
   allocatable: Type.Optional(Type.Record(Type.String(), text)),
 })
 
