@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import type { Attachment } from '#datapath/attachment.ts'
 import { nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import type { Programs } from '#datapath/port.ts'
@@ -10,6 +10,7 @@ import { importedFlows } from '#datapath/v2/import.ts'
 import { mapSizes } from '#datapath/v2/map-sizes.ts'
 import { keptMonitor, repairedMode, servesNow, wantedMode } from '#datapath/v2/node-mode.ts'
 import { nodeConfigEntry, nodeDevices, nodeSideOps, nodeSideQuery, takenUplink } from '#datapath/v2/node-side.ts'
+import { sweepNamespaces } from '#datapath/v2/served-pod.ts'
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { staleEntries } from '#datapath/v2/stale.ts'
 import { maps } from '#kernel/bpf/maps.ts'
@@ -30,7 +31,7 @@ interface NodeDeps {
   readonly clock: Clock
   readonly log: Logger
   /** The pods that are there now. */
-  readonly live: () => readonly SharedEniAttachment[]
+  readonly live: () => readonly Attachment[]
 }
 
 /** How long after a switch what goes on in the middle of an unknown flow goes to the host stack. Milliseconds. */
@@ -79,12 +80,13 @@ export class ProgrammedNode {
   }
 
   /** After every pod was made ready: the mode says what the programs do from now on. What they do already goes on, what they were learning too. */
-  async start(pods: readonly SharedEniAttachment[]): Promise<void> {
+  async start(pods: readonly Attachment[]): Promise<void> {
     const { kernel } = this.#deps
     const seen = (await modeOf(kernel)) ?? 0
     const serves = servesNow({ isWanted: this.services, mode: seen, pods: pods.length, isSynced: await this.#isSynced() })
     const isNew = (wantedMode(this.#wanted.kind, serves, false) & (mode.forward | mode.service) & ~seen) !== 0
     await this.#turnTo(serves, isNew ? this.#wanted.learn : (seen & mode.learn) !== 0, isNew && this.#wanted.learn ? pods : [])
+    if (this.services) await this.sweepNamespaces(pods)
     if (this.services && !serves) this.#waitForServices()
     if (this.#replaces) await this.#removeReplaced()
   }
@@ -137,7 +139,7 @@ export class ProgrammedNode {
   }
 
   /** `pods`: those whose flows the host stack may be translating. */
-  async #turnTo(serves: boolean, learns: boolean, pods: readonly SharedEniAttachment[]): Promise<void> {
+  async #turnTo(serves: boolean, learns: boolean, pods: readonly Attachment[]): Promise<void> {
     const { kernel, clock, log } = this.#deps
     if (pods.length > 0) await this.#importFlows(pods)
     this.#state = { serves, learns }
@@ -205,17 +207,32 @@ export class ProgrammedNode {
   }
 
   /** Flows that the host stack is translating stay with it. A kernel that cannot tell them leaves it to the learning. */
-  async #importFlows(pods: readonly SharedEniAttachment[]): Promise<void> {
+  async #importFlows(pods: readonly Attachment[]): Promise<void> {
     const { kernel, log } = this.#deps
     try {
       const flows = await kernel.translatedFlows()
-      const ops = importedFlows(flows, pods, seenNow())
+      const ops = importedFlows(
+        flows,
+        pods.filter(a => a.kind === 'shared-eni'),
+        seenNow(),
+      )
       await applyAll(kernel, ops)
       log.info({ flows: flows.length, entries: ops.length }, 'translated flows imported')
     } catch (err) {
       if (!isAppError(err) || err.code !== 'kernel-refused') throw err
       log.warn({ err }, 'translated flows cannot be imported: those that are silent for a minute may break')
     }
+  }
+
+  /** Takes away what the programs know of namespaces of pods that are none of these. */
+  async sweepNamespaces(pods: readonly Attachment[]): Promise<void> {
+    const { kernel, log } = this.#deps
+    const own = pods.filter(a => a.kind === 'exclusive-eni')
+    const ops = await sweepNamespaces(
+      kernel,
+      own.map(a => a.netns),
+    )
+    if (ops.length > 0) log.info({ operations: ops.map(formatOp) }, 'namespaces of pods that are gone are forgotten')
   }
 
   /** Takes away the entries of pods whose devices are gone, or among the `doomed`. Entries are read first: what is added meanwhile has a device. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { maps } from '#kernel/bpf/maps.ts'
+import { maps, namespaceKeyOf } from '#kernel/bpf/maps.ts'
 import { socketProgramNames } from '#kernel/bpf/programs.ts'
+import { namespaceOf } from '#kernel/bpf/words.ts'
 import { applyAll, observeHost } from '#kernel/host.ts'
 import type { KernelOp, MapPut } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
@@ -36,7 +37,6 @@ export function wantedSocketOps(generation: string, own: MapPut, host: Pick<NsSt
 
 /** A node whose kernel tells no cookie has the initial namespace, which programs know without one. */
 export function ownNamespace(cookie = 0n): MapPut {
-  const { key, value } = maps.namespaces
-  const entry = { key: key.encode({ cookie }).toString('hex'), value: value.encode({ translated: 1 }).toString('hex') }
-  return { op: 'map-put', ns: 'host', map: 'namespaces', ...entry }
+  const value = maps.namespaces.value.encode({ translated: namespaceOf.node }).toString('hex')
+  return { op: 'map-put', ns: 'host', map: 'namespaces', key: namespaceKeyOf(cookie), value }
 }

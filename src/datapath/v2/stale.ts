@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import type { Attachment, SharedEniAttachment } from '#datapath/attachment.ts'
 import { addressKeyOf, endpointKeyOf, incarnationOf } from '#datapath/mode/ebpf.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
 import { maps } from '#kernel/bpf/maps.ts'
@@ -21,18 +21,26 @@ function removal(addressKeys: readonly string[], endpoints: Iterable<number>): K
  * or that its device is, which may be gone already.
  */
 export function endpointRemoval(a: SharedEniAttachment, host: NsState): KernelOp[] {
-  const keys = new Set(addressesOf(a).map(addressKeyOf))
-  const own = host.entries.flatMap(({ map, key, value }) => {
-    if (map !== 'addresses' || !keys.has(key)) return []
-    const { endpoint, incarnation } = maps.addresses.value.decode(Buffer.from(value, 'hex'))
-    return incarnation === incarnationOf(a) ? [{ key, endpoint }] : []
-  })
+  const own = ownAddresses(a, host)
   const device = host.links.find(l => l.name === a.hostIfName && l.alias === a.containerId)
   const numbers = [...own.map(o => o.endpoint), ...(device === undefined ? [] : [device.index])]
   return removal(
     own.map(o => o.key),
     numbers,
   )
+}
+
+/** The entries of a pod's addresses that are this sandbox's, and the number that each leads to. */
+export function ownAddresses(
+  a: Attachment,
+  host: NsState,
+): { readonly map: 'addresses'; readonly key: string; readonly endpoint: number }[] {
+  const keys = new Set(addressesOf(a).map(addressKeyOf))
+  return host.entries.flatMap(({ map, key, value }) => {
+    if (map !== 'addresses' || !keys.has(key)) return []
+    const { endpoint, incarnation } = maps.addresses.value.decode(Buffer.from(value, 'hex'))
+    return incarnation === incarnationOf(a) ? [{ map, key, endpoint }] : []
+  })
 }
 
 /**
