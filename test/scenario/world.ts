@@ -73,6 +73,8 @@ export class World implements AsyncDisposable {
   readonly nodes = new Map<string, TestNode>()
   /** What pods that come now are to have. */
   stack: Stack = 'ipv4'
+  /** What machines that join now are labelled with, besides. */
+  labels: Readonly<Record<string, string>> = {}
   /** What every process logged, as text. */
   readonly log: string[] = []
   /** The key that calls are signed with from now on. */
@@ -164,6 +166,7 @@ export class World implements AsyncDisposable {
       'topology.kubernetes.io/region': 'cn-lab',
       'topology.kubernetes.io/zone': zone,
       'node.kubernetes.io/instance-type': type,
+      ...this.labels,
     }
     const spec = { providerID: `cn-lab.${instance}` }
     this.api.put(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name, labels }, spec })
