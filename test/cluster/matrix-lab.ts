@@ -7,7 +7,7 @@ import { readyPods } from '../../lab/terway.ts'
 import { seed } from '../../lab/vpc.ts'
 import { appPort, hostPortOfPods, type Parties, type Service, serviceOf } from './matrix-run.ts'
 import { lines } from './terway-kernel.ts'
-import { startPod } from './terway-pods.ts'
+import { type PodWish, startPod } from './terway-pods.ts'
 
 /** Public addresses for the first machines of the vSwitches: control plane and nodes. */
 const elastic = [
@@ -66,13 +66,14 @@ function service(name: string, kind: Kind): object {
 /** One number for both protocols, which the API server would not give by itself. */
 const numberOf = (name: string) => Number(/\d+$/.exec(name)?.[0] ?? 0) + ['answers', 'asks', 'local'].indexOf(name.replace(/-.*/, '')) * 100
 
-/** Pods that ask, pods that answer, and Services before each: with kube-proxy a port of every node, else what `balanced` makes, and once more with policy Local. */
-export async function startParties(lab: Lab, balanced?: Kind): Promise<Parties> {
+/** Pods that ask, pods that answer, and Services before each: with kube-proxy a port of every node, else what `balanced` makes, and once more with policy Local. `more` is of pods on a node. */
+export async function startParties(lab: Lab, balanced?: Kind, more: (node: string) => Partial<PodWish> = () => ({})): Promise<Parties> {
   const nodes = lab.nodes().map(n => n.name)
   const names = nodes.flatMap(node => [`answers-${node}`, `asks-${node}`, ...(balanced === undefined ? [] : [`local-${node}`])])
   const items = names.map(name => service(name, balanced ?? nodePortService))
   await lab.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
-  const start = (node: string, name: string, port?: number) => startPod(lab, name, { node, ...(port !== undefined && { hostPort: port }) })
+  const start = (node: string, name: string, port?: number) =>
+    startPod(lab, name, { node, ...(port !== undefined && { hostPort: port }), ...more(node) })
   const [answering, asking] = await Promise.all([
     Promise.all(nodes.map(node => start(node, `answers-${node}`, hostPortOfPods))),
     Promise.all(nodes.map(node => start(node, `asks-${node}`))),

@@ -8,7 +8,7 @@ import { ipOf, type Pod } from '../../lab/pods.ts'
 import { familyOf } from '../../sim/fabric/address.ts'
 import { INTERNET } from '../../sim/fabric/base.ts'
 import { root } from '../../tools/components.ts'
-import { type Node, type Row, sources } from './matrix.ts'
+import { nodeOf, type Row } from './matrix.ts'
 
 const app = join(root, 'build', 'app')
 export const appPort = 8080
@@ -101,7 +101,9 @@ function expected(p: Parties, row: Row, family: Family): readonly string[] {
     case 'asked':
       return [addressOf(p, row, family)]
     case 'any node':
-      return [source, ...otherNodes(p, row, family)]
+      return [source, ...nodesBut(p, family, row.backend)]
+    case 'a node':
+      return nodesBut(p, family)
     case 'portmap': {
       const pod = ipOf(need(p.answering.get(row.backend), 'pod'), family)
       return [sameVSwitch(source, pod) ? nodeAddress(p.lab, row.door, family) : source]
@@ -111,12 +113,12 @@ function expected(p: Parties, row: Row, family: Family): readonly string[] {
   }
 }
 
-const otherNodes = (p: Parties, row: Row, family: Family) =>
-  p.lab.nodes().flatMap(({ name }) => (name === row.backend ? [] : [nodeAddress(p.lab, name, family)]))
+const nodesBut = ({ lab }: Parties, family: Family, without?: string) =>
+  lab.nodes().flatMap(({ name }) => (name === without ? [] : [nodeAddress(lab, name, family)]))
 
 function sourceOf({ lab, asking }: Parties, row: Row, family: Family): string {
-  if (row.from === 'outside') return family === 4 ? INTERNET.host4 : INTERNET.host6
-  const node: Node = sources[row.from]
+  const node = nodeOf(row.from)
+  if (node === undefined) return family === 4 ? INTERNET.host4 : INTERNET.host6
   return row.from.endsWith('pod') ? ipOf(need(asking.get(node), 'pod that asks'), family) : nodeAddress(lab, node, family)
 }
 
@@ -160,7 +162,7 @@ export async function asked(
   from: Row['from'],
   targets: readonly string[],
 ): Promise<readonly Answer[]> {
-  const node = sources[from]
+  const node = nodeOf(from)
   if (node === undefined) return answers((await lab.onInternet([app, 'ask', ...targets])).stdout)
   if (from.endsWith('host')) return answers((await lab.node(node).exec([app, 'ask', ...targets])).stdout)
   const pod = need(asking.get(node), 'pod that asks').metadata.name

@@ -20,17 +20,17 @@ import {
  */
 
 /** Doors that are translated where the packet is sent; of a NodePort the node's own. */
-const translated: readonly Door[] = ['ClusterIP', 'NodePort', 'LoadBalancer', 'externalIP']
-const policies = ['Cluster', 'Local'] as const
+export const translated: readonly Door[] = ['ClusterIP', 'NodePort', 'LoadBalancer', 'externalIP']
+export const policies = ['Cluster', 'Local'] as const
 /** A regular node translates at the host end, and the host stack carries. */
 const byRegular: readonly Counted[] = ['podViaHost', 'hostToPod']
 /** A node with V2 puts it into the pod at once, a regular one leaves that to its host stack. */
 const toPod = (node: Node): readonly Counted[] => ['nodeToPod', 'podAnswersClient', ...(node === 'node3' ? (['hostToPod'] as const) : [])]
-const toRemote: readonly Counted[] = ['nodeToRemote', 'remoteAnswersClient']
+export const toRemote: readonly Counted[] = ['nodeToRemote', 'remoteAnswersClient']
 const refused: readonly Counted[] = ['service-without-backend']
 
 /** From inside: `ways` are those to a backend on each node. Only of a ClusterIP does policy Local mean anything here. */
-function inside(from: Source, own: Node, ways: Readonly<Record<Node, Paths>>): readonly Row[] {
+export function inside(from: Source, own: Node, ways: Readonly<Record<Node, Paths>>): readonly Row[] {
   return translated.flatMap(to =>
     policies.flatMap(policy =>
       (['node1', 'node2', 'node3'] as const).map(backend => {
@@ -45,10 +45,20 @@ function inside(from: Source, own: Node, ways: Readonly<Record<Node, Paths>>): r
 const itself = (from: Source, own: Node): readonly Row[] =>
   translated.map(to => row(from, to, own, 'itself', 'asked', { [own]: ['hairpin'] }))
 
-/** By a node that was asked: it keeps the client's address towards its own pods, and asks other nodes' with its own. */
-function byNode(from: Source, to: 'NodePort' | 'externalIP', door: Node, backend: Node, around: Paths = {}): readonly Row[] {
-  const [here, seen] = door === backend ? [toPod(door), 'source' as const] : [toRemote, door]
-  const answering: Paths = door !== backend && backend !== 'node3' ? { [backend]: direct } : {}
+/**
+ * By a node that was asked: it keeps the client's address towards its own pods, and asks other nodes' with its own, and so its own pods where they have
+ * an ENI each, by which they would answer anybody else.
+ */
+export function byNode(
+  from: Source,
+  to: 'NodePort' | 'externalIP',
+  door: Node,
+  backend: Node,
+  around: Paths = {},
+  exclusive?: Node,
+): readonly Row[] {
+  const [here, seen] = door === backend && door !== exclusive ? [toPod(door), 'source' as const] : [toRemote, door]
+  const answering: Paths = door !== backend && backend !== 'node3' && backend !== exclusive ? { [backend]: direct } : {}
   const cluster = row(from, to, door, backend, seen, { ...around, ...answering, [door]: here })
   if (door === backend) return policies.map(policy => ({ ...cluster, policy }))
   const lost: Paths = Object.fromEntries(Object.keys(around).map(node => [node, ['podToRemote']]))

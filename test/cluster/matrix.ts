@@ -4,7 +4,7 @@ import type { dropReasons, path } from '../../src/kernel/bpf/words.ts'
 /**
  * Who asks whom, which way it goes, and with which address it arrives. node1 and node2 forward by DataPath V2, node3 as a regular node; each has
  * a pod that answers, with Services of its own and a port of its node. Here are the rows of a cluster with kube-proxy; matrix-services.ts has those
- * of one without.
+ * of one without, and matrix-exclusive.ts of one where node2 gives each pod an ENI.
  */
 export type Node = 'node1' | 'node2' | 'node3'
 /** Where packets are counted: on a way, or dropped. */
@@ -17,7 +17,11 @@ export const sources = {
   'regular host': 'node3',
   outside: undefined,
 } as const satisfies Readonly<Record<string, Node | undefined>>
-export type Source = keyof typeof sources
+/** Where node2 gives each pod an ENI. */
+export const exclusiveSources = { 'exclusive pod': 'node2', 'exclusive host': 'node2' } as const satisfies Readonly<Record<string, Node>>
+export type Source = keyof typeof sources | keyof typeof exclusiveSources
+/** Undefined outside. */
+export const nodeOf = (source: Source): Node | undefined => ({ ...sources, ...exclusiveSources })[source]
 export const doors = ['pod', 'ClusterIP', 'NodePort', 'LoadBalancer', 'externalIP', 'hostPort'] as const
 export type Door = (typeof doors)[number]
 
@@ -33,9 +37,10 @@ export interface Row {
   readonly backend: Node | 'itself'
   /**
    * Whose address the pod that answers sees; `portmap`: the door's for a client in the pod's own subnet, else the source's; `asked`: the one that was
-   * asked; `any node`: the source's when the balancer chose the backend's node, else that of the node that it chose; `nobody`: there is no answer.
+   * asked; `any node`: the source's when the balancer chose the backend's node, else that of the node that it chose; `a node`: that of the node that it
+   * chose, whichever it is; `nobody`: there is no answer.
    */
-  readonly seen: 'source' | 'portmap' | 'asked' | 'any node' | 'nobody' | Node
+  readonly seen: 'source' | 'portmap' | 'asked' | 'any node' | 'a node' | 'nobody' | Node
   /** The paths that packets take through the programs of the nodes: these, all of them, and no others. */
   readonly paths: Paths | 'by chance'
   /** Families that are not asked, and why. */
@@ -143,7 +148,7 @@ export const notAsked: readonly { readonly what: string; readonly why: string }[
 /** `same node`, `other node` and `itself` of a row: as seen from the source, or from outside by the node that is asked. */
 export function relationOf({ from, door, backend }: Row): string {
   if (backend === 'itself') return backend
-  return backend === (sources[from] ?? door) ? 'same node' : 'other node'
+  return backend === (nodeOf(from) ?? door) ? 'same node' : 'other node'
 }
 
 /** Rows that are asked at once: by the same paths, so that the counters tell of any packet that took another one. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { LabNode } from '../../lab/lab.ts'
+import type { Lab, LabNode } from '../../lab/lab.ts'
 import { until } from '../../lab/process.ts'
 
 /** Runs a program on a node; its lines. Throws with what it said when it fails. */
@@ -10,6 +10,16 @@ export async function lines(node: LabNode, ...argv: readonly string[]): Promise<
     .split('\n')
     .map(line => line.replaceAll(/\s+/g, ' ').trim())
     .filter(line => line !== '')
+}
+
+/** Ends a program of Terway's on a node without warning; its container starts it again. */
+export function killProgram(lab: Lab, node: string, program: string): void {
+  const found = lab
+    .node(node)
+    .programs()
+    .find(p => p.argv.includes(`/usr/lib/terway/${program}.mjs`))
+  if (found === undefined) throw new Error(`no ${program} on ${node}`)
+  process.kill(found.pid, 'SIGKILL')
 }
 
 /** What the node's kernel has of Terway's, in both families, sorted: host ends of pods with their numbers, policy rules, routes of pods and of ENIs, and the node's own beside them. */

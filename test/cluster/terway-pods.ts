@@ -16,6 +16,8 @@ export const appPort = 8080
 
 export interface PodWish {
   readonly node: string
+  /** What its container may have of a node's own resources. Then the scheduler says whether the node has room for it, and it waits when not. */
+  readonly limits?: Readonly<Record<string, string>>
   readonly command?: readonly string[]
   readonly hostPort?: number
   /** On its node's own network, where ports are shared with the node. */
@@ -31,7 +33,7 @@ export interface PodWish {
   readonly graceSeconds?: number
 }
 
-/** Creates a pod on a node, without the scheduler; the lab's HTTP server when no command is given. */
+/** Creates a pod on a node, without the scheduler when it has no limits; the lab's HTTP server when no command is given. */
 export async function createPod(lab: Lab, name: string, wish: PodWish): Promise<void> {
   await lab.kubectl(['apply', '-f', '-'], JSON.stringify(manifest(name, wish)))
 }
@@ -44,7 +46,18 @@ export async function startPod(lab: Lab, name: string, wish: PodWish): Promise<P
 
 function manifest(
   name: string,
-  { node, command, hostPort, hostNetwork = false, port = appPort, probed = false, restartPolicy, readinessGate, graceSeconds = 1 }: PodWish,
+  {
+    node,
+    limits,
+    command,
+    hostPort,
+    hostNetwork = false,
+    port = appPort,
+    probed = false,
+    restartPolicy,
+    readinessGate,
+    graceSeconds = 1,
+  }: PodWish,
 ): object {
   const probe = { httpGet: { path: '/', port }, periodSeconds: 1, timeoutSeconds: 5 }
   const container = {
@@ -54,6 +67,7 @@ function manifest(
     env: [{ name: 'PORT', value: String(port) }],
     ports: hostPort === undefined ? [] : ['TCP', 'UDP'].map(protocol => ({ containerPort: port, hostPort, protocol })),
     ...(command !== undefined && { command }),
+    ...(limits !== undefined && { resources: { limits } }),
     ...(probed && { startupProbe: { ...probe, failureThreshold: 30 }, livenessProbe: probe, readinessProbe: probe }),
   }
   return {
@@ -61,7 +75,7 @@ function manifest(
     kind: 'Pod',
     metadata: { name, labels: { test: name } },
     spec: {
-      nodeName: node,
+      ...(limits === undefined ? { nodeName: node } : { nodeSelector: { 'kubernetes.io/hostname': node } }),
       hostNetwork,
       terminationGracePeriodSeconds: graceSeconds,
       // A token is one more thing that a kubelet would want of the API server.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { before, type TestContext, test } from 'node:test'
+import { before, test } from 'node:test'
 import { get } from '../../lab/get.ts'
 import { answers } from '../../lab/http.ts'
 import { Lab } from '../../lab/lab.ts'
@@ -12,7 +12,7 @@ import { nodeVSwitches, seed } from '../../lab/vpc.ts'
 import { INTERNET } from '../../sim/fabric/base.ts'
 import { root } from '../../tools/components.ts'
 import { closeOldAddress, moveApiServer, moveKubelets, openOldAddress } from './api-moves.ts'
-import { type BeatWish, beatPort, beatServer, Heartbeat } from './heartbeat.ts'
+import { type BeatWish, beatPort, beatServer, Heartbeat, noneBreaks } from './heartbeat.ts'
 import { type Node, type Source, sources } from './matrix.ts'
 import { datapath, Matrix, requireComplete } from './matrix-judge.ts'
 import { balancedService, chainPortmap, openSeed, startParties } from './matrix-lab.ts'
@@ -27,7 +27,7 @@ import {
   refusedWithoutEndpoints,
 } from './services-cases.ts'
 import { becomes, doorOf, makeService, serviceManifest, type Told, targetsAt, tellsAll } from './services-lab.ts'
-import { lines } from './terway-kernel.ts'
+import { killProgram, lines } from './terway-kernel.ts'
 import { endLabAfterTests } from './terway-lab.ts'
 import { deletePods, leaseOf, startPod } from './terway-pods.ts'
 
@@ -225,16 +225,8 @@ async function startFlows(): Promise<readonly Heartbeat[]> {
   return Promise.all(ways.map(way => Heartbeat.start(lab, way)))
 }
 
-function kill(node: Node, program: string): void {
-  const found = lab
-    .node(node)
-    .programs()
-    .find(p => p.argv.includes(`/usr/lib/terway/${program}.mjs`))
-  process.kill(found?.pid ?? assert.fail(`no ${program} on ${node}`), 'SIGKILL')
-}
-
 async function killed(program: string): Promise<void> {
-  for (const node of nodes) kill(node, program)
+  for (const node of nodes) killProgram(lab, node, program)
   // New connections are translated with the process away, too.
   const targets = targetsAt(
     parties.services.Cluster.get('node2')?.spec.clusterIPs ?? [],
@@ -284,7 +276,7 @@ async function apiServerMoves(): Promise<void> {
   await moveApiServer(lab)
   // Nobody starts what is killed.
   await lab.node('node1').stop('kubelet')
-  for (const program of ['terway-policy', 'terwayd']) kill('node1', program)
+  for (const program of ['terway-policy', 'terwayd']) killProgram(lab, 'node1', program)
   await closeOldAddress(lab)
   await moveKubelets(lab, ['node2', 'node3'])
   await lab.kubectl(['patch', 'service', 'follows', '-p', JSON.stringify({ spec: { selector: { test: 'answers-node3' } } })])
@@ -305,20 +297,6 @@ const forwardsBy = (node: Node, mode: RegExp) =>
     async () => mode.test(/^mode: (.*)$/m.exec(await datapath(lab, node, 'status').catch(() => ''))?.[1] ?? ''),
     250,
   )
-
-async function noneBreaks(t: TestContext, flows: readonly Heartbeat[], step: string, work: () => Promise<unknown>): Promise<void> {
-  const marks = await Promise.all(flows.map(flow => flow.mark()))
-  await work()
-  await Promise.all(flows.map(flow => flow.goesOn()))
-  const seen = await Promise.all(
-    flows.map(async (f, i) => ({ f, worst: await f.worstSince(marks[i] ?? 0), lost: await f.lostSince(marks[i] ?? 0) })),
-  )
-  t.diagnostic(`${step.padEnd(24)} longest wait, ms: ${seen.map(({ f, worst }) => `${f.client} ${worst}`).join(', ')}`)
-  assert.deepEqual(
-    seen.filter(({ lost }) => lost > 0).map(({ f, lost }) => `${step}: ${f.client} lost ${lost}`),
-    [],
-  )
-}
 
 test('no connection by a Service breaks and no datagram is lost while daemons are killed, the API server moves, Services and endpoints churn, and a node is switched', async t => {
   const flows = await startFlows()
