@@ -2,9 +2,28 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
+import type { BpfObject } from '#kernel/bpf/object.ts'
+import { packetProgramNames, socketProgramNames } from '#kernel/bpf/programs.ts'
 import { findCgroupRoot } from '#kernel/cgroup.ts'
-import { run } from './bpf-lab.ts'
+import { pass, programsReturning, run, sizes } from './bpf-lab.ts'
 import type { Answer, Command, Protocol } from './bpf-sockets-actor.ts'
+
+/** Of maps that are made often. */
+export const small = {
+  ...sizes,
+  services: 1024,
+  frontends: 1024,
+  backend_sets: 1024,
+  backend_slots: 1024,
+  backends: 1024,
+  node_flows: 1024,
+}
+
+/** Those of packets are not met here, and let them pass. */
+export function programsAtSockets(all: BpfObject): BpfObject {
+  const passing = programsReturning(pass, all.generation).programs.filter(({ name }) => packetProgramNames.some(p => p === name))
+  return { ...all, programs: [...passing, ...all.programs.filter(({ name }) => socketProgramNames.some(p => p === name))] }
+}
 
 /** A cgroup of its own, below the root: sockets that are made in it meet what is attached to it, no others do. */
 export class TestCgroup {

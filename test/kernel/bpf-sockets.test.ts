@@ -8,8 +8,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { cutSockets } from '#datapath/v2/cut-sockets.ts'
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { maps } from '#kernel/bpf/maps.ts'
-import type { BpfObject } from '#kernel/bpf/object.ts'
-import { packetProgramNames, socketProgramNames } from '#kernel/bpf/programs.ts'
+import { socketProgramNames } from '#kernel/bpf/programs.ts'
 import { type Event, openEvents } from '#kernel/bpf/ring.ts'
 import { backendState, dropReasons, eventFlag, hook, mode } from '#kernel/bpf/words.ts'
 import { modeOp } from '#kernel/mode.ts'
@@ -19,10 +18,10 @@ import type { Kernel } from '#kernel/port.ts'
 import { parseIp, parseIpv4, parseIpv6, withPort } from '#net/ip.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
 import { until } from '../support/until.ts'
-import { applied, BpfLab, look, pass, programsReturning, run, sizes } from './bpf-lab.ts'
+import { applied, BpfLab, look, run } from './bpf-lab.ts'
 import { entryOp, protocols, serviceOps, setOps, type TestService } from './bpf-services.ts'
 import type { Protocol } from './bpf-sockets-actor.ts'
-import { Actor, addNamespace, TestCgroup } from './bpf-sockets-lab.ts'
+import { Actor, addNamespace, programsAtSockets, small, TestCgroup } from './bpf-sockets-lab.ts'
 
 /** The Service's address is on the loopback of both namespaces too: whoever is not translated is answered by `nobody`. */
 const families = {
@@ -32,8 +31,7 @@ const families = {
 const [port, nodePort, backendPort] = [80, 30080, 8080]
 const kinds: readonly Protocol[] = ['tcp', 'udp', 'udp-connected']
 
-const small = { ...sizes, services: 1024, frontends: 1024, backend_sets: 1024, backend_slots: 1024, backends: 1024, node_flows: 1024 }
-const object: BpfObject = programsAtSockets(bpfObject())
+const object = programsAtSockets(bpfObject())
 const cgroup = new TestCgroup()
 const elsewhere = `tbpf${process.pid}-else`
 let lab: BpfLab
@@ -41,12 +39,6 @@ let kernel: Kernel
 let node: Actor
 let stranger: Actor
 const actors: Actor[] = []
-
-/** Those of packets are not met here, and let them pass. */
-function programsAtSockets(all: BpfObject): BpfObject {
-  const passing = programsReturning(pass, all.generation).programs.filter(({ name }) => packetProgramNames.some(p => p === name))
-  return { ...all, programs: [...passing, ...all.programs.filter(({ name }) => socketProgramNames.some(p => p === name))] }
-}
 
 function actor(ns: string): Actor {
   const made = new Actor(ns, cgroup)
