@@ -6,10 +6,11 @@ import type { CliDeps } from '#cli/deps.ts'
 import { capabilitiesPath, parseCapabilities } from '#config/capabilities.ts'
 import { conflistText, readConflist } from '#config/conflist.ts'
 import { deviceMtu } from '#config/device-mtu.ts'
+import { storedMode } from '#config/eni-mode.ts'
 
 /**
  * Writes the CNI list that the daemon would write, from a directory with 10-terway.conflist or 10-terway.conf (eni-config mounted). How the node
- * forwards is what the daemon noted in the capability file.
+ * forwards, and whether its pods share ENIs, is what the daemon noted in the capability file.
  */
 export async function cni(deps: Pick<CliDeps, 'out'>, configDir: string, output: string): Promise<void> {
   const read = (path: string) => {
@@ -24,8 +25,9 @@ export async function cni(deps: Pick<CliDeps, 'out'>, configDir: string, output:
     conf: read(join(configDir, '10-terway.conf')),
     deviceMtu: deviceMtu(read),
   })
-  const datapath = parseCapabilities(read(capabilitiesPath) ?? '').get('datapath') === 'datapathv2' ? 'v2' : 'veth'
-  await writeFile(`${output}.new`, conflistText(list, datapath), { mode: 0o600 })
+  const capabilities = parseCapabilities(read(capabilitiesPath) ?? '')
+  const datapath = capabilities.get('datapath') === 'datapathv2' ? 'v2' : 'veth'
+  await writeFile(`${output}.new`, conflistText(list, datapath, storedMode(capabilities)), { mode: 0o600 })
   await rename(`${output}.new`, output)
   if (list.unknownKeys.length > 0) deps.out(`keys that nobody knows, without effect: ${list.unknownKeys.join(', ')}`)
   if (list.dropped.length > 0) deps.out(`plugins that are left out: ${list.dropped.join(', ')}`)

@@ -264,7 +264,7 @@ describe('the CNI list', () => {
 
   test('every wrong key of the plugin at once', () => {
     const plugin = {
-      ...{ type: 'terway', mtu: '1500', capabilities: 'x', disable_host_peer: true, host_stack_cidrs: ['x'], bandwidth_mode: 'fq' },
+      ...{ type: 'terway', mtu: '1500', capabilities: 'x', disable_host_peer: 'yes', host_stack_cidrs: ['x'], bandwidth_mode: 'fq' },
       ...{ enable_network_priority: 1, debug: 'yes', auto_mtu: 'yes', cilium_args: '--debug', ipam: { type: 'host-local' } },
     }
     const text = errorOf(() => make(JSON.stringify({ plugins: [plugin] })))
@@ -272,7 +272,7 @@ describe('the CNI list', () => {
       /^10-terway\.conflist: /,
       /plugins\[0\]\.mtu is "1500", must be a whole number between 576 and 65535/,
       /plugins\[0\]\.capabilities is "x", must be an object/,
-      /plugins\[0\]\.disable_host_peer is true; supported: false/,
+      /plugins\[0\]\.disable_host_peer is "yes", must be true or false/,
       /plugins\[0\]\.host_stack_cidrs\[0\] "x" is not a CIDR/,
       /plugins\[0\]\.bandwidth_mode is "fq"; supported: "", "tc", "edt"/,
       /plugins\[0\]\.enable_network_priority is 1/,

@@ -4,10 +4,13 @@ import { terwayName } from '#config/datapath-choice.ts'
 import type { DatapathKind } from '#config/datapath-switch.ts'
 import { Fields } from '#config/fields.ts'
 import { type PluginSettings, readPlugin } from '#config/plugin.ts'
+import type { EniMode } from '#kube/crd/node.ts'
 import { AppError } from '#lib/errors.ts'
+import { type Cidr, parseCidr } from '#net/cidr.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
+const nodeLocalDns = parseCidr('169.254.20.10/32')
 /** What every plugin that runtimes still ship understands; 1.1.0 is added only when the whole list is known to. */
 const commonVersions = ['0.3.1', '0.4.0', '1.0.0']
 
@@ -60,10 +63,22 @@ export function readConflist(input: ConflistInput): Conflist {
   }
 }
 
-/** The file for the container runtime. */
-export function conflistText({ plugins, cniVersions }: Conflist, datapath: DatapathKind): string {
-  const made = plugins.map(p => (p.type === 'terway' ? { ...p, eniip_virtual_type: terwayName(datapath) } : p))
-  return `${JSON.stringify({ cniVersion: '1.0.0', cniVersions, name: 'terway-chainer', plugins: made }, undefined, 2)}\n`
+/** The file for the container runtime. The list's names are Terway's: by them a runtime finds what an earlier ADD answered. */
+export function conflistText({ plugins, cniVersions, settings }: Conflist, datapath: DatapathKind, mode: EniMode = 'shared'): string {
+  const typed = plugins.map(p => (p.type === 'terway' ? { ...p, eniip_virtual_type: terwayName(datapath) } : p))
+  const [name, made] = mode === 'exclusive' ? ['terway', typed.map(p => exclusive(p, settings))] : ['terway-chainer', typed]
+  return `${JSON.stringify({ cniVersion: '1.0.0', cniVersions, name, plugins: made }, undefined, 2)}\n`
+}
+
+/** As Terway has the plugin on a node whose pods have ENIs of their own. */
+function exclusive(plugin: Json, settings: PluginSettings): Json {
+  if (plugin.type !== 'terway' || plugin.again === true) return plugin
+  return { ...plugin, capabilities: { bandwidth: true, ...Object(plugin.capabilities) }, host_stack_cidrs: hostStackOf(settings) }
+}
+
+/** What pods with an ENI of their own reach by their node: Terway's default, the node's own DNS cache, where the configuration says nothing. */
+export function hostStackOf({ hostStackCidrs }: PluginSettings): readonly Cidr[] {
+  return hostStackCidrs.length > 0 ? hostStackCidrs : [nodeLocalDns]
 }
 
 function readList(file: string, json: Json): { claims11: boolean; plugins: readonly Json[]; unknownKeys: readonly string[] } {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Capabilities } from '#config/capabilities.ts'
 import { type DatapathKind, parseSwitch, switchPath } from '#config/datapath-switch.ts'
+import type { EniMode } from '#kube/crd/node.ts'
 
 /** Label of the Kubernetes node that says how it forwards: `veth` or `datapathv2`. */
 export const datapathLabel = 'k8s.aliyun.com/datapath'
 
 /** Everything that the choice depends on, as it was found. */
 export interface ChoiceInputs {
+  /** Absent = shared. */
+  readonly eniMode?: EniMode
   /** Text of the file that `terway-cli datapath` writes; undefined without one. */
   readonly switched: string | undefined
   /** Value of the node's label. */
@@ -23,8 +26,8 @@ export interface ChoiceInputs {
   readonly ciliumConfig: string | undefined
 }
 
-/** Who decided; `probe` when the kernel or the cluster lacks something for what was asked. */
-export type ChosenBy = 'switch' | 'label' | 'table' | 'probe'
+/** Who decided; `mode` on a node whose pods have ENIs of their own, `probe` when the kernel or the cluster lacks something for what was asked. */
+export type ChosenBy = 'mode' | 'switch' | 'label' | 'table' | 'probe'
 
 export interface Choice {
   readonly datapath: DatapathKind
@@ -48,7 +51,19 @@ export function terwayName(kind: DatapathKind): 'veth' | 'datapathv2' {
  * generates its CNI configuration. The same inputs give the same kind as there; cilium-cni is never needed. Whether it is off is another question.
  */
 export function chooseDatapath(i: ChoiceInputs): Choice | Refusal {
-  return bySwitch(i.switched) ?? byLabel(i.label) ?? byTable(i)
+  const asked = bySwitch(i.switched) ?? byLabel(i.label) ?? byTable(i)
+  return i.eniMode === 'exclusive' ? byMode(asked) : asked
+}
+
+/** No packet of such a pod comes by the node, so that there is nothing to forward. */
+function byMode(asked: Choice | Refusal): Choice | Refusal {
+  if ('refused' in asked) return asked
+  const own = 'each pod of this node has an ENI itself'
+  return {
+    datapath: 'veth',
+    by: 'mode',
+    why: asked.datapath === 'v2' ? `${own}, past the node, with no need of DataPath V2 (${asked.why})` : own,
+  }
 }
 
 function bySwitch(text: string | undefined): Choice | Refusal | undefined {
@@ -96,7 +111,7 @@ function allowEbpf(i: ChoiceInputs): { readonly yes: boolean; readonly why: stri
   return { yes: enabled, why: enabled ? 'network policy is enabled' : 'disable_network_policy is set' }
 }
 
-/** What an earlier decision by the table left. One by the label, by a person or by a probe is no precedent: it ends with its cause. */
+/** What an earlier decision by the table left. Any other is no precedent: it ends with its cause. */
 function earlier(capabilities: Capabilities, key: string): string | undefined {
   return (capabilities.get('datapath_by') ?? 'table') === 'table' ? capabilities.get(key) : undefined
 }

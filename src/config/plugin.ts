@@ -13,7 +13,6 @@ const built: Readonly<Record<string, readonly (string | boolean)[]>> = {
   bandwidth_mode: ['', 'tc', 'edt'],
   vlan_strip_type: ['', 'filter', 'vlan'],
   network_policy_provider: ['', 'ebpf', 'iptables'],
-  disable_host_peer: [false],
   enable_network_priority: [false],
   symmetric_routing: [false],
   cilium_args: [''],
@@ -27,8 +26,10 @@ const idleTexts = ['veth_prefix', 'cilium_hubble_metrics', 'cilium_hubble_listen
 export interface PluginSettings {
   readonly virtualType: string
   readonly policyProvider: string
-  /** Destinations that DataPath V2 leaves to the host stack; with veth pairs alone, everything that a pod sends goes through it. */
+  /** Destinations that DataPath V2, and pods with an ENI of their own, leave to the host stack; with veth pairs alone, everything that a pod sends goes through it. */
   readonly hostStackCidrs: readonly Cidr[]
+  /** A pod with an ENI of its own gets no way to its node beside it. */
+  readonly disableHostPeer?: true
 }
 
 export interface Plugin {
@@ -51,6 +52,7 @@ export function readPlugin(file: string, json: Json, at: string, deviceMtu: numb
   if (f.members('ipam').length > 0) f.wrong('ipam', 'must be removed: addresses come from the VPC')
   f.members('symmetric_routing_config')
   f.flag('debug', false)
+  const disablesHostPeer = f.flag('disable_host_peer', false)
   const mtu = f.between('mtu', ...mtuBounds) ?? (f.flag('auto_mtu', false) ? deviceMtu : undefined)
   f.throwIfWrong()
   const { auto_mtu: _, ...rest } = json
@@ -60,6 +62,7 @@ export function readPlugin(file: string, json: Json, at: string, deviceMtu: numb
     virtualType: f.text('eniip_virtual_type', ''),
     policyProvider: f.text('network_policy_provider', 'iptables'),
     hostStackCidrs,
+    ...(disablesHostPeer && { disableHostPeer: true as const }),
   }
   return { plugin, settings, unknownKeys: f.unread() }
 }

@@ -14,6 +14,8 @@ export interface Wanted {
   readonly families: readonly Family[]
   /** local: any idle address. foreign: only addresses that Node.status binds to this pod (Terway's protocol). */
   readonly binding: 'local' | 'foreign'
+  /** The pod needs an ENI that no other pod uses. */
+  readonly wholeEni?: true
 }
 
 export type Choice =
@@ -64,7 +66,7 @@ interface Candidate {
 /** The best set of addresses of each ENI that can serve all families. */
 function candidates(want: Wanted, pool: PoolView, states: readonly AddressState[]): readonly Candidate[] {
   return pool.enis.flatMap(eni => {
-    if (!eni.usable) return []
+    if (!eni.usable || (want.wholeEni && leased(eni) > 0)) return []
     const addresses = want.families.flatMap(family => {
       if (subnetOf(eni, family) === undefined) return []
       const free = eni.addresses.filter(a => a.family === family && fits(a, want, states))
@@ -110,12 +112,14 @@ function missing(want: Wanted, pool: PoolView): readonly string[] {
   const { families, binding } = want
   const bound = `Node.status binds no address to ${want.podId}, and the controller decides (foreign binding)`
   const apart = families.length > 1 && families.every(f => pool.counts[f].idle + pool.counts[f].cooling > 0)
+  const taken = pool.enis.filter(e => leased(e) > 0).length
+  const whole = want.wholeEni ? [`each pod takes a whole ENI: ${taken} of ${pool.enis.length} have theirs`] : []
   const first = binding === 'foreign' ? [bound] : apart ? ['no ENI has a free address of both families'] : []
   const counts = families.map(f => `IPv${f}: ${describe(pool.counts[f])}`)
   const unusable = pool.enis.filter(e => !e.usable).map(e => `ENI ${e.eniId} ${e.reason}`)
   const conditions = pool.enis.flatMap(e => e.conditions.map(c => `ENI ${e.eniId}: ${c}`))
   const lacking = pool.enis.filter(e => e.usable).flatMap(e => families.filter(f => subnetOf(e, f) === undefined).map(f => lacks(e, f)))
-  return [...first, ...counts, ...conditions, ...lacking, ...unusable]
+  return [...whole, ...first, ...counts, ...conditions, ...lacking, ...unusable]
 }
 
 function lacks(eni: PoolEni, family: Family): string {

@@ -40,12 +40,13 @@ export function releaseOfRow(row: Row): ReleaseAnswer {
 }
 
 function checkAttachment(a: Attachment): void {
-  oneOf(a.kind, ['shared-eni'])
+  oneOf(a.kind, ['shared-eni', 'exclusive-eni'])
   if (a.v4 === undefined && a.v6 === undefined) throw new Error('no address')
   if (a.v4 !== undefined) parseIpv4(a.v4.address)
   if (a.v6 !== undefined) parseIpv6(a.v6.address)
   parseMac(a.eni.mac)
   if (typeof a.hostIfName !== 'string' || typeof a.netns !== 'string') throw new Error('no host interface or namespace')
+  if (a.kind === 'exclusive-eni' && (typeof a.hostPeer !== 'boolean' || !Array.isArray(a.hostRoutes))) throw new Error('no host side')
 }
 
 function oneOf(value: string, allowed: readonly string[]): void {

@@ -43,6 +43,30 @@ for (const [what, damage] of [
   })
 }
 
+test('a lease of an ENI that a pod has for itself is read again as it was written; one of an unknown kind is not', () => {
+  const shared = leaseOf('c1', '10.0.0.5')
+  const attachment = { ...shared.attachment, kind: 'exclusive-eni' as const, hostRoutes: [], hostPeer: true }
+  const write = (name: string) => {
+    const { ledger } = openLedger(options(name))
+    ledger.commit([{ put: 'lease', lease: { ...shared, attachment } }])
+    ledger.close()
+    return options(name).path
+  }
+  write('exclusive')
+  const { ledger } = openLedger(options('exclusive'))
+  assert.deepEqual(ledger.load().leases, [{ ...shared, attachment }])
+  ledger.close()
+  for (const [name, damage] of [
+    ['kind', `replace(body, 'exclusive-eni', 'trunk-member')`],
+    ['no host side', `replace(body, '"hostPeer":true', '"hostPeer":1')`],
+  ] as const) {
+    sql(write(name), `UPDATE lease SET body = ${damage}`)
+    const damaged = openLedger(options(name))
+    assert.ok(damaged.rebuilt, name)
+    damaged.ledger.close()
+  }
+})
+
 test('a ledger of a newer release is refused and left alone', () => {
   const path = lastWords('newer')
   sql(path, 'PRAGMA user_version = 99')

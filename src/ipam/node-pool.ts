@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BookView } from '#ipam/book.ts'
 import { parseNic } from '#ipam/nic.ts'
-import type { Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
+import { eniModeOf, type Nic, type NicIp, type NodeCr } from '#kube/crd/node.ts'
 import type { Cidr } from '#net/cidr.ts'
 import { type Family, familyOf, type Ip } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
@@ -70,10 +70,12 @@ export function limitsOf(node: NodeCr | undefined): NodeLimits {
   const { nodeCap, flavor, eni } = node?.spec ?? {}
   const slots = nodeCap?.adapters === undefined ? undefined : Math.max(0, nodeCap.adapters - 1)
   const planned = flavor?.filter(f => f.networkInterfaceTrafficMode === 'Standard').reduce((n, f) => n + f.count, 0)
+  const perEni = (most: number | undefined) =>
+    most !== undefined && node !== undefined && eniModeOf(node) === 'exclusive' ? Math.min(1, most) : most
   return {
     enis: slots === undefined || !flavor?.length ? slots : Math.min(slots, planned ?? 0),
-    ipv4PerEni: nodeCap?.ipv4PerAdapter,
-    ipv6PerEni: nodeCap?.ipv6PerAdapter,
+    ipv4PerEni: perEni(nodeCap?.ipv4PerAdapter),
+    ipv6PerEni: perEni(nodeCap?.ipv6PerAdapter),
     stack: stackOf(eni),
   }
 }

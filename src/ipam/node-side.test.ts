@@ -6,7 +6,7 @@ import { addressesOf, Book } from '#ipam/book.ts'
 import type { Lease, LedgerChange } from '#ipam/ledger.ts'
 import { isCooling, limitsOf, type PoolView, poolView } from '#ipam/node-pool.ts'
 import { answerMarks, bindingOf, boundPods, localBindingAnnotation } from '#ipam/release.ts'
-import type { Nic, NicIp, NodeCr } from '#kube/crd/node.ts'
+import { eniModeLabel, type Nic, type NicIp, type NodeCr } from '#kube/crd/node.ts'
 import { type Ip, parseIp, parseIpv4 } from '#net/ip.ts'
 import { leaseOf } from '../../test/support/leases.ts'
 import { LedgerMemory } from '../../test/support/ledger-memory.ts'
@@ -66,6 +66,13 @@ describe('the limits of a node', () => {
     assert.deepEqual(limits({ nodeCap, eni }), { enis: 3, ipv4PerEni: 10, ipv6PerEni: 2, stack: 'dual' })
     assert.equal(limits({ nodeCap, flavor: [{ ...standard, count: 2 }] }).enis, 2)
     assert.equal(limits({ nodeCap, flavor: [{ ...standard, count: 9 }] }).enis, 3)
+  })
+
+  test('are one address per ENI where each pod has an ENI of its own', () => {
+    const nodeCap = { adapters: 4, ipv4PerAdapter: 10, ipv6PerAdapter: 0 }
+    const { metadata, ...node } = nodeOf()
+    const found = limitsOf({ ...node, metadata: { ...metadata, labels: { [eniModeLabel]: 'eniOnly' } }, spec: { nodeCap } })
+    assert.deepEqual(found, { enis: 3, ipv4PerEni: 1, ipv6PerEni: 0, stack: 'ipv4' })
   })
 })
 
@@ -134,6 +141,19 @@ describe('acquire', () => {
     assert.deepEqual(choice.kind === 'chosen' && choice.addresses.map(a => a.ip), ['10.0.1.1', 'fd00::1'])
     const none = acquire(want({ families: [4, 6] }), view(nodeOf(nic('eni-1', [{ ip: '10.0.0.1' }])), book), book)
     assert.equal(none.kind, 'dry')
+  })
+
+  test('a pod that needs a whole ENI gets none on which another one is, in whatever state', () => {
+    const node = nodeOf(nic('eni-1', [{ ip: '10.0.0.1' }, { ip: '10.0.0.2' }]), nic('eni-2', [{ ip: '10.0.1.1' }]))
+    const chosen = (...changes: readonly LedgerChange[]) => {
+      const book = bookOf({ put: 'lease', lease: leaseOf('c2', '10.0.0.1', { state: 'dying' }) }, ...changes)
+      return acquire(want({ wholeEni: true }), view(node, book, 1_000), book)
+    }
+    const free = chosen()
+    assert.equal(free.kind === 'chosen' && free.eni.eniId, 'eni-2')
+    const taken = chosen({ put: 'lease', lease: leaseOf('c3', '10.0.1.1') })
+    assert.ok(taken.kind === 'dry')
+    assert.equal(taken.missing[0], 'each pod takes a whole ENI: 2 of 2 have theirs')
   })
 
   test("a container's own lease, another pod's container, and one that is being taken down", () => {
