@@ -35,5 +35,6 @@ function prefixTree(p: PrefixInfo): Tree {
 }
 
 function leaseText(e: ResourceDBEntry): string {
-  return `${e.pod_namespace}/${e.pod_name} -> ${e.eni_id} ${[e.ipv4, e.ipv6].filter(ip => ip !== '').join(',')}`
+  const own = e.type === 'eni' ? ' (exclusive)' : ''
+  return `${e.pod_namespace}/${e.pod_name} -> ${e.eni_id} ${[e.ipv4, e.ipv6].filter(ip => ip !== '').join(',')}${own}`
 }

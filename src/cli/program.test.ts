@@ -126,6 +126,12 @@ test('mapping shows the addresses of both families, or of IPv6 alone', async t =
   ])
 })
 
+test('mapping says which pods have an ENI for themselves', async t => {
+  const leases = exampleDaemon.snapshot().leases.map(l => ({ ...l, exclusive: true as const }))
+  const daemon = { ...exampleDaemon, snapshot: () => ({ ...exampleDaemon.snapshot(), leases }) }
+  assert.equal((await cli(t, ['mapping'], { daemon })).split('\n').at(-1), '└─ default/web-0 -> eni-1 192.0.2.17 (exclusive)')
+})
+
 test('mapping --json is the reply itself', async t => {
   const reply = JSON.parse(await cli(t, ['mapping', '--json']))
   assert.deepEqual(reply.resource_db[0].pod_name, 'web-0')

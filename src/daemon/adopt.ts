@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { makeAttachment } from '#daemon/attach.ts'
-import { judgePod, type PodInfo } from '#daemon/pod.ts'
+import { type HostSide, makeAttachment } from '#daemon/attach.ts'
+import { judgePod, type KnownMode, type PodInfo } from '#daemon/pod.ts'
 import type { IfName, NetnsPath } from '#datapath/attachment.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import type { HostLink, Inventory } from '#datapath/port.ts'
@@ -22,6 +22,9 @@ export interface AdoptInput {
   readonly nodeName: string
   /** From the configuration: what a sandbox of ours has besides its addresses. */
   readonly extraRoutes: readonly Cidr[]
+  readonly mode: KnownMode
+  /** Where each pod has an ENI of its own. */
+  readonly hostSide?: HostSide | undefined
   /** Wall-clock milliseconds. */
   readonly now: number
 }
@@ -42,7 +45,7 @@ export interface Adoption {
 export function adopt(input: AdoptInput): Adoption {
   const { inventory, leases } = input
   const known = new Set(leases.map(l => l.attachment.hostIfName))
-  const owners = new Map(input.livePods.flatMap(pod => ownerOf(pod, input.nodeName)))
+  const owners = new Map(input.livePods.flatMap(pod => ownerOf(pod, input)))
   const adopted = inventory.hostLinks.flatMap(link => {
     const pod = owners.get(link.name)
     return known.has(link.name) || pod === undefined ? [] : leaseFor(pod, link, input)
@@ -67,10 +70,10 @@ export function hasLostSandboxes(inventory: Inventory, leases: readonly Lease[])
 }
 
 /** The device that a live pod may have; undefined for whom when the pod is not ours to serve. */
-function ownerOf(pod: Pod, nodeName: string): readonly (readonly [IfName, PodInfo | undefined])[] {
+function ownerOf(pod: Pod, { nodeName, mode }: AdoptInput): readonly (readonly [IfName, PodInfo | undefined])[] {
   const { namespace = '', name } = pod.metadata
   if (pod.spec.hostNetwork === true) return []
-  const verdict = judgePod(pod, nodeName)
+  const verdict = judgePod(pod, nodeName, mode)
   return [[hostIfName(namespace, name, 'eth0'), verdict.kind === 'serve' ? verdict.pod : undefined]]
 }
 
@@ -104,6 +107,7 @@ function leaseFor(pod: PodInfo, link: HostLink, input: AdoptInput): readonly Lea
         eni,
         addresses,
         extraRoutes: isOurs ? input.extraRoutes : [],
+        hostSide: input.hostSide,
       }),
     },
   ]

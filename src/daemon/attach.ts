@@ -4,7 +4,7 @@ import type { AddressV4, AddressV6, Attachment, IfName, NetnsPath } from '#datap
 import { hostIfName } from '#datapath/host-if-name.ts'
 import type { PoolAddress, PoolEni } from '#ipam/node-pool.ts'
 import { AppError } from '#lib/errors.ts'
-import { type Cidr, gatewayOf } from '#net/cidr.ts'
+import { type Cidr, familyOfCidr, gatewayOf } from '#net/cidr.ts'
 import { isIpv4, isIpv6 } from '#net/ip.ts'
 
 /** As Terway: of pod and ENI, unless the plugin's configuration says otherwise. */
@@ -22,6 +22,14 @@ export interface AttachInput {
   readonly ingressBytesPerSecond?: number
   readonly egressBytesPerSecond?: number
   readonly extraRoutes: readonly Cidr[]
+  /** Of a node whose pods have ENIs of their own; absent = they share them. */
+  readonly hostSide?: HostSide | undefined
+}
+
+/** What a pod with an ENI of its own has to do with its node. */
+export interface HostSide {
+  readonly hostRoutes: readonly Cidr[]
+  readonly hostPeer: boolean
 }
 
 /** The pod's interface as a value. The ENI must be usable, so that MAC and subnets are known. */
@@ -32,8 +40,7 @@ export function makeAttachment(input: AttachInput): Attachment {
   const v6 = familyOf6(input)
   const ingress = input.ingressBytesPerSecond ?? pod.ingressBytesPerSecond
   const egress = input.egressBytesPerSecond ?? pod.egressBytesPerSecond
-  return {
-    kind: 'shared-eni',
+  const either = {
     containerId,
     netns,
     ifName,
@@ -49,9 +56,13 @@ export function makeAttachment(input: AttachInput): Attachment {
     },
     defaultRoute: true,
     extraRoutes: input.extraRoutes,
-    ...(ingress === undefined ? {} : { ingressBytesPerSecond: ingress }),
     ...(egress === undefined ? {} : { egressBytesPerSecond: egress }),
   }
+  if (input.hostSide === undefined)
+    return { kind: 'shared-eni', ...either, ...(ingress === undefined ? {} : { ingressBytesPerSecond: ingress }) }
+  const { hostRoutes, hostPeer } = input.hostSide
+  // What arrives comes by no device of the node: there is nothing that could limit it.
+  return { kind: 'exclusive-eni', ...either, hostRoutes: hostRoutes.filter(c => (familyOfCidr(c) === 4 ? v4 : v6)), hostPeer }
 }
 
 function familyOf4({ eni, addresses }: AttachInput): AddressV4 | undefined {

@@ -19,6 +19,8 @@ function world(files: Readonly<Record<string, string>>) {
   const disk = new Map(Object.entries(files))
   const facts: Facts = {
     conf: undefined,
+    plugin: undefined,
+    eniMode: 'shared',
     datapath: { kind: 'veth', why: '', hasPrograms: false },
     readBack: 'pending',
     adopted: true,

@@ -7,6 +7,7 @@ import type { Context } from '#daemon/context.ts'
 import { mountedConflist } from '#daemon/datapath-inputs.ts'
 import type { Host, Options } from '#daemon/deps.ts'
 import { tellNode } from '#daemon/node-event.ts'
+import type { KnownMode } from '#daemon/pod.ts'
 import { AppError } from '#lib/errors.ts'
 
 const subject = 'CNI configuration'
@@ -79,7 +80,7 @@ export class CniConf {
         facts.trace.set(subject, `the datapath is not chosen: ${whyNotChosen(facts.trace)}`)
         return isPresent(host, join(options.hostCniDir, target))
       }
-      if (installConflist(host, options, list, facts.datapath.kind))
+      if (installConflist(host, options, list, facts.datapath.kind, facts.eniMode))
         log.info({ conflist: join(options.hostCniDir, target) }, 'the CNI configuration list was written')
       this.#complaint.settled()
       return true
@@ -92,8 +93,14 @@ export class CniConf {
 }
 
 /** Brings the host's list to the mounted configuration; whether it had to be written. Throws `conflist-unwritable`. */
-function installConflist(host: Host, options: Pick<Options, 'hostCniDir'>, list: Conflist, datapath: DatapathKind): boolean {
-  const text = conflistText(list, datapath)
+function installConflist(
+  host: Host,
+  options: Pick<Options, 'hostCniDir'>,
+  list: Conflist,
+  datapath: DatapathKind,
+  mode: KnownMode,
+): boolean {
+  const text = conflistText(list, datapath, mode === 'unknown' ? 'shared' : mode)
   const path = join(options.hostCniDir, target)
   if (host.read(path) === text) return false
   try {

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { hostStackOf } from '#config/conflist.ts'
 import type { DatapathKind } from '#config/datapath-switch.ts'
 import type { EniConf } from '#config/eni-conf.ts'
+import type { PluginSettings } from '#config/plugin.ts'
+import type { HostSide } from '#daemon/attach.ts'
 import type { Cluster } from '#daemon/cluster.ts'
 import type { Deps, Options } from '#daemon/deps.ts'
+import type { KnownMode } from '#daemon/pod.ts'
 import type { Pods } from '#daemon/pods.ts'
 import type { Reaper } from '#daemon/reaper.ts'
 import type { Limit, Serial } from '#daemon/serial.ts'
@@ -38,6 +43,10 @@ export interface Context extends Deps {
 export interface Facts {
   /** The last good configuration. */
   conf: EniConf | undefined
+  /** What the terway plugin of the last good CNI list says. */
+  plugin: PluginSettings | undefined
+  /** Kept while a process lives: `unknown` until the node's record has been seen and nothing speaks against it. */
+  eniMode: KnownMode
   /** How the node forwards; undefined until it has been chosen. */
   datapath: { readonly kind: DatapathKind; readonly why: string; readonly hasPrograms: boolean } | undefined
   readBack: 'pending' | 'kept' | 'pruned'
@@ -62,6 +71,14 @@ export function currentPool(ctx: Context): PoolView {
 /** The configuration's: the Node CR follows it a moment later, and a pod must not get less than is asked for. */
 export function currentStack(ctx: Context): Stack {
   return ctx.facts.conf?.ipStack ?? stackOf(ctx.cluster.node?.spec.eni)
+}
+
+/** Of the pods to come: what they have besides an ENI of their own; undefined where they share ENIs. */
+export function currentHostSide({ facts }: Pick<Context, 'facts'>): HostSide | undefined {
+  const { conf, plugin, eniMode } = facts
+  if (eniMode !== 'exclusive' || plugin === undefined) return undefined
+  const services = [conf?.serviceCidr4, conf?.serviceCidr6].filter(c => c !== undefined)
+  return { hostRoutes: [...services, ...hostStackOf(plugin)], hostPeer: plugin.disableHostPeer !== true }
 }
 
 /** Tells whether a pod of this node lives while no lease is its own: it may use the address that Node.status names it for. */

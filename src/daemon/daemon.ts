@@ -6,6 +6,7 @@ import { CniConf } from '#daemon/cni-conf.ts'
 import { type Context, currentBinding, currentPool, currentStack, type Facts } from '#daemon/context.ts'
 import { del } from '#daemon/del.ts'
 import type { Deps, Options } from '#daemon/deps.ts'
+import { EniModeKeeper } from '#daemon/eni-mode.ts'
 import { ForeignHooks } from '#daemon/foreign-hooks.ts'
 import { gc } from '#daemon/gc.ts'
 import { PodGc } from '#daemon/gc-pods.ts'
@@ -65,6 +66,7 @@ export async function startDaemon(deps: Deps, options: Options, serve: ServeCni 
     report: new Report(ctx, (id, uid) => ctx.pods.goneFor(id, uid) > options.podGoneFloor),
     spec: new NodeSpecWriter(ctx, deps.primaryVSwitch),
     repair,
+    eniMode: new EniModeKeeper(ctx),
     datapath: new NodeDatapathKeeper(ctx, repair),
     foreignHooks: new ForeignHooks(ctx),
     sampler: new ProgramSampler(ctx),
@@ -91,6 +93,7 @@ interface Parts {
   readonly report: Report
   readonly spec: NodeSpecWriter
   readonly repair: Repair
+  readonly eniMode: EniModeKeeper
   readonly datapath: NodeDatapathKeeper
   readonly foreignHooks: ForeignHooks
   readonly sampler: ProgramSampler
@@ -103,6 +106,8 @@ function makeContext(deps: Deps, options: Options, stopping: AbortSignal): Conte
   const poolChanged = new Signal()
   const facts: Facts = {
     conf: undefined,
+    plugin: undefined,
+    eniMode: 'unknown',
     datapath: undefined,
     readBack: 'pending',
     adopted: false,
@@ -115,7 +120,7 @@ function makeContext(deps: Deps, options: Options, stopping: AbortSignal): Conte
     stopping,
     book,
     cluster: new Cluster(deps),
-    pods: new Pods(deps, options),
+    pods: new Pods(deps, options, () => facts.eniMode),
     waits: new WaitList(deps.clock),
     reaper: new Reaper(deps, book),
     poolChanged,
@@ -136,7 +141,10 @@ function isVerb(text: string): text is Verb {
 }
 
 /** The slow half of the start, in the order in which one thing needs the other; each step tries again until it succeeds. */
-async function bringUp(ctx: Context, { report, spec, repair, datapath, foreignHooks, sampler, podGc, cniConf }: Parts): Promise<void> {
+async function bringUp(
+  ctx: Context,
+  { report, spec, repair, eniMode, datapath, foreignHooks, sampler, podGc, cniConf }: Parts,
+): Promise<void> {
   const { cluster, pods, kube, options, facts } = ctx
   // Before anything is compared: the pods have what this node gave them.
   await datapath.restore()
@@ -148,6 +156,7 @@ async function bringUp(ctx: Context, { report, spec, repair, datapath, foreignHo
   await spec.start()
   await holds(ctx, 'the configuration is not usable', () => facts.conf !== undefined)
   await holds(ctx, `the Node CR ${options.nodeName} does not exist: the controller creates it`, () => cluster.node !== undefined)
+  await eniMode.start()
   facts.notReady = 'choosing the datapath'
   datapath.changed.on(() => spec.poke())
   await datapath.start()
@@ -216,6 +225,7 @@ function stateOf(ctx: Context): DaemonState {
     releases: () => ctx.book.releases(),
     pool: () => currentPool(ctx),
     limits: () => limitsOf(ctx.cluster.node),
+    eniMode: () => ctx.facts.eniMode,
     binding: () => currentBinding(ctx),
     waiting: () => ctx.waits.all(),
     readiness: () => (ctx.facts.notReady === '' ? { ready: true } : { ready: false, reason: ctx.facts.notReady }),
@@ -233,6 +243,7 @@ function stateOf(ctx: Context): DaemonState {
         waiting: ctx.waits.all(),
         pool: currentPool(ctx),
         binding: currentBinding(ctx),
+        mode: ctx.facts.eniMode,
         stack: currentStack(ctx),
         notReady: ctx.facts.notReady,
         now: ctx.clock.wall(),

@@ -5,6 +5,7 @@ import { type Conflist, readConflist } from '#config/conflist.ts'
 import { type ChoiceInputs, datapathLabel } from '#config/datapath-choice.ts'
 import { deviceMtu } from '#config/device-mtu.ts'
 import type { Host, Options } from '#daemon/deps.ts'
+import type { KnownMode } from '#daemon/pod.ts'
 import type { Node } from '#kube/reflect/node.ts'
 import { isAppError, messageOf } from '#lib/errors.ts'
 
@@ -27,8 +28,10 @@ export function choiceInputs(
   node: Node | undefined,
   list: Conflist,
   capabilities: Capabilities,
+  mode: KnownMode,
 ): ChoiceInputs {
   return {
+    ...(mode !== 'unknown' && { eniMode: mode }),
     switched: host.read(options.switchPath),
     label: node?.metadata.labels?.[datapathLabel],
     virtualType: list.settings.virtualType,

@@ -39,7 +39,7 @@ export function parseRemembered(text: string | undefined): Remembered | undefine
       unknown
     >
     if (!isKind(kind)) return undefined
-    if (by !== 'switch' && by !== 'label' && by !== 'table' && by !== 'probe') return undefined
+    if (by !== 'mode' && by !== 'switch' && by !== 'label' && by !== 'table' && by !== 'probe') return undefined
     const lists = { hostStackCidrs: cidrs(hostStackCidrs), serviceCidrs: cidrs(serviceCidrs) }
     const numbers = { ...(typeof flowEntries === 'number' && { flowEntries }), ...(typeof flowLimit === 'number' && { flowLimit }) }
     const more = { ...(isServices(services) && { services }), ...numbers }

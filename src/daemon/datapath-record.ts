@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { withCapabilities } from '#config/capabilities.ts'
 import { capabilitiesOf } from '#config/datapath-choice.ts'
+import { modeCapability } from '#config/eni-mode.ts'
 import { algorithmCapability, kubeProxyCapability } from '#config/kube-proxy.ts'
 import type { Context } from '#daemon/context.ts'
 import { readCapabilities } from '#daemon/datapath-inputs.ts'
@@ -116,15 +117,16 @@ export class DatapathRecord {
     this.#event('Normal', 'DataPathServices', words)
   }
 
-  /** For a generator of Terway's, and for terway-policy. What the kernel cannot do is no decision on Services. */
+  /** For a generator of Terway's, for terway-policy, and for the next process. What the kernel cannot do is no decision on Services. */
   #writeCapabilities(goal: DatapathGoal, { policyProvider, ipv6, serviceAlgorithm }: ChosenUnder): void {
-    const { host, options } = this.#ctx
+    const { host, options, facts } = this.#ctx
     const { text, capabilities, wrong } = readCapabilities(host, options.capabilitiesPath)
     if (wrong !== undefined) this.#event('Warning', 'ParseFailed', wrong)
     const choice = { datapath: goal.kind, by: goal.by, why: goal.why }
     const services = goal.by === 'probe' ? {} : kubeProxyCapability(goal.services !== undefined, capabilities)
     const algorithm = algorithmCapability(serviceAlgorithm, capabilities)
-    const values = { ...capabilitiesOf(choice, policyProvider, ipv6), ...services, ...algorithm }
+    const mode = facts.eniMode === 'unknown' ? {} : modeCapability(facts.eniMode)
+    const values = { ...capabilitiesOf(choice, policyProvider, ipv6), ...mode, ...services, ...algorithm }
     this.#write(options.capabilitiesPath, withCapabilities(text, values))
   }
 

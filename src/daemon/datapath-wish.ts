@@ -59,7 +59,7 @@ export class DatapathWish {
     const list = this.#list()
     if (conf === undefined || list === undefined) return undefined
     const { capabilities } = readCapabilities(host, options.capabilitiesPath)
-    const choice = chooseDatapath(choiceInputs(host, options, cluster.k8sNode, list, capabilities))
+    const choice = chooseDatapath(choiceInputs(host, options, cluster.k8sNode, list, capabilities, facts.eniMode))
     if ('refused' in choice) {
       const instead = last === undefined ? 'and there is no earlier one' : 'the last one stays'
       this.#complaint.tell(new AppError('bad-config', choice.refused), instead)
@@ -110,7 +110,9 @@ export class DatapathWish {
   /** One that is refused is told by whoever writes the runtime's list. */
   #list() {
     try {
-      return mountedConflist(this.#ctx.host, this.#ctx.options)
+      const list = mountedConflist(this.#ctx.host, this.#ctx.options)
+      this.#ctx.facts.plugin = list.settings
+      return list
     } catch {
       return undefined
     }

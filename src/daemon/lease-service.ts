@@ -52,6 +52,7 @@ function networkOf(ctx: Context, lease: Lease, networkPriority: string | undefin
   const { conf } = ctx.facts
   return {
     interfaces: [lease.attachment],
+    exclusive: lease.attachment.kind === 'exclusive-eni',
     ...(conf?.serviceCidr4 && { serviceCidr4: conf.serviceCidr4 }),
     ...(conf?.serviceCidr6 && { serviceCidr6: conf.serviceCidr6 }),
     ...(networkPriority === undefined ? {} : { networkPriority }),

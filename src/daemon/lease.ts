@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defaultMtu, makeAttachment } from '#daemon/attach.ts'
-import { type Context, currentBinding, currentPool, currentStack } from '#daemon/context.ts'
+import { type Context, currentBinding, currentHostSide, currentPool, currentStack } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
 import { del } from '#daemon/del.ts'
 import type { PodInfo } from '#daemon/pod.ts'
@@ -9,6 +9,7 @@ import type { Attachment, IfName, NetnsPath } from '#datapath/attachment.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import { acquire, type Choice } from '#ipam/acquire.ts'
 import type { Lease, LedgerChange } from '#ipam/ledger.ts'
+import { eniModeOf, type NodeCr } from '#kube/crd/node.ts'
 import { familiesOf } from '#net/stack.ts'
 import { cniError } from '#rpc/cni-error.ts'
 
@@ -100,20 +101,34 @@ export function hold(ctx: Context, lease: Lease): Lease {
 
 function choose(ctx: Context, { pod, containerId, ifName, mtu = defaultMtu }: LeaseRequest): Choice {
   const families = familiesOf(currentStack(ctx))
-  const want = { containerId, ifName, podUid: pod.uid, podId: pod.id, families, binding: currentBinding(ctx).mode }
+  const want = { containerId, ifName, podUid: pod.uid, podId: pod.id, families, binding: currentBinding(ctx).mode, ...wholeEni(ctx) }
   if (ctx.book.lease(containerId) === undefined) {
     if (families.includes(6) && mtu < minMtu6) throw cniError('bad-config', `mtu: ${mtu} is less than ${minMtu6}, which IPv6 needs`)
     if (ctx.cluster.node === undefined) {
       return { kind: 'dry', missing: [`the Node CR ${ctx.options.nodeName} has not been seen: the controller creates it`] }
     }
+    const disagreement = modeDisagreement(ctx, ctx.cluster.node)
+    if (disagreement !== undefined) return { kind: 'dry', missing: [disagreement] }
     if (!ctx.facts.adopted) return { kind: 'dry', missing: ['the kernel has not been compared with the ledger since the start'] }
   }
   return acquire(want, currentPool(ctx), ctx.book)
 }
 
+function wholeEni({ facts }: Context): { readonly wholeEni?: true } {
+  return facts.eniMode === 'exclusive' ? { wholeEni: true } : {}
+}
+
+/** A pod gets nothing while its node and the record do not agree on what it is to get. */
+function modeDisagreement({ facts }: Context, node: NodeCr): string | undefined {
+  if (facts.eniMode === eniModeOf(node)) return undefined
+  if (facts.eniMode === 'unknown') return facts.trace.get('ENI mode') ?? 'whether pods share ENIs has not been found out since the start'
+  return `the node has been ${facts.eniMode} since terwayd started, and its record says ${eniModeOf(node)} now`
+}
+
 function record(ctx: Context, request: LeaseRequest, { eni, addresses, waived }: Chosen): Lease {
   const { pod, containerId, owner } = request
-  const attachment = makeAttachment({ ...request, eni, addresses, extraRoutes: ctx.facts.conf?.extraRoutes ?? [] })
+  const extraRoutes = ctx.facts.conf?.extraRoutes ?? []
+  const attachment = makeAttachment({ ...request, eni, addresses, extraRoutes, hostSide: currentHostSide(ctx) })
   const lease: Lease = {
     containerId,
     state: 'pending',

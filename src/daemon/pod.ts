@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { EniMode } from '#kube/crd/node.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
 
-/** What the daemon needs to know of a pod, and whether it may have an address of a shared ENI. */
+/** What the daemon needs to know of a pod, and whether it may have an address of the node's ENIs. */
 export interface PodInfo {
   /** namespace/name */
   readonly id: string
@@ -20,6 +21,9 @@ export type PodVerdict =
   | { readonly kind: 'refuse'; readonly reason: string; readonly forNow: boolean }
 
 const prefix = 'k8s.aliyun.com/'
+const wholeEni = 'aliyun/eni'
+/** Annotations that say in which network a pod's own ENI is to be. */
+const ownNetworks = ['pod-networks', 'pod-networks-request', 'pod-networking']
 
 /** Whether this API object is the pod of a sandbox with that UID. A static pod's sandbox carries the hash of its manifest, its mirror in the API another UID. */
 export function isPodOf(pod: Pod, uid: string | undefined): boolean {
@@ -31,8 +35,11 @@ export function isTerminal(pod: Pod): boolean {
   return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
 }
 
-/** Terway's rules of which pods it serves. A pod with an ENI of its own never gets a shared address instead. */
-export function judgePod(pod: Pod, nodeName: string): PodVerdict {
+/** Whether pods share the node's ENIs or have one each; `unknown` until the node's record has been seen and agreed with. */
+export type KnownMode = EniMode | 'unknown'
+
+/** Terway's rules of which pods it serves. A pod that asks for an ENI of its own never gets a shared address instead; where each pod has one, asking changes nothing. */
+export function judgePod(pod: Pod, nodeName: string, mode: KnownMode): PodVerdict {
   const { namespace = '', name, uid = '', annotations = {}, labels = {} } = pod.metadata
   const id = `${namespace}/${name}`
   const refuse = (reason: string, forNow = false): PodVerdict => ({ kind: 'refuse', reason: `pod ${id} ${reason}`, forNow })
@@ -41,7 +48,10 @@ export function judgePod(pod: Pod, nodeName: string): PodVerdict {
   if (pod.spec.hostNetwork === true) return refuse("uses the host's network")
   if (labels[`${prefix}ignore-by-terway`] === 'true') return refuse(`has the label ${prefix}ignore-by-terway=true`)
   if (truthy(annotations[`${prefix}pod-eni`])) return refuse(`wants an ENI of its own (${prefix}pod-eni), which this node does not support`)
-  const limit = ownEniLimit(pod)
+  const network = ownNetworks.find(name => mode === 'exclusive' && annotations[`${prefix}${name}`] !== undefined)
+  if (network !== undefined) return refuse(`wants a network of its own (${prefix}${network}), which this node does not support`)
+  const limit = ownEniLimits(pod).find(name => name !== wholeEni || mode !== 'exclusive')
+  if (limit === wholeEni && mode === 'unknown') return refuse(`has a limit on ${limit}, and the node's mode is not known yet`, true)
   if (limit !== undefined) return refuse(`has a limit on ${limit}, which this node does not support`)
   const ingress = bandwidth(annotations[`${prefix}ingress-bandwidth`])
   const egress = bandwidth(annotations[`${prefix}egress-bandwidth`])
@@ -69,9 +79,9 @@ export function bandwidth(text: string | undefined): number | undefined {
   return bytes > 0 ? bytes : undefined
 }
 
-function ownEniLimit(pod: Pod): string | undefined {
+function ownEniLimits(pod: Pod): readonly string[] {
   const containers = [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])]
-  return containers.flatMap(c => Object.keys(c.resources?.limits ?? {})).find(name => /^aliyun\/(eni|member-eni|erdma)$/.test(name))
+  return containers.flatMap(c => Object.keys(c.resources?.limits ?? {})).filter(name => /^aliyun\/(eni|member-eni|erdma)$/.test(name))
 }
 
 /** Go's strconv.ParseBool, the true half. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps, Options } from '#daemon/deps.ts'
-import { isPodOf, isTerminal, judgePod, type PodInfo } from '#daemon/pod.ts'
+import { isPodOf, isTerminal, judgePod, type KnownMode, type PodInfo, type PodVerdict } from '#daemon/pod.ts'
 import { Signal } from '#daemon/signal.ts'
 import type { Watch } from '#kube/port.ts'
 import { type Pod, pods } from '#kube/reflect/pod.ts'
@@ -20,12 +20,14 @@ export class Pods {
   readonly #uids = new Set<string>()
   /** Monotonic time at which a UID was first asked about and not there; forgotten when it comes back, or nobody asks any more. */
   readonly #absentSince = new Map<string, number>()
+  readonly #mode: () => KnownMode
   #watch: Watch | undefined
   #synced = false
 
-  constructor(deps: Pick<Deps, 'kube' | 'clock' | 'log'>, options: Options) {
+  constructor(deps: Pick<Deps, 'kube' | 'clock' | 'log'>, options: Options, mode: () => KnownMode = () => 'shared') {
     this.#deps = deps
     this.#options = options
+    this.#mode = mode
   }
 
   /** Resolves after the first list. */
@@ -110,7 +112,7 @@ export class Pods {
     const deadline = clock.now() + this.#options.podWait
     for (;;) {
       const pod = this.#byId.get(id)
-      const verdict = pod !== undefined && isPodOf(pod, args.uid) ? judgePod(pod, this.#options.nodeName) : undefined
+      const verdict = pod !== undefined && isPodOf(pod, args.uid) ? this.#judge(pod) : undefined
       if (verdict?.kind === 'serve') return verdict.pod
       if (verdict?.kind === 'refuse' && !verdict.forNow) throw cniError('pod-refused', verdict.reason)
       const left = deadline - clock.now()
@@ -134,9 +136,13 @@ export class Pods {
     if (!isPodOf(pod, args.uid)) {
       throw cniError('try-again', `pod ${id} in the API server has UID ${pod.metadata.uid}, the sandbox is for ${args.uid}`)
     }
-    const verdict = judgePod(pod, this.#options.nodeName)
+    const verdict = this.#judge(pod)
     if (verdict.kind === 'serve') return verdict.pod
     throw cniError(verdict.forNow ? 'try-again' : 'pod-refused', verdict.reason)
+  }
+
+  #judge(pod: Pod): PodVerdict {
+    return judgePod(pod, this.#options.nodeName, this.#mode())
   }
 
   #put(pod: Pod): void {

@@ -33,7 +33,7 @@ function podOf(change: { spec?: Partial<Pod['spec']>; meta?: Partial<Pod['metada
 
 describe('which pods are served', () => {
   const reason = (pod: Pod) => {
-    const verdict = judgePod(pod, 'n1')
+    const verdict = judgePod(pod, 'n1', 'shared')
     return verdict.kind === 'serve' ? 'served' : `${verdict.forNow ? 'for now: ' : ''}${verdict.reason}`
   }
   const cases: readonly [string, Parameters<typeof podOf>[0], RegExp][] = [
@@ -217,6 +217,7 @@ describe('adoption', () => {
     runtime: undefined,
     nodeName: 'n1',
     extraRoutes: [],
+    mode: 'shared',
     now: 5,
   }
 

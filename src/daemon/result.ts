@@ -11,11 +11,10 @@ import type { CniResult } from '#rpc/cni-message.ts'
  */
 export function resultOf(a: Attachment, setup: Pick<SetupResult, 'hostMac' | 'podMac'>): CniResult {
   const families = [a.v4, a.v6].filter(f => f !== undefined)
+  const hasHostEnd = a.kind === 'shared-eni' || a.hostPeer
+  const hostEnds = hasHostEnd ? [{ name: a.hostIfName, mac: setup.hostMac, sandbox: '', mtu: a.mtu }] : []
   return {
-    interfaces: [
-      { name: a.hostIfName, mac: setup.hostMac, sandbox: '', mtu: a.mtu },
-      { name: a.ifName, mac: setup.podMac, sandbox: a.netns, mtu: a.mtu },
-    ],
-    ips: families.map(f => ({ address: `${f.address}/${prefixLength(f.subnet)}`, gateway: f.gateway, interface: 1 })),
+    interfaces: [...hostEnds, { name: a.ifName, mac: setup.podMac, sandbox: a.netns, mtu: a.mtu }],
+    ips: families.map(f => ({ address: `${f.address}/${prefixLength(f.subnet)}`, gateway: f.gateway, interface: hostEnds.length })),
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { adopt, hasLostSandboxes } from '#daemon/adopt.ts'
-import { type Context, currentPool } from '#daemon/context.ts'
+import { type Context, currentHostSide, currentPool } from '#daemon/context.ts'
 import { crashPoint } from '#daemon/crash-point.ts'
 import { isTerminal } from '#daemon/pod.ts'
 import type { Inventory } from '#datapath/port.ts'
@@ -41,6 +41,8 @@ export async function resyncKernel(ctx: Context): Promise<boolean> {
     runtime: cluster.runtime?.status,
     nodeName: options.nodeName,
     extraRoutes: facts.conf?.extraRoutes ?? [],
+    mode: facts.eniMode,
+    hostSide: currentHostSide(ctx),
     now: clock.wall(),
   })
   book.commit(leases.map(lease => ({ put: 'lease', lease })))

@@ -2,7 +2,7 @@
 import { terwayName } from '#config/datapath-choice.ts'
 import type { DatapathKind } from '#config/datapath-switch.ts'
 import type { EniConf } from '#config/eni-conf.ts'
-import type { NodeCr, NodeSpec } from '#kube/crd/node.ts'
+import { eniModeOf, type NodeCr, type NodeSpec } from '#kube/crd/node.ts'
 import { AppError } from '#lib/errors.ts'
 import { diffMerge } from '#lib/merge-patch.ts'
 
@@ -37,15 +37,19 @@ export function specPatch(node: NodeCr, conf: EniConf, primaryVSwitch: string | 
     enableTrunk: false,
   }
   const pool: Part<PoolSpec> = {
-    maxPoolSize: conf.maxPoolSize,
-    minPoolSize: conf.minPoolSize,
-    warmUpSize: conf.ipWarmUpSize,
+    ...poolSizes(node, conf),
     poolSyncPeriod: conf.ipPoolSyncPeriod,
     reclaim: conf.reclaim,
   }
   const wanted = { eni, pool, flavor: flavorOf(spec), datapath: datapath === undefined ? spec.datapath : { type: terwayName(datapath) } }
   const present = { eni: owned(spec.eni, eni), pool: owned(spec.pool, pool), flavor: spec.flavor, datapath: spec.datapath }
   return diffMerge(present, wanted)
+}
+
+/** ENIs are scarce: one that no pod uses is not kept, as with Terway. */
+function poolSizes(node: NodeCr, conf: EniConf): Pick<Part<PoolSpec>, 'maxPoolSize' | 'minPoolSize' | 'warmUpSize'> {
+  if (eniModeOf(node) === 'exclusive') return { maxPoolSize: 0, minPoolSize: 0, warmUpSize: undefined }
+  return { maxPoolSize: conf.maxPoolSize, minPoolSize: conf.minPoolSize, warmUpSize: conf.ipWarmUpSize }
 }
 
 /** Every adapter but the primary is a standard secondary ENI. Undefined while the controller has not filled in the capacity. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { KnownMode } from '#daemon/pod.ts'
 import type { Cooling, Lease, ReleaseAnswer } from '#ipam/ledger.ts'
 import type { NodeLimits, PoolView } from '#ipam/node-pool.ts'
 import type { Binding } from '#ipam/release.ts'
@@ -33,6 +34,7 @@ export interface DaemonState {
   releases(): readonly ReleaseAnswer[]
   pool(): PoolView
   limits(): NodeLimits
+  eniMode(): KnownMode
   binding(): Binding
   waiting(): readonly Waiting[]
   readiness(): Readiness

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isTerminal, judgePod } from '#daemon/pod.ts'
+import { isTerminal, judgePod, type KnownMode } from '#daemon/pod.ts'
 import type { Waiting, Why } from '#daemon/state.ts'
 import { addressesOf } from '#ipam/book.ts'
 import type { Lease } from '#ipam/ledger.ts'
@@ -17,6 +17,7 @@ export interface WhyInput {
   readonly waiting: readonly Waiting[]
   readonly pool: PoolView
   readonly binding: Binding
+  readonly mode: KnownMode
   /** Of the pods to come. */
   readonly stack: Stack
   /** Empty when CNI is served. */
@@ -36,11 +37,11 @@ export function whyOf(input: WhyInput): Why {
       w => `ADD of container ${w.containerId} is in step ${w.step} since ${seconds(input.now - w.since)}: ${w.reason || 'working'}`,
     ),
     ...mine.map(
-      l =>
-        `container ${l.containerId} has ${addressesOf(l).join(', ')} of ENI ${l.attachment.eni.eniId}: ${l.state} since ${seconds(input.now - l.since)}`,
+      l => `container ${l.containerId} has ${addressesOf(l).join(', ')} of ${ofEni(l)}: ${l.state} since ${seconds(input.now - l.since)}`,
     ),
     ...(input.notReady === '' ? [] : [`terwayd is not ready: ${input.notReady}`]),
     aboutPod(input, id),
+    ...(input.mode === 'exclusive' ? [exclusiveNode(input)] : []),
     ...familiesOf(input.stack).map(f => `addresses IPv${f}: ${words(input.pool.counts[f])}`),
     `binding ${input.binding.mode}: ${input.binding.reason}`,
     ...input.pool.enis.filter(e => !e.usable).map(e => `ENI ${e.eniId} ${e.reason}`),
@@ -49,10 +50,19 @@ export function whyOf(input: WhyInput): Why {
   return { pod: id, state, findings }
 }
 
-function aboutPod({ pod, nodeName }: WhyInput, id: string): string {
+/** Pods without a limit are not counted by the scheduler, and take an ENI all the same. */
+function exclusiveNode({ pool, leases }: WhyInput): string {
+  return `exclusive node: each pod takes a whole ENI (limit aliyun/eni), ${leases.length} of ${pool.enis.length} ENIs have their pod`
+}
+
+function ofEni({ attachment: { kind, eni } }: Lease): string {
+  return kind === 'exclusive-eni' ? `its own ENI ${eni.eniId} (exclusive)` : `ENI ${eni.eniId}`
+}
+
+function aboutPod({ pod, nodeName, mode }: WhyInput, id: string): string {
   if (pod === undefined) return `pod ${id} is not on node ${nodeName}, as far as the API server has told`
   if (isTerminal(pod)) return `pod ${id} has finished (${pod.status?.phase})`
-  const verdict = judgePod(pod, nodeName)
+  const verdict = judgePod(pod, nodeName, mode)
   return verdict.kind === 'serve' ? `pod ${id} is known (UID ${pod.metadata.uid})` : verdict.reason
 }
 

@@ -63,6 +63,7 @@ const state: DaemonState = {
       6: { idle: 0, leased: 0, cooling: 0, releasing: 0, barred: 0 },
     },
   }),
+  eniMode: () => 'shared',
   limits: () => ({ enis: 3, ipv4PerEni: 10, ipv6PerEni: 2, stack: 'ipv4' }),
   binding: () => ({ mode: 'local', reason: 'annotated' }),
   waiting: () => [],

@@ -13,7 +13,7 @@ export function snapshotOf(state: DaemonState, config: Readonly<Record<string, s
   const binding = state.binding()
   return {
     node: state.nodeName,
-    config,
+    config: state.eniMode() === 'exclusive' ? { ...config, daemon_mode: 'ENIOnly' } : config,
     trace: { binding: `${binding.mode}: ${binding.reason}`, ...state.trace() },
     enis: state.pool().enis.map(eni => eniRow(eni, byAddress)),
     leases: leases.map(leaseRow),
@@ -79,7 +79,7 @@ function addressRow(a: PoolAddress, lease: Lease | undefined): EniRow['addresses
 }
 
 function leaseRow(l: Lease): LeaseRow {
-  const { v4, v6, eni } = l.attachment
+  const { kind, v4, v6, eni } = l.attachment
   return {
     namespace: l.podNamespace,
     name: l.podName,
@@ -89,6 +89,7 @@ function leaseRow(l: Lease): LeaseRow {
     owner: l.owner,
     eniId: eni.eniId,
     eniMac: eni.mac,
+    ...(kind === 'exclusive-eni' && { exclusive: true as const }),
     ...(v4 && { ipv4: v4.address }),
     ...(v6 && { ipv6: v6.address }),
     since: l.since,

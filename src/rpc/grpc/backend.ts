@@ -3,7 +3,7 @@ import { AppError } from '#lib/errors.ts'
 import type { BackendCalls } from '#rpc/grpc/definition.ts'
 import { EventTarget, EventType, InfoError, IPType, type PodRef } from '#rpc/grpc/messages.ts'
 import { families, toNetConfs } from '#rpc/grpc/netconf.ts'
-import type { LeaseErrorCode, LeaseResult, LeaseService, SandboxRef } from '#rpc/grpc/port.ts'
+import type { LeaseErrorCode, LeaseResult, LeaseService, SandboxNetwork, SandboxRef } from '#rpc/grpc/port.ts'
 
 /** A refusal on its way to the client; the server renders it as `code: X, msg: Y`. */
 export class LeaseRefused extends AppError<LeaseErrorCode> {}
@@ -29,7 +29,7 @@ export function backendHandlers(leases: LeaseService): Handlers<BackendCalls> {
     AllocIP: async r => {
       const pod = { ...sandboxOf(r), netns: required(r.Netns, 'Netns'), ifName: r.IfName === '' ? 'eth0' : r.IfName }
       const network = await alone(pod, async () => granted(await leases.alloc(pod)))
-      return { Success: true, IPType: IPType.TypeENIMultiIP, ...families(network), NetConfs: toNetConfs(network) }
+      return { Success: true, IPType: typeOf(network), ...families(network), NetConfs: toNetConfs(network) }
     },
     ReleaseIP: async r => {
       const pod = sandboxOf(r)
@@ -41,7 +41,7 @@ export function backendHandlers(leases: LeaseService): Handlers<BackendCalls> {
       const answer = { IPType: IPType.TypeENIMultiIP, Success: true, Error: InfoError.NoErr }
       if (found === undefined) return { ...answer, IPv4: false, IPv6: false, NetConfs: [] }
       const network = granted(found)
-      return { ...answer, ...families(network), NetConfs: toNetConfs(network) }
+      return { ...answer, IPType: typeOf(network), ...families(network), NetConfs: toNetConfs(network) }
     },
     RecordEvent: async r => {
       await leases.recordEvent({
@@ -55,6 +55,11 @@ export function backendHandlers(leases: LeaseService): Handlers<BackendCalls> {
       return { Succeed: true, Error: '' }
     },
   }
+}
+
+/** By which a plugin chooses what it makes: it moves the ENI's device into the pod, or makes a pair and rules. */
+function typeOf({ exclusive }: SandboxNetwork): number {
+  return exclusive ? IPType.TypeVPCENI : IPType.TypeENIMultiIP
 }
 
 function sandboxOf(r: PodRef): SandboxRef {

@@ -14,7 +14,7 @@ export interface SandboxFamily {
   readonly gateway: string
 }
 
-/** One interface of a sandbox. A SharedEniAttachment of the datapath is one, structurally. */
+/** One interface of a sandbox. An attachment of the datapath is one, structurally. */
 export interface SandboxInterface {
   readonly ifName: string
   readonly v4?: SandboxFamily
@@ -28,6 +28,8 @@ export interface SandboxInterface {
 
 export interface SandboxNetwork {
   readonly interfaces: readonly SandboxInterface[]
+  /** The sandbox has the ENI for itself. */
+  readonly exclusive?: boolean
   readonly serviceCidr4?: string
   readonly serviceCidr6?: string
   /** guaranteed | burstable | best-effort, from the pod's annotation. */
@@ -99,6 +101,8 @@ export interface LeaseRow {
   readonly owner: 'cni' | 'grpc'
   readonly eniId: string
   readonly eniMac: string
+  /** The pod has the ENI for itself. */
+  readonly exclusive?: true
   readonly ipv4?: string
   readonly ipv6?: string
   /** Wall-clock milliseconds. */
@@ -108,7 +112,7 @@ export interface LeaseRow {
 /** The daemon at one instant, as a value: served at /debug/state, and what every tracing call and CLI command is derived from. */
 export interface DaemonSnapshot {
   readonly node: string
-  /** Tracing's config keys: name, daemon_mode, config_file_path, and whatever else helps. Never a secret. */
+  /** Tracing's config keys: name, daemon_mode (ENIMultiIP, or ENIOnly where each pod has an ENI of its own), config_file_path, and whatever else helps. Never a secret. */
   readonly config: Readonly<Record<string, string>>
   /** Tracing's trace keys besides the leases: binding mode, last watch event, counts. */
   readonly trace: Readonly<Record<string, string>>

@@ -97,7 +97,7 @@ function resourceDb(s: DaemonSnapshot): ResourceDBEntry[] {
     eni_mac: l.eniMac,
     ipv4: l.ipv4 ?? '',
     ipv6: l.ipv6 ?? '',
-    type: 'eniIp',
+    type: l.exclusive ? 'eni' : 'eniIp',
   }))
 }
 
