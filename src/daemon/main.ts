@@ -12,6 +12,7 @@ import { programsOf } from '#daemon/programs.ts'
 import { shutDown } from '#daemon/shut-down.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { cutSockets } from '#datapath/v2/cut-sockets.ts'
+import { namespacesWithEni } from '#datapath/v2/served-pod.ts'
 import type { Ledger } from '#ipam/ledger.ts'
 import { openLedger } from '#ipam/ledger-sqlite.ts'
 import { tryLock } from '#kernel/ffi.ts'
@@ -71,7 +72,7 @@ async function main(): Promise<void> {
       clock: realClock,
       log,
       config: { config_file_path: flags.config, daemon_mode: 'ENIMultiIP' },
-      cutSockets: gone => cutSockets(kernel, gone),
+      cutSockets: gone => cutSockets(kernel, gone, namespacesWithEni(daemon.state.leases().map(l => l.attachment))),
     },
     { ...defaultAddresses, debug: flags.readonlyListen, probes: process.env.TERWAY_PROBE_LISTEN ?? defaultAddresses.probes },
   )

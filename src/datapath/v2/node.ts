@@ -10,7 +10,7 @@ import { importedFlows } from '#datapath/v2/import.ts'
 import { mapSizes } from '#datapath/v2/map-sizes.ts'
 import { keptMonitor, repairedMode, servesNow, wantedMode } from '#datapath/v2/node-mode.ts'
 import { nodeConfigEntry, nodeDevices, nodeSideOps, nodeSideQuery, takenUplink } from '#datapath/v2/node-side.ts'
-import { sweepNamespaces } from '#datapath/v2/served-pod.ts'
+import { namespacesWithEni, sweepNamespaces } from '#datapath/v2/served-pod.ts'
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { staleEntries } from '#datapath/v2/stale.ts'
 import { maps } from '#kernel/bpf/maps.ts'
@@ -227,11 +227,7 @@ export class ProgrammedNode {
   /** Takes away what the programs know of namespaces of pods that are none of these. */
   async sweepNamespaces(pods: readonly Attachment[]): Promise<void> {
     const { kernel, log } = this.#deps
-    const own = pods.filter(a => a.kind === 'exclusive-eni')
-    const ops = await sweepNamespaces(
-      kernel,
-      own.map(a => a.netns),
-    )
+    const ops = await sweepNamespaces(kernel, namespacesWithEni(pods))
     if (ops.length > 0) log.info({ operations: ops.map(formatOp) }, 'namespaces of pods that are gone are forgotten')
   }
 

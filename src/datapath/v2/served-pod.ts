@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ExclusiveEniAttachment } from '#datapath/attachment.ts'
+import type { Attachment, ExclusiveEniAttachment } from '#datapath/attachment.ts'
 import { type Desired, type EntryWant, nothing } from '#datapath/desired.ts'
 import { addressKeyOf, incarnationOf } from '#datapath/mode/ebpf.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
@@ -51,6 +51,11 @@ function namespaceIn({ cookie }: NsState): EntryWant[] {
   if (cookie === undefined) return []
   const value = maps.namespaces.value.encode({ translated: namespaceOf.pod })
   return [{ map: 'namespaces', key: namespaceKeyOf(cookie), value: value.toString('hex') }]
+}
+
+/** Of the pods among these that have an ENI for themselves: where sockets are that programs translate. */
+export function namespacesWithEni(all: readonly Attachment[]): readonly NetnsPath[] {
+  return all.flatMap(a => (a.kind === 'exclusive-eni' ? [a.netns] : []))
 }
 
 /** What a withdrawal takes from the maps: nobody is led to the pod any more, then its sockets are left alone. Without `pod` its namespace is gone. */
