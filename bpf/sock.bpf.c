@@ -9,9 +9,6 @@
 
 char _license[] SECTION("license") = "Dual BSD/GPL";
 
-/* Of socket_key.spare0: the entry tells to which backend the last datagram to this frontend went. */
-enum { PEER_OF_BACKEND, LAST_OF_FRONTEND };
-
 /* The address that a system call names, IPv4 as ::ffff:a.b.c.d. */
 struct call {
   __u64 cookie;
@@ -85,7 +82,7 @@ INLINE void peer_key(struct socket_key *key, const struct call *c, __u16 kind) {
 /* A series of datagrams stays with its backend as long as that takes new ones. */
 INLINE __u32 last_backend(const struct call *c) {
   struct socket_key key;
-  peer_key(&key, c, LAST_OF_FRONTEND);
+  peer_key(&key, c, PEER_OF_FRONTEND);
   struct socket_peer *last = bpf_map_lookup_elem(&socket_peers, &key);
   return last && is_usable(find_backend(last->backend), c->protocol) ? last->backend : 0;
 }
@@ -132,7 +129,7 @@ INLINE int to_backend(struct call *c, int is_datagram) {
   copy_ip(peer.ip, c->ip);
   struct socket_key key;
   if (is_datagram) {
-    peer_key(&key, c, LAST_OF_FRONTEND);
+    peer_key(&key, c, PEER_OF_FRONTEND);
     remember(&key, &peer);
   }
   copy_ip(c->ip, b->ip);
@@ -185,7 +182,21 @@ INLINE int at_socket6(struct bpf_sock_addr *ctx, enum direction_of_call what) {
   return 1;
 }
 
+/*
+ * A kernel before 5.14 tells the cookie of a namespace to programs alone. Terwayd leaves a note for a socket that it has made there, and names port 0 with it,
+ * where nobody answers.
+ */
+INLINE void tell_namespace(struct bpf_sock_addr *ctx) {
+  struct socket_key key = {.cookie = bpf_get_socket_cookie(ctx), .spare0 = PEER_OF_NAMESPACE};
+  struct socket_peer *note = bpf_map_lookup_elem(&socket_peers, &key);
+  __u64 cookie = bpf_get_netns_cookie(ctx);
+  if (!note) return;
+  note->ip[0] = cookie;
+  note->ip[1] = cookie >> 32;
+}
+
 SECTION("cgroup/connect4") int connect4(struct bpf_sock_addr *ctx) {
+  if (UNLIKELY(!ctx->user_port) && ctx->protocol == IPPROTO_UDP) tell_namespace(ctx);
   return at_socket4(ctx, CONNECT);
 }
 

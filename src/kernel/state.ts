@@ -151,7 +151,7 @@ export interface NsState {
   readonly hooks: readonly HookState[]
   readonly filters: readonly FilterState[]
   readonly sockets: readonly SocketState[]
-  /** Missing when it was not asked for, and where the kernel tells nobody (before 5.14). */
+  /** Missing when it was not asked for, and where the kernel tells nobody (before 5.14, where programs at sockets tell those of pods). */
   readonly cookie?: bigint
   readonly entries: readonly EntryState[]
 }

@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { cutSockets } from '#datapath/v2/cut-sockets.ts'
 import { servedPodQuery, sweepNamespaces } from '#datapath/v2/served-pod.ts'
 import { attachSockets } from '#datapath/v2/sockets.ts'
 import { namespaceKeyOf } from '#kernel/bpf/maps.ts'
 import { backendState, mode, namespaceOf } from '#kernel/bpf/words.ts'
+import { findCgroupRoot } from '#kernel/cgroup.ts'
 import { modeOp } from '#kernel/mode.ts'
 import { type NetnsPath, parseNetnsPath } from '#kernel/names.ts'
+import { NetlinkConn } from '#kernel/netlink/conn.ts'
+import { closeNetns, openOwnNetns } from '#kernel/netns.ts'
 import type { Kernel } from '#kernel/port.ts'
 import type { NsState } from '#kernel/state.ts'
+import { learnCookie } from '#kernel/worker/cookie.ts'
+import { KeptFiles } from '#kernel/worker/kept-files.ts'
+import { Namespaces } from '#kernel/worker/namespaces.ts'
+import { Pinned } from '#kernel/worker/pinned.ts'
+import { Sockets } from '#kernel/worker/sockets.ts'
 import { parseIp, parseIpv4, parseIpv6, withPort } from '#net/ip.ts'
 import { bpfObject } from '../../tools/bpf/compile.ts'
 import { until } from '../support/until.ts'
@@ -249,3 +258,36 @@ test('a look at a pod tells whether it is translated; what is swept is translate
   await assertTranslated(pod2)
   assert.match((await node.ask('tcp', families[4].service, port)).name, /^backend/)
 })
+
+test('where the kernel tells programs alone, one of them tells the cookie of a namespace', async () => {
+  await assertLearned([undefined, undefined])
+  writeFileSync(join(cgroup.directory, 'cgroup.procs'), String(process.pid))
+  try {
+    await assertLearned([(await seen(path1)).cookie, (await seen(path2)).cookie])
+    await applied(kernel, [modeOp(0)])
+    await assertLearned([(await seen(path1)).cookie, (await seen(path2)).cookie])
+    assert.deepEqual(await kernel.mapEntries('socket_peers'), [])
+    await kernel.unloadPrograms()
+    await assertLearned([undefined, undefined])
+  } finally {
+    writeFileSync(join(findCgroupRoot(), 'cgroup.procs'), String(process.pid))
+  }
+})
+
+/** Of the two pods, as the worker learns it. */
+async function assertLearned(expected: readonly (bigint | undefined)[]): Promise<void> {
+  const pinned = new Pinned(lab.pins)
+  const home = { fd: openOwnNetns(), conn: new NetlinkConn(), procRoot: '/proc', kept: new KeptFiles() }
+  const namespaces = new Namespaces({ ...home, pinned, sockets: new Sockets(pinned, cgroup.directory) })
+  try {
+    assert.deepEqual(
+      paths.map(path => learnCookie(namespaces.get(path), pinned)),
+      expected,
+    )
+  } finally {
+    namespaces.close()
+    pinned.release()
+    home.conn.close()
+    closeNetns(home.fd)
+  }
+}

@@ -37,6 +37,16 @@ export const addressState = {
   exclusive: 3,
 } as const
 
+/** What a key of `socket_peers` asks for (`spare0`). */
+export const peerOf = {
+  /** What the program of a socket believes to talk to, by the backend that it talks to. */
+  backend: 0,
+  /** To which backend the last datagram to this frontend went. */
+  frontend: 1,
+  /** The cookie of the network namespace that the socket is in, in the place of the address: a note of terwayd's, that connect4 fills in. */
+  namespace: 2,
+} as const
+
 /** Whose network namespace is translated at its sockets. */
 export const namespaceOf = {
   /** Ports on its loopback are ports of the node, and with affinity the node is one client. */

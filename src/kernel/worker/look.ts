@@ -14,6 +14,7 @@ import { listRoutes } from '#kernel/netlink/route.ts'
 import { listRules } from '#kernel/netlink/rule.ts'
 import { KernelError } from '#kernel/port.ts'
 import type { LinkState, NsQuery, NsState, Observed } from '#kernel/state.ts'
+import { learnCookie } from '#kernel/worker/cookie.ts'
 import type { Namespace, Namespaces } from '#kernel/worker/namespaces.ts'
 import type { Cidr } from '#net/cidr.ts'
 
@@ -32,7 +33,7 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
   // One dump for all devices, or one per device: the kernel filters by device itself.
   const devices = query.links === 'all' ? [0] : links.map(l => l.index)
   const { addrs = false, neighs = [], tbfs = false, routes, rules, hooks = false, blocks = [], sockets = false, entries = [] } = query
-  const cookie = query.cookie === true ? conn.cookie() : undefined
+  const cookie = query.cookie === true ? cookieOf(query.ns, at, namespaces) : undefined
   const asked = cookie === undefined ? entries : [...entries, { map: 'namespaces', key: namespaceKeyOf(cookie) } as const]
   const [dst, prefixes] = [filter(routes?.dst), filter(rules?.prefixes)]
   return {
@@ -51,6 +52,11 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     ...(cookie === undefined ? {} : { cookie }),
     entries: asked.flatMap(e => namespaces.pinned.entry(e.map, e.key) ?? []),
   } satisfies NsState
+}
+
+/** That of the host is known to the programs anyway. */
+function cookieOf(ns: Netns, at: Namespace, { pinned }: Namespaces): bigint | undefined {
+  return at.conn.cookie() ?? (ns === 'host' ? undefined : learnCookie(at, pinned))
 }
 
 function describe(m: Message): { readonly link: LinkState; readonly conf: LinkConf } {
