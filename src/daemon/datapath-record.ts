@@ -83,13 +83,13 @@ export class DatapathRecord {
     this.#event('Warning', 'DataPathUnsupported', `${what}, the node ${instead}: ${missing}`)
   }
 
-  /** Services are translated for pods, but not for processes on the node's own network. */
+  /** Services are translated for what pods send through the node, but not at sockets: of processes on the node's own network, and of pods with an ENI of their own. */
   limited(missing: string): void {
-    this.#event(
-      'Warning',
-      'ServicesLimited',
-      `processes on the node's own network cannot reach Services without kube-proxy, pods can: ${missing}`,
-    )
+    const who =
+      this.#ctx.facts.eniMode === 'exclusive'
+        ? "neither processes on the node's own network nor its pods can reach Services without kube-proxy"
+        : "processes on the node's own network cannot reach Services without kube-proxy, pods can"
+    this.#event('Warning', 'ServicesLimited', `${who}: ${missing}`)
   }
 
   #tellChange(before: DatapathGoal | undefined, goal: DatapathGoal): void {
@@ -111,6 +111,11 @@ export class DatapathRecord {
   }
 
   #tellServices(before: DatapathGoal | undefined, { services }: DatapathGoal): void {
+    const lost = services === undefined && (before === undefined || before.services !== undefined)
+    if (lost && this.#ctx.facts.eniMode === 'exclusive') {
+      const words = 'pods of this node send by ENIs of their own, past kube-proxy, and reach no Services'
+      this.#event('Warning', 'ServicesLimited', `${words} (kube_proxy_replacement in eni_conf lets programs translate for them)`)
+    }
     if ((before?.services === undefined) === (services === undefined)) return
     const words = services === undefined ? 'kube-proxy translates Services again' : 'programs translate Services, as soon as all are known'
     this.#ctx.log.info({ services }, words)

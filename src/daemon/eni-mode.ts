@@ -32,7 +32,7 @@ export class EniModeKeeper {
         facts.eniMode = mode
         break
       }
-      facts.notReady = `the mode of the node is not clear: ${facts.trace.get('ENI mode')}`
+      facts.notReady = `the mode of the node is not clear: ${facts.trace.get('ENI mode') ?? 'its Node CR is gone'}`
       await poolChanged.next(clock, period, stopping)
       stopping.throwIfAborted()
     }

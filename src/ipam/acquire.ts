@@ -108,7 +108,10 @@ function leased(eni: PoolEni): number {
 
 /** What would have to change for this pod to be served, most telling first. */
 function missing(want: Wanted, pool: PoolView): readonly string[] {
-  if (pool.enis.length === 0) return ['Node.status lists no ENI of this node yet']
+  if (pool.enis.length === 0) {
+    const why = want.wholeEni ? ": one is made for each pod, and the node's Events and condition SufficientIP say what keeps it" : ''
+    return [`Node.status lists no ENI of this node yet${why}`]
+  }
   const { families, binding } = want
   const bound = `Node.status binds no address to ${want.podId}, and the controller decides (foreign binding)`
   const apart = families.length > 1 && families.every(f => pool.counts[f].idle + pool.counts[f].cooling > 0)

@@ -45,6 +45,8 @@ export class DatapathModel implements Datapath {
   latency: () => number = () => 0
   /** Names that reap cannot delete yet. */
   readonly stuck = new Set<IfName>()
+  /** ENIs that are in a pod: the container that has it for itself. */
+  readonly #moved = new Map<Mac, string>()
   /** By host device: the containers that were withdrawn. Only their devices are reaped, as by the engine. */
   readonly #dying = new Map<IfName, Set<string>>()
   readonly #clock: Clock
@@ -70,6 +72,7 @@ export class DatapathModel implements Datapath {
     }
     const ops = this.#missing(a)
     const { containerId, netns, mtu } = a
+    this.#move(a)
     if (present === undefined) this.links.set(a.hostIfName, { containerId, netns, mtu, index: this.#nextIndex++ })
     for (const ip of ipsOf(a)) {
       const dev = this.routes.get(ip)
@@ -93,6 +96,7 @@ export class DatapathModel implements Datapath {
   async withdraw(a: Attachment): Promise<void> {
     await this.#call('withdraw', a.containerId)
     this.#dying.set(a.hostIfName, new Set(this.#dying.get(a.hostIfName)).add(a.containerId))
+    if (this.#moved.get(a.eni.mac) === a.containerId) this.#moved.delete(a.eni.mac)
     for (const ip of ipsOf(a)) {
       if (this.routes.get(ip) !== a.hostIfName) continue
       this.routes.delete(ip)
@@ -154,6 +158,14 @@ export class DatapathModel implements Datapath {
 
   #present(eni: EniDevice): void {
     if (!this.enis.has(eni.mac)) throw new AppError('eni-absent', `ENI ${eni.eniId}: no device with MAC ${eni.mac}`)
+  }
+
+  /** A device is in one place. */
+  #move({ kind, eni, containerId }: Attachment): void {
+    const owner = this.#moved.get(eni.mac)
+    if (owner !== undefined && owner !== containerId)
+      throw new AppError('double-use', `ENI ${eni.eniId} is in the pod of container ${owner}`)
+    if (kind === 'exclusive-eni') this.#moved.set(eni.mac, containerId)
   }
 
   #missing(a: Attachment): readonly KernelOp[] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { localBindingAnnotation } from '#ipam/release.ts'
-import { type Nic, type NicIp, type NodeCr, nodeCrs } from '#kube/crd/node.ts'
+import { eniModeLabel, type Nic, type NicIp, type NodeCr, nodeCrs } from '#kube/crd/node.ts'
 import { configMaps } from '#kube/reflect/config-map.ts'
 import { leases } from '#kube/reflect/lease.ts'
 import { nodes } from '#kube/reflect/node.ts'
@@ -66,6 +66,23 @@ export class NodeWorld {
     })
   }
 
+  /** The node is one whose pods have an ENI each: eni-1 and the others have one address of each family that is asked for. */
+  exclusive(enis: readonly (readonly string[])[]): void {
+    const node = this.node()
+    const networkInterfaces = Object.fromEntries(
+      enis.map((ips, i) => [`eni-${i + 1}`, nicOf(ips, { id: `eni-${i + 1}`, macAddress: macOfEni(i + 1) })]),
+    )
+    const metadata = { ...node.metadata, labels: { ...node.metadata.labels, [eniModeLabel]: 'eniOnly' } }
+    this.model.put(nodeCrs, { ...node, metadata, status: { ...node.status, networkInterfaces } })
+    this.label('eniOnly')
+  }
+
+  /** The Kubernetes node's own label; undefined takes it away. */
+  label(mode: string | undefined): void {
+    const metadata = { name: nodeName, uid: 'node-uid', labels: mode === undefined ? {} : { [eniModeLabel]: mode } }
+    this.model.put(nodes, { apiVersion: 'v1', kind: 'Node', metadata, spec: {} })
+  }
+
   node(): NodeCr {
     const node = this.model.read(nodeCrs, nodeName)
     if (node === undefined) throw new Error('the Node CR is gone')
@@ -98,6 +115,11 @@ export class NodeWorld {
   removePod(name: string): void {
     this.model.remove(pods, name, 'default')
   }
+}
+
+/** Of eni-1, eni-2, … */
+export function macOfEni(n: number): string {
+  return `02:00:00:00:00:0${n}`
 }
 
 function keyOf(ip: string): 'ipv4' | 'ipv6' {
