@@ -15,9 +15,9 @@ const notice = (asked: string | undefined, done: string | undefined) => {
 test('a label that came or went after the node had joined has no effect, and the way out is told', () => {
   assert.equal(
     notice('eniOnly', 'default'),
-    'node n got the label k8s.aliyun.com/exclusive-mode-eni-type=eniOnly after it had joined, which has no effect: its pods go on sharing its ENIs; drain it, delete the Kubernetes node, wait until its Node CR is gone, and let it join again with the label',
+    'node n got the label k8s.aliyun.com/exclusive-mode-eni-type=eniOnly after it had joined, which changes nothing: its pods go on sharing its ENIs, and a terwayd that starts serves none of them; take it back, or drain the node, delete the Kubernetes node, wait until its Node CR is gone, and let it join again with the label',
   )
-  assert.match(notice(undefined, 'eniOnly') ?? '', /^node n lost the label .*: its pods go on having an ENI each; .* without the label$/)
+  assert.match(notice(undefined, 'eniOnly') ?? '', /^node n lost the label .*: its pods go on having an ENI each, .* without the label$/)
   assert.match(notice('ENIONLY', undefined) ?? '', /got the label/)
 })
 

@@ -9,7 +9,7 @@ export function modeNotice(node: Node | undefined, cr: NodeCr): string | undefin
   if (asked === done) return undefined
   const { name } = node.metadata
   const change = asked === 'exclusive' ? `got the label ${eniModeLabel}=eniOnly` : `lost the label ${eniModeLabel}`
-  return `node ${name} ${change} after it had joined, which has no effect: ${fates[done]}; drain it, delete the Kubernetes node, wait until its Node CR is gone, and let it join again ${asked === 'exclusive' ? 'with' : 'without'} the label`
+  return `node ${name} ${change} after it had joined, which changes nothing: ${fates[done]}, and a terwayd that starts serves none of them; take it back, or drain the node, delete the Kubernetes node, wait until its Node CR is gone, and let it join again ${asked === 'exclusive' ? 'with' : 'without'} the label`
 }
 
 const fates: Readonly<Record<EniMode, string>> = {
