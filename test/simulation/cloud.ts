@@ -50,6 +50,8 @@ export class SimCloud {
   weather: Weather = calm
   /** ENIs that somebody else has detached or deleted. */
   readonly taken = new Set<string>()
+  /** ENIs to which somebody else has assigned addresses. */
+  readonly extended = new Set<string>()
   /** ENIs of machines that have gone: another machine of the same name sees their record until the controller has given them back. */
   readonly retired = new Set<string>()
   calls = 0

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { nodeTag } from '#controller/tags.ts'
-import { nodeCrs } from '#kube/crd/node.ts'
+import { eniModeLabel, nodeCrs } from '#kube/crd/node.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { configMaps } from '#kube/reflect/config-map.ts'
 import { nodes } from '#kube/reflect/node.ts'
@@ -12,7 +12,7 @@ import { type ControllerPorts, Controlplane } from './controlplane.ts'
 import { always, atRest, Violation } from './invariants.ts'
 import { Contradiction, Kubelet } from './kubelet.ts'
 import { type DaemonPorts, SimNode } from './node.ts'
-import { type Variant, variantOf } from './variant.ts'
+import { typeFor, type Variant, variantOf } from './variant.ts'
 
 export interface Surroundings {
   readonly weather: Partial<Weather>
@@ -21,6 +21,8 @@ export interface Surroundings {
   readonly isolation?: number
   /** Third parties delete ENIs by force this many times as often. */
   readonly deletions?: number
+  /** Somebody assigns addresses to ENIs that pods have for themselves this many times as often. */
+  readonly extras?: number
 }
 
 /** What a mutant changes; the identity when it changes nothing. */
@@ -64,7 +66,9 @@ export class Cluster {
   readonly #ports: Ports
   readonly isolation: number
   readonly deletions: number
+  readonly extras: number
   readonly #conf: string
+  #joined = 0
   #broken: unknown
 
   constructor(seed: number, ports: Ports = noMutation) {
@@ -74,6 +78,7 @@ export class Cluster {
     this.#ports = ports
     this.isolation = ports.surroundings.isolation ?? 1
     this.deletions = ports.surroundings.deletions ?? 0
+    this.extras = ports.surroundings.extras ?? 1
     this.world = new World(seed)
     this.api = new KubeModel(this.world)
     this.cloud = new SimCloud(this.world, ports.surroundings.describeLag)
@@ -104,16 +109,19 @@ export class Cluster {
     this.cloud.simulator.stop().catch(() => undefined)
   }
 
+  /** Of three machines one gives each pod an ENI; whoever takes the name of another may be of the other kind. */
   join(name: string): SimNode {
+    const mode = this.#joined++ % 3 === 1 ? 'exclusive' : 'shared'
     const { instanceId } = this.cloud.simulator.createInstance({
       name,
-      type: this.variant.type.id,
+      type: typeFor(this.variant, mode).id,
       vSwitchId: 'vsw-nodes',
       securityGroupIds: ['sg-1'],
     })
-    const central = this.world.chance(0.1)
+    // Where pods have an ENI each only a daemon that binds by itself is served.
+    const central = this.world.chance(0.1) && mode === 'shared'
     const { world, api } = this
-    const node = new SimNode({ name, instanceId, world, api, conf: this.#conf, ports: this.#ports.daemon, central })
+    const node = new SimNode({ name, instanceId, world, api, conf: this.#conf, ports: this.#ports.daemon, central, mode })
     this.nodes.set(name, node)
     this.register(node)
     node.start()
@@ -121,7 +129,7 @@ export class Cluster {
   }
 
   /** The Kubernetes node of a machine. */
-  register({ name, instanceId }: SimNode): void {
+  register({ name, instanceId, mode }: SimNode): void {
     this.api.put(nodes, {
       apiVersion: 'v1',
       kind: 'Node',
@@ -130,7 +138,8 @@ export class Cluster {
         labels: {
           'topology.kubernetes.io/region': region,
           'topology.kubernetes.io/zone': zone,
-          'node.kubernetes.io/instance-type': this.variant.type.id,
+          'node.kubernetes.io/instance-type': typeFor(this.variant, mode).id,
+          ...(mode === 'exclusive' ? { [eniModeLabel]: 'eniOnly' } : {}),
         },
       },
       spec: { providerID: `${region}.${instanceId}` },

@@ -2,7 +2,7 @@
 import { vSwitches } from './cloud.ts'
 import type { Cluster } from './cluster.ts'
 import type { SimNode } from './node.ts'
-import { deleteEni, detachEni, dropRuntime, jumpClock, loseNode } from './outsiders.ts'
+import { assignExtra, deleteEni, detachEni, dropRuntime, forgetOffer, jumpClock, loseNode } from './outsiders.ts'
 import { capacityOf } from './variant.ts'
 
 /** One kind of operation. Says whether there was anything to do: only what happened counts. */
@@ -23,7 +23,7 @@ export class Hand {
 
   move(): boolean {
     const c = this.#c
-    const { world, isolation, deletions } = c
+    const { world, isolation, deletions, extras } = c
     // Waves: the pool has to grow and to shrink again and again.
     if (world.chance(this.#flip)) this.#filling = !this.#filling
     const moves: readonly (readonly [number, Move])[] = [
@@ -45,6 +45,8 @@ export class Hand {
       [0.5, () => detachEni(c)],
       [0.5 * deletions, () => deleteEni(c)],
       [1, () => this.#compact()],
+      [0.5 * extras, () => assignExtra(c)],
+      [0.5, () => forgetOffer(c)],
     ]
     let draw = world.random() * moves.reduce((n, [weight]) => n + weight, 0)
     const chosen = moves.find(([weight]) => {
@@ -59,8 +61,9 @@ export class Hand {
     const node = on === undefined ? world.pick([...nodes.values()]) : nodes.get(on)
     if (node === undefined) return false
     const load = [...kubelet.jobs.values()].filter(j => j.node === node).length
-    // Nearly what the node can hold.
-    if (load >= capacityOf(variant) - 4 && on === undefined) return false
+    // Nearly what the node can hold; where the scheduler counts ENIs, all of it.
+    const spare = node.mode === 'exclusive' ? 0 : 4
+    if (load >= capacityOf(variant, node.mode) - spare && on === undefined) return false
     kubelet.create(`pod-${++this.#pods}`, node)
     if (world.chance(0.03)) world.after(world.int(1000), () => this.#crashDaemon(node))
     if (world.chance(0.03)) world.after(world.int(1000), () => this.#crashController())

@@ -5,6 +5,7 @@ import type { Lease } from '#ipam/ledger.ts'
 import { heldByRuntime, isLive } from '#ipam/pool.ts'
 import { type Nic, type NodeCr, type NodeStatus, nodeCrs } from '#kube/crd/node.ts'
 import { type NodeRuntime, nodeRuntimes } from '#kube/crd/node-runtime.ts'
+import { nodes } from '#kube/reflect/node.ts'
 import { familiesOf } from '#net/stack.ts'
 import type { Eni } from '#sim/model/rows.ts'
 import type { Cluster } from './cluster.ts'
@@ -24,6 +25,7 @@ export function always(c: Cluster): void {
   leasedStays(c)
   leaseStands(c)
   wholeLeases(c)
+  alone(c)
   accounted(c)
 }
 
@@ -107,6 +109,27 @@ function wholeLeases(c: Cluster): void {
   }
 }
 
+/** Where pods have an ENI each, an ENI serves one at most: it is in one lease and in one sandbox, and has what one pod needs. */
+function alone(c: Cluster): void {
+  const machines = new Map([...c.nodes.values()].flatMap(n => (n.mode === 'exclusive' ? [[n.instanceId, n.name]] : [])))
+  for (const { id, type, attachment, ipv4, ipv6 } of c.cloud.simulator.store.state.list('eni')) {
+    const name = machines.get(attachment?.instanceId ?? '')
+    if (name === undefined || type === 'Primary' || c.cloud.extended.has(id) || (ipv4.length <= 1 && ipv6.length <= 1)) continue
+    fail(`ENI ${id} of ${name} has more than one pod needs: ${[...ipv4, ...ipv6].join()}`)
+  }
+  for (const node of c.nodes.values()) {
+    if (node.mode === 'shared') continue
+    const leases = [...node.disk.leases.values()].filter(l => !isOut(c, l))
+    const users = leases.map(l => ({ id: l.containerId, eniId: l.attachment.eni.eniId }))
+    const devices = connected(c, node).map(({ id }) => ({ id, eniId: node.given.get(id)?.eniId ?? '' }))
+    for (const all of [users, devices])
+      for (const { id, eniId } of all) {
+        const other = all.find(o => o.eniId === eniId && o.id !== id)
+        if (other !== undefined) fail(`ENI ${eniId} of ${node.name} serves ${id} and ${other.id}`)
+      }
+  }
+}
+
 /** Invariant 2: every ENI of ours is in a Node CR, or the intent that created it is. */
 function accounted(c: Cluster): void {
   const recorded = new Set<string>()
@@ -160,12 +183,22 @@ function nodeAtRest(c: Cluster, cr: NodeCr, enis: readonly Eni[]): void {
   if (devices !== leases.length) fail(`at rest: ${name} has ${devices} devices and ${leases.length} leases`)
   const { minPoolSize: min = 0, maxPoolSize: max = 0 } = cr.spec.pool ?? {}
   const sum = (of: (nic: Nic) => number) => nics.reduce((n, nic) => n + of(nic), 0)
-  const idle = sum(nic => podsWith(c.variant.stack, nic, a => !held.has(a.ip)))
-  // A primary address cannot leave while its ENI serves somebody; alone, it serves nobody without IPv4.
-  const primaries = c.variant.stack === 'ipv6' ? 0 : sum(nic => Object.values(nic.ipv4 ?? {}).filter(a => a.primary).length)
-  const full = leases.length + idle >= capacityOf(c.variant)
+  const idle = sum(nic => podsWith(c, node.mode, nic, a => !held.has(a.ip)))
+  // A primary address cannot leave while its ENI serves somebody else; alone, it serves nobody without IPv4.
+  const alone = node.mode === 'exclusive'
+  const primaries = alone || c.variant.stack === 'ipv6' ? 0 : sum(nic => Object.values(nic.ipv4 ?? {}).filter(a => a.primary).length)
+  const full = leases.length + idle >= capacityOf(c.variant, node.mode)
   if (idle < min && !full) fail(`at rest: ${name} has ${idle} idle addresses, fewer than ${min}`)
+  if (alone) offered(c, node)
   if (idle > max + primaries) fail(`at rest: ${name} has ${idle} idle addresses, more than ${max} and ${primaries} primary ones`)
+}
+
+/** The scheduler can count the ENIs. */
+function offered(c: Cluster, node: SimNode): void {
+  const { status } = c.api.read(nodes, node.name) ?? {}
+  const says = [status?.capacity, status?.allocatable].map(r => Number(r?.['aliyun/eni']))
+  const has = capacityOf(c.variant, node.mode)
+  if (says.some(n => n !== has)) fail(`at rest: ${node.name} offers ${says.join()} ENIs to pods, and has ${has}`)
 }
 
 function sameAddresses(at: string, record: Nic['ipv4'], cloud: readonly string[]): void {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isViolation, noMutation } from './cluster.ts'
-import { isolated, longLag, manyLateCalls, mutants } from './mutants.ts'
+import { isolated, longLag, manyExtras, manyLateCalls, mutants } from './mutants.ts'
 import { history } from './scenario.ts'
 
 /** Fixed seeds: whether a mutant dies must not depend on luck. SEED=n replays the product in harsh surroundings only. */
@@ -31,6 +31,7 @@ for (const [name, surroundings] of [
   ['many late calls', manyLateCalls],
   ['a Describe that lags 15 s', longLag],
   ['daemons without an API server', isolated],
+  ['addresses that somebody assigns to ENIs of single pods', manyExtras],
 ] as const) {
   test(`the product itself bears ${name}`, async () => {
     for (const seed of replay === undefined ? [1, 2, 3] : [Number(replay)]) await history(seed, length, { ...noMutation, surroundings })

@@ -7,7 +7,7 @@ import type { Ledger, LedgerChange } from '#ipam/ledger.ts'
 import { plan } from '#ipam/plan.ts'
 import { type Pool, type PoolAddress, poolOf } from '#ipam/pool.ts'
 import type { NodeStatus } from '#kube/crd/node.ts'
-import { nodeCrs } from '#kube/crd/node.ts'
+import { eniModeLabel, nodeCrs } from '#kube/crd/node.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import type { Kube, KubeObject } from '#kube/port.ts'
 import type { CniHandler } from '#rpc/cni-server.ts'
@@ -29,6 +29,7 @@ const daemon = (change: Partial<Ports['daemon']>): Ports => ({ ...noMutation, da
 export const isolated: Ports['surroundings'] = { weather: {}, isolation: 6 }
 export const manyLateCalls: Ports['surroundings'] = { weather: { late: 0.4, lateBy: 58_000, scarce: 0.6 } }
 export const longLag: Ports['surroundings'] = { weather: {}, describeLag: 15_000 }
+export const manyExtras: Ports['surroundings'] = { weather: {}, extras: 10 }
 
 export const mutants: readonly Mutant[] = [
   {
@@ -98,7 +99,39 @@ export const mutants: readonly Mutant[] = [
     lacks: 'the IPv6 addresses of what is given back',
     ports: () => controller({ decisions: { plan: withoutIpv6 } }),
   },
+  {
+    name: 'share-taken-eni',
+    lacks: "the daemon's look at whether a pod has the ENI for itself",
+    ports: () => ({ ...daemon({ kube: withoutEniMode }), surroundings: manyExtras }),
+  },
+  {
+    name: 'fill-taken-eni',
+    lacks: 'the limit of one address, or one pair, on the ENI that a pod has for itself',
+    ports: () => controller({ decisions: { poolOf: facts => ({ ...poolOf(facts), mode: 'shared', capacity4: 10, capacity6: 10 }) } }),
+  },
 ]
+
+/** A daemon that takes every node for one whose pods share ENIs. */
+function withoutEniMode(kube: Kube): Kube {
+  const plain = <T extends KubeObject>(object: T): T => {
+    const { [eniModeLabel]: _, ...labels } = object.metadata.labels ?? {}
+    return object.metadata.labels?.[eniModeLabel] === undefined ? object : { ...object, metadata: { ...object.metadata, labels } }
+  }
+  return delegate(kube, {
+    get: async (r, name, namespace) => {
+      const found = await kube.get(r, name, namespace)
+      return found && plain(found)
+    },
+    patch: async (r, name, patch, namespace) => plain(await kube.patch(r, name, patch, namespace)),
+    watch: (r, s, handler) =>
+      kube.watch(r, s, {
+        replaced: items => handler.replaced(items.map(plain)),
+        applied: item => handler.applied(plain(item)),
+        deleted: item => handler.deleted(plain(item)),
+        interrupted: reason => handler.interrupted?.(reason),
+      }),
+  })
+}
 
 function halfLeases(ledger: Ledger): Ledger {
   const half = (change: LedgerChange): LedgerChange => {

@@ -6,6 +6,7 @@ import { noObserver } from '#daemon/observer.ts'
 import { noSample } from '#daemon/programs.ts'
 import type { Datapath } from '#datapath/port.ts'
 import type { Ledger } from '#ipam/ledger.ts'
+import type { EniMode } from '#kube/crd/node.ts'
 import type { Kube } from '#kube/port.ts'
 import { silent } from '#lib/log.ts'
 import type { Mac } from '#net/mac.ts'
@@ -49,6 +50,7 @@ interface SimNodeOptions {
   readonly conf: string
   readonly ports: DaemonPorts
   readonly central: boolean
+  readonly mode: EniMode
 }
 
 /** One machine: its kernel, disk and runtime outlive its daemons. */
@@ -60,6 +62,8 @@ export class SimNode {
   readonly given = new Map<string, Given>()
   /** Its daemon is one of Terway's protocol: it announces nothing, and the controller binds. */
   readonly central: boolean
+  /** Whether its pods share ENIs or have one each. */
+  readonly mode: EniMode
   /** Its Kubernetes node is not deleted again before this time. */
   lostAgainAt = 0
   disk = emptyDisk()
@@ -77,6 +81,7 @@ export class SimNode {
     this.name = o.name
     this.instanceId = o.instanceId
     this.central = o.central
+    this.mode = o.mode
     this.#world = o.world
     this.#api = o.api
     this.#ports = o.ports

@@ -2,6 +2,7 @@
 import { intentTag } from '#controller/tags.ts'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { nodes } from '#kube/reflect/node.ts'
+import { familiesOf } from '#net/stack.ts'
 import type { Eni } from '#sim/model/rows.ts'
 import type { Cluster } from './cluster.ts'
 
@@ -21,6 +22,30 @@ export function deleteEni(c: Cluster): boolean {
   const eni = victim(c, () => true)
   if (eni === undefined) return false
   c.cloud.simulator.vanishEni(eni.id)
+  return true
+}
+
+/** Somebody assigns an address to the ENI that a pod has for itself. */
+export function assignExtra(c: Cluster): boolean {
+  const own = new Set([...c.nodes.values()].flatMap(n => (n.mode === 'exclusive' ? [n.instanceId] : [])))
+  const enis = c.cloud.simulator.store.state.list('eni')
+  const eni = c.world.pick(enis.filter(e => e.type !== 'Primary' && e.status === 'InUse' && own.has(e.attachment?.instanceId ?? '')))
+  if (eni === undefined) return false
+  c.cloud.extended.add(eni.id)
+  const families = familiesOf(c.variant.stack)
+  const call = (action: string, count: string) =>
+    c.cloud.simulator.call(action, { NetworkInterfaceId: eni.id, [count]: '1' }).catch(() => undefined)
+  if (families.includes(4)) void call('AssignPrivateIpAddresses', 'SecondaryPrivateIpAddressCount')
+  if (families.includes(6)) void call('AssignIpv6Addresses', 'Ipv6AddressCount')
+  return true
+}
+
+/** The kubelet starts anew, and no device plugin tells it of ENIs. */
+export function forgetOffer(c: Cluster): boolean {
+  const node = c.world.pick([...c.nodes.values()].filter(n => n.mode === 'exclusive'))
+  const present = node && c.api.read(nodes, node.name)
+  if (present?.status?.capacity === undefined) return false
+  c.api.put(nodes, { ...present, status: { ...present.status, capacity: { 'aliyun/eni': '0' }, allocatable: { 'aliyun/eni': '0' } } })
   return true
 }
 

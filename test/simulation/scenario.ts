@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { EniMode } from '#kube/crd/node.ts'
 import { Cluster, type Ports, pool } from './cluster.ts'
 import { Hand } from './hand.ts'
 import { idleOn } from './idle.ts'
@@ -30,7 +32,7 @@ export async function history(seed: number, operations: number, ports?: Ports): 
     }
     hand.repairAll()
     await c.settle()
-    await burst(c, hand)
+    for (const mode of ['shared', 'exclusive'] as const) await burst(c, hand, mode)
     return {
       seed,
       operations,
@@ -51,12 +53,13 @@ export async function history(seed: number, operations: number, ports?: Ports): 
 const burstTime = 45_000
 
 /** Demand is counted once: pods that come at once take what is idle, and the pool is refilled to its minimum and no further. */
-async function burst(c: Cluster, hand: Hand): Promise<void> {
-  const [node] = c.nodes.values()
+async function burst(c: Cluster, hand: Hand, mode: EniMode): Promise<void> {
+  const node = [...c.nodes.values()].find(n => n.mode === mode)
   if (node === undefined) return
   const before = idleOn(c, node)
-  const room = capacityOf(c.variant) - before.total
-  const count = Math.min(before.idle + 3, room + before.idle - pool.min)
+  const min = mode === 'exclusive' ? 0 : pool.min
+  const room = capacityOf(c.variant, mode) - before.total
+  const count = Math.min(before.idle + 3, room + before.idle - min)
   if (count <= 0) return
   for (let i = 0; i < count; i++) hand.create(node.name)
   await c.run(burstTime)
@@ -66,7 +69,7 @@ async function burst(c: Cluster, hand: Hand): Promise<void> {
       `${burstTime / 1000} s after ${count} pods came to ${before.idle} idle addresses, ${unserved.length} have no network: ${c.why(node)}`,
     )
   const after = idleOn(c, node)
-  const expected = Math.max(pool.min, before.idle - count)
+  const expected = Math.max(min, before.idle - count)
   if (after.idle > expected)
     throw new Violation(`${count} pods came to ${before.idle} idle addresses, and ${after.idle} are idle now instead of ${expected}`)
 }

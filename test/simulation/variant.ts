@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { EniMode } from '#kube/crd/node.ts'
 import { podsServed, type Stack } from '#net/stack.ts'
 import { type InstanceType, instanceTypes } from '#sim/model/instance-types.ts'
 
@@ -25,9 +26,18 @@ export function variantOf(seed: number): Variant {
   return variants[seed % variants.length] ?? { stack: 'ipv4', type: even }
 }
 
+/** Of machines whose pods have an ENI each: seven of them for pods. */
+const manyEnis = typeOf('ecs.g7.4xlarge')
+
+/** Where machines of both kinds are, which one a machine is of. */
+export function typeFor(variant: Variant, mode: EniMode): InstanceType {
+  return mode === 'exclusive' ? manyEnis : variant.type
+}
+
 /** Pods that a machine can hold. */
-export function capacityOf({ stack, type }: Variant): number {
-  return (type.eniQuantity - 1) * podsServed(stack, type.ipv4PerEni, type.ipv6PerEni)
+export function capacityOf(variant: Variant, mode: EniMode): number {
+  const { eniQuantity, ipv4PerEni, ipv6PerEni } = typeFor(variant, mode)
+  return (eniQuantity - 1) * (mode === 'exclusive' ? 1 : podsServed(variant.stack, ipv4PerEni, ipv6PerEni))
 }
 
 function typeOf(id: string): InstanceType {
