@@ -15,7 +15,7 @@ export interface Known {
   readonly enis: ReadonlyMap<number, Mac>
   /** By host end: the pods that were set up and not withdrawn since. */
   readonly live: ReadonlyMap<IfName, Attachment>
-  /** Whether the programs must know the addresses of all devices of the node. */
+  /** Whether programs, or pods beside their ENI, must know the node's own addresses. */
   readonly hostSet: boolean
 }
 

@@ -2,6 +2,7 @@
 import type { MapName } from '#kernel/bpf/maps.ts'
 import type { PacketProgram } from '#kernel/bpf/object.ts'
 import type { IfName, Netns, NetnsPath } from '#kernel/names.ts'
+import type { LinkState } from '#kernel/state.ts'
 import type { Cidr } from '#net/cidr.ts'
 import type { Family, Ip } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
@@ -20,6 +21,14 @@ export interface VethWant {
   readonly podDev: IfName
   readonly podMac: Mac
   readonly mtu: number
+}
+/** Where a device is wanted that is somewhere already. It goes down on the way. */
+export interface MoveWant extends Dev {
+  readonly from: Netns
+  /** As it is there. */
+  readonly link: LinkState
+  /** What it says of itself from now on; '' = nothing. */
+  readonly alias: string
 }
 /** Every wanted device is up. */
 export interface LinkWant extends Dev {
@@ -50,6 +59,11 @@ export interface RouteWant extends Dev {
   readonly onlink?: boolean
   /** Other devices have a route for the same prefix, which stays. */
   readonly beside?: boolean
+}
+/** No other route of the table leads over the device by this gateway. */
+export interface OnlyRoutesWant extends Dev {
+  readonly table: number
+  readonly via: Ip
 }
 export interface RuleWant {
   readonly priority: number
@@ -90,6 +104,7 @@ export interface EntryWant {
 /** The whole wanted state of one pod, or of one ENI. What it does not mention is not touched. Rules are the host's. */
 export interface Desired {
   readonly veth?: VethWant
+  readonly moves: readonly MoveWant[]
   readonly links: readonly LinkWant[]
   readonly sysctls: readonly SysctlWant[]
   readonly addrs: readonly AddrWant[]
@@ -97,6 +112,7 @@ export interface Desired {
   readonly exclusive: readonly (Dev & { readonly family: Family })[]
   readonly neighs: readonly NeighWant[]
   readonly routes: readonly RouteWant[]
+  readonly onlyRoutes: readonly OnlyRoutesWant[]
   readonly rules: readonly RuleWant[]
   readonly tbfs: readonly TbfWant[]
   readonly entries: readonly EntryWant[]
@@ -106,12 +122,14 @@ export interface Desired {
 
 /** Wants nothing: a plan names what it wants beside it. */
 export const nothing: Desired = {
+  moves: [],
   links: [],
   sysctls: [],
   addrs: [],
   exclusive: [],
   neighs: [],
   routes: [],
+  onlyRoutes: [],
   rules: [],
   tbfs: [],
   entries: [],
@@ -124,12 +142,14 @@ export function merge(a: Desired, b: Desired): Desired {
   const veth = a.veth ?? b.veth
   return {
     ...(veth === undefined ? {} : { veth }),
+    moves: [...a.moves, ...b.moves],
     links: [...a.links, ...b.links],
     sysctls: [...a.sysctls, ...b.sysctls],
     addrs: [...a.addrs, ...b.addrs],
     exclusive: [...a.exclusive, ...b.exclusive],
     neighs: [...a.neighs, ...b.neighs],
     routes: [...a.routes, ...b.routes],
+    onlyRoutes: [...a.onlyRoutes, ...b.onlyRoutes],
     rules: [...a.rules, ...b.rules],
     tbfs: [...a.tbfs, ...b.tbfs],
     entries: [...a.entries, ...b.entries],

@@ -2,12 +2,13 @@
 import type {
   AddrWant,
   Desired,
-  Dev,
   EntryWant,
   FilterWant,
   HookWant,
   LinkWant,
+  MoveWant,
   NeighWant,
+  OnlyRoutesWant,
   RouteWant,
   RuleWant,
   SysctlWant,
@@ -15,16 +16,12 @@ import type {
 } from '#datapath/desired.ts'
 import { ourRule } from '#datapath/ours.ts'
 import type { Pair } from '#datapath/veth.ts'
+import { isInPlace, View, type World } from '#datapath/view.ts'
+import type { IfName } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
-import type { LinkState, NsState } from '#kernel/state.ts'
-import { familyOfCidr } from '#net/cidr.ts'
+import type { EntryState, NsState } from '#kernel/state.ts'
+import { type Cidr, familyOfCidr } from '#net/cidr.ts'
 import { familyOf } from '#net/ip.ts'
-
-/** What was observed: the host, and the pod's namespace when the wanted state has one. */
-export interface World {
-  readonly host: NsState
-  readonly pod?: NsState
-}
 
 /**
  * The operations that turn what is there into what is wanted, in an order in which each can succeed: devices, their
@@ -33,53 +30,25 @@ export interface World {
  * moment without. Empty when nothing differs. `pair` says whether the veth of `desired` exists.
  */
 export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
-  const { veth } = desired
-  const unmade: Dev[] =
-    pair?.state === 'absent' && veth !== undefined
-      ? [
-          { ns: 'host', dev: veth.hostDev },
-          { ns: veth.netns, dev: veth.podDev },
-        ]
-      : []
-  const at = new View(world, unmade)
+  const at = new View(world, desired, pair)
+  const isNew = desired.veth !== undefined && pair?.state === 'absent'
   const hooks = desired.hooks.flatMap(want => hookOps(want, at))
   return [
+    ...desired.moves.flatMap(moveOps),
     ...vethOps(desired, pair),
-    ...(unmade.length > 0 ? hooks : []),
+    ...(isNew ? hooks : []),
     ...desired.sysctls.flatMap(want => sysctlOps(want, at)),
     ...addrOps(desired, at),
     ...desired.links.flatMap(want => linkOps(want, at, desired, pair)),
     ...desired.neighs.flatMap(want => neighOps(want, at)),
     ...desired.routes.flatMap(want => routeOps(want, at)),
+    ...desired.onlyRoutes.flatMap(want => otherRouteOps(want, desired, at)),
     ...desired.rules.flatMap(want => ruleOps(want, world.host)),
     ...desired.tbfs.flatMap(want => tbfOps(want, at)),
-    ...desired.entries.flatMap(want => entryOps(want, world.host)),
-    ...(unmade.length > 0 ? [] : hooks),
+    ...desired.entries.flatMap(want => entryOps(want, [...world.host.entries, ...(world.pod?.entries ?? [])])),
+    ...(isNew ? [] : hooks),
     ...desired.filters.flatMap(want => filterOps(want, world.host)),
   ]
-}
-
-/** The observed state as if the devices that are still to be made had no settings at all. */
-class View {
-  readonly #world: World
-  readonly #unmade: readonly Dev[]
-
-  constructor(world: World, unmade: readonly Dev[]) {
-    this.#world = world
-    this.#unmade = unmade
-  }
-
-  state(ns: Dev['ns']): NsState | undefined {
-    return ns === 'host' ? this.#world.host : this.#world.pod
-  }
-
-  link({ ns, dev }: Dev): LinkState | undefined {
-    return this.isUnmade(ns, dev) ? undefined : this.state(ns)?.links.find(l => l.name === dev)
-  }
-
-  isUnmade(ns: Dev['ns'], dev: string): boolean {
-    return this.#unmade.some(u => u.ns === ns && u.dev === dev)
-  }
 }
 
 function vethOps({ veth }: Desired, pair: Pair | undefined): KernelOp[] {
@@ -89,14 +58,29 @@ function vethOps({ veth }: Desired, pair: Pair | undefined): KernelOp[] {
   return pair.namesake ? [{ op: 'link-del', ns: 'host', dev: hostDev }, add] : [add]
 }
 
+/** A device is named while it is down. What it says of itself in a pod is said before it goes there, so that it says so whenever it is there. */
+function moveOps(want: MoveWant): KernelOp[] {
+  const { ns, dev, from, link, alias } = want
+  if (isInPlace(want)) return []
+  const says = alias === (link.alias ?? '') ? {} : { alias }
+  const before = { ...(ns === from && link.up ? { up: false } : {}), ...(alias === '' ? {} : says) }
+  return [
+    ...(Object.keys(before).length === 0 ? [] : [{ op: 'link-set', ns: from, dev: link.name, set: before } as const]),
+    { op: 'link-move', ns: from, dev: link.name, to: ns, name: dev },
+    ...(alias === '' && 'alias' in says ? [{ op: 'link-set', ns, dev, set: says } as const] : []),
+  ]
+}
+
 /**
  * A key that the kernel does not have, although its device exists, cannot be set and needs not be. A device that is still
- * to be made will inherit the namespace's default.
+ * to be made will inherit the namespace's default; of one that arrives nothing is known.
  */
 function sysctlOps({ ns, key, value, instead }: SysctlWant, at: View): KernelOp[] {
   const sysctls = at.state(ns)?.sysctls ?? {}
   const [net, ip, conf, dev = '', ...rest] = key.split('/')
-  const unmade = at.isUnmade(ns, dev)
+  const place = { ns, dev: dev as IfName }
+  if (at.isArriving(place)) return [{ op: 'sysctl-set', ns, key, value }]
+  const unmade = at.isUnmade(place)
   const present = sysctls[unmade ? [net, ip, conf, 'default', ...rest].join('/') : key]
   const settled = present === undefined ? !unmade : present === value || instead?.includes(present) === false
   return settled ? [] : [{ op: 'sysctl-set', ns, key, value }]
@@ -162,6 +146,14 @@ function routeOps(want: RouteWant, at: View): KernelOp[] {
   return [{ op, ns, dev, dst, table, scope, ...(via === undefined ? {} : { via }), ...(want.onlink ? { onlink: true } : {}) }]
 }
 
+function otherRouteOps({ ns, dev, table, via }: OnlyRoutesWant, desired: Desired, at: View): KernelOp[] {
+  const link = at.link({ ns, dev })
+  const wanted = (dst: Cidr) => desired.routes.some(w => w.ns === ns && w.dev === dev && w.table === table && w.dst === dst)
+  return (at.state(ns)?.routes ?? [])
+    .filter(r => r.ifIndex === link?.index && r.table === table && r.via === via && !wanted(r.dst))
+    .map(({ dst, scope }) => ({ op: 'route-del', ns, dev, dst, table, via, scope: scope === 'link' ? 'link' : 'global' }))
+}
+
 /** A rule for the same prefix that looks up another table is one of ours that is out of date. */
 function ruleOps(want: RuleWant, host: NsState): KernelOp[] {
   const same = host.rules.filter(r => r.priority === want.priority && r.from === want.from && r.to === want.to && ourRule(r) !== undefined)
@@ -176,9 +168,9 @@ function tbfOps({ ns, dev, rate, burst, limit }: TbfWant, at: View): KernelOp[] 
   return link !== undefined && there ? [] : [{ op: 'tbf-replace', ns, dev, rate, burst, limit }]
 }
 
-function entryOps(want: EntryWant, host: NsState): KernelOp[] {
+function entryOps(want: EntryWant, entries: readonly EntryState[]): KernelOp[] {
   const { map, key, value, numberOf } = want
-  const there = numberOf === undefined && host.entries.some(e => e.map === map && e.key === key && e.value === value)
+  const there = numberOf === undefined && entries.some(e => e.map === map && e.key === key && e.value === value)
   return there ? [] : [{ op: 'map-put', ns: 'host', ...want }]
 }
 

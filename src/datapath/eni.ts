@@ -3,8 +3,10 @@ import type { EniDevice, IfName } from '#datapath/attachment.ts'
 import { type AddrWant, type Desired, nothing, type RouteWant, type SysctlWant } from '#datapath/desired.ts'
 import { isHostIfName } from '#datapath/host-if-name.ts'
 import { default4, default6, tableOf } from '#datapath/ours.ts'
+import type { DatapathCode } from '#datapath/port.ts'
 import { mainTable } from '#kernel/op.ts'
 import type { LinkState, NsQuery, NsState, RouteState } from '#kernel/state.ts'
+import { AppError } from '#lib/errors.ts'
 import { hostCidr } from '#net/cidr.ts'
 import { type Family, familyOf, type Ip } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
@@ -18,6 +20,13 @@ export interface EniFacts {
   readonly hostIps: readonly Ip[]
   /** The device through which the node itself talks. When it is `dev`, addresses, MTU and autoconfiguration belong to the node, not to us. */
   readonly uplink?: IfName
+}
+
+export function absentEni(eni: EniDevice): AppError<DatapathCode> {
+  return new AppError(
+    'eni-absent',
+    `no device of this node has the MAC ${eni.mac} of ENI ${eni.eniId}: it is not attached, or the driver has not shown it yet`,
+  )
 }
 
 /** Everything `findEni` needs. Costs a dump of all links and addresses: for discovery, not for each pod. */
@@ -77,7 +86,7 @@ export function planEni(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: En
   return {
     ...nothing,
     links: [isUplink ? at : { ...at, minMtu }],
-    sysctls: families.flatMap(f => (f === 4 ? eniSysctls4(facts) : eniSysctls6(facts))),
+    sysctls: families.flatMap(f => nodeSysctls(f, facts)),
     addrs: ips.map((address): AddrWant => ({ ...at, address, prefix: width(address), nodad: familyOf(address) === 6, present: true })),
     exclusive: managed.map(family => ({ ...at, family })),
     routes: eniRoutes(eni, facts),
@@ -97,8 +106,13 @@ function eniRoutes(eni: Pick<EniDevice, 'gateway4' | 'gateway6'>, facts: EniFact
   return routes
 }
 
+/** What makes the node forward what comes and goes by a device of it. */
+export function nodeSysctls(family: Family, at: Pick<EniFacts, 'dev' | 'uplink'>): SysctlWant[] {
+  return family === 4 ? nodeSysctls4(at) : nodeSysctls6(at)
+}
+
 /** The uplink takes part: the kernel applies the stricter filter of `all` and the device (docs/adr/0003). */
-function eniSysctls4({ dev, uplink }: EniFacts): SysctlWant[] {
+function nodeSysctls4({ dev, uplink }: Pick<EniFacts, 'dev' | 'uplink'>): SysctlWant[] {
   const devs = new Set<string>(['all', 'default', dev, ...(uplink === undefined ? [] : [uplink])])
   return [...devs].flatMap(d => forwardingSysctls(4, d))
 }
@@ -107,7 +121,7 @@ function eniSysctls4({ dev, uplink }: EniFacts): SysctlWant[] {
  * In this order: once the node forwards, 1 means that advertisements are ignored, and at that moment the kernel drops the
  * default routes learned from them; once IPv6 is on, a device detects duplicates.
  */
-function eniSysctls6({ dev, uplink }: EniFacts): SysctlWant[] {
+function nodeSysctls6({ dev, uplink }: Pick<EniFacts, 'dev' | 'uplink'>): SysctlWant[] {
   return [
     ...(uplink === undefined ? [] : [{ ...hostSysctl(6, uplink, 'accept_ra', '2'), instead: ['1'] }]),
     ...(dev === uplink ? [] : noAutoconf(dev)),

@@ -5,6 +5,12 @@ import type { Cidr } from '#net/cidr.ts'
 import type { Ip } from '#net/ip.ts'
 import type { Mac } from '#net/mac.ts'
 
+/**
+ * `eni-absent`: the node has no device with the ENI's MAC (yet). `pod-interface-taken`: the pod has a foreign interface of
+ * the wanted name. Kernel errors pass as they are: `kernel-refused`, `netns-gone`, `kernel-worker`.
+ */
+export type DatapathCode = 'eni-absent' | 'pod-interface-taken'
+
 /** What the kernel looked like after `setup` did its work. */
 export interface SetupResult {
   readonly hostMac: Mac
@@ -32,6 +38,20 @@ export interface Inventory {
   readonly rules: readonly { readonly priority: 512 | 2048; readonly ip: Ip; readonly table: number }[]
   /** /32 and /128 routes in the main table over a cali link. */
   readonly routes: readonly { readonly ip: Ip; readonly dev: IfName }[]
+  /** ENIs in the namespaces that were asked about, when there are any. Their alias says that they are ours: whoever removes one has to know its MAC. */
+  readonly enis?: readonly PodEni[]
+}
+
+/** An ENI's device in a pod's namespace. */
+export interface PodEni {
+  readonly netns: NetnsPath
+  readonly dev: IfName
+  readonly mac: Mac
+  readonly mtu: number
+  /** The container id that it was moved for. */
+  readonly owner: string
+  /** What it will be called on the host. */
+  readonly home: IfName
 }
 
 /** Services that the programs translate, of the node. */
@@ -90,13 +110,16 @@ export interface Datapath {
    * is not among them. What is the node's and no pod's (its own addresses in the host set, the mode) is put right on the way.
    */
   differing(all: readonly Attachment[]): Promise<readonly Attachment[]>
-  /** Withdraws rules and host routes, so that the address is unroutable at once; the devices stay for `reap`. Returns in under a millisecond of kernel time. */
+  /**
+   * Withdraws rules and host routes, so that the address is unroutable at once; the devices stay for `reap`. Takes under a millisecond of kernel time. An ENI
+   * that the pod has for itself comes back to the host, since the pod's namespace ends soon, which takes 10–20.
+   */
   withdraw(a: Attachment): Promise<void>
   /** Deletes host links in batches and answers which are proven gone. */
   reap(links: readonly IfName[]): Promise<{ readonly gone: readonly IfName[]; readonly remaining: readonly IfName[] }>
-  /** `among`: namespaces in which the other ends of the host links are looked for; each costs an open file for a moment. */
+  /** `among`: namespaces in which the other ends of the host links, and ENIs, are looked for; each costs an open file for a moment. */
   inventory(among?: readonly NetnsPath[]): Promise<Inventory>
-  /** Deletes leftovers found by `inventory` that no live attachment accounts for. */
+  /** Deletes leftovers found by `inventory` that no live attachment accounts for, and takes ENIs back to the host. */
   removeLeftovers(left: Inventory): Promise<readonly KernelOp[]>
   /**
    * Calls back when a link, address, route or rule of ours may have changed (rtnetlink notification), with the host ends of the pods

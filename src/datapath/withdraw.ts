@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import type { Attachment, ExclusiveEniAttachment, SharedEniAttachment } from '#datapath/attachment.ts'
+import { homeName, parseMark } from '#datapath/eni-home.ts'
+import type { Place } from '#datapath/mode/exclusive-eni.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
 import { ourRule, ruleOperands } from '#datapath/ours.ts'
 import { endpointRemoval } from '#datapath/v2/stale.ts'
+import type { IfName, NetnsPath } from '#kernel/names.ts'
 import { type KernelOp, mainTable } from '#kernel/op.ts'
-import type { NsState } from '#kernel/state.ts'
+import type { LinkState, NsQuery, NsState } from '#kernel/state.ts'
 import { hostCidr } from '#net/cidr.ts'
 
 /**
@@ -19,11 +22,59 @@ export function withdrawal(a: SharedEniAttachment, host: NsState, programs: bool
     const rule = ourRule(state)
     return rule !== undefined && ips.includes(rule.ip) ? [{ op: 'rule-del', ns: 'host', ...ruleOperands(rule) }] : []
   })
-  const routes = ips.flatMap((ip): KernelOp[] => {
+  return [...(programs ? endpointRemoval(a, host) : []), ...rules, ...routesOver(a, hostEnd, host)]
+}
+
+/** What `exclusiveWithdrawal` must see. */
+export function exclusiveWithdrawalQuery(a: ExclusiveEniAttachment): readonly NsQuery[] {
+  const host: NsQuery = {
+    ns: 'host',
+    links: 'all',
+    routes: { tables: [mainTable], dst: addressesOf(a).map(hostCidr) },
+    families: [4, 6],
+  }
+  return [host, { ns: a.netns, links: 'all', families: [] }]
+}
+
+/**
+ * The same for a pod with an ENI for itself: its host routes go, and the ENI's `device` comes home, since what is not a machine's own device ends with the
+ * namespace, which the runtime takes away next. Without `device` the node has it no more. One that says that another sandbox has it is that sandbox's.
+ */
+export function exclusiveWithdrawal(a: ExclusiveEniAttachment, host: NsState, device: Place | undefined): KernelOp[] {
+  const hostEnd = host.links.find(l => l.name === a.hostIfName && (l.alias ?? a.containerId) === a.containerId)
+  return [...routesOver(a, hostEnd, host), ...(device === undefined ? [] : homecoming(a, host, device))]
+}
+
+function homecoming({ containerId, eni: { mac } }: ExclusiveEniAttachment, host: NsState, { ns, link }: Place): KernelOp[] {
+  const owner = parseMark(link.alias)?.owner
+  if (ns === 'host') return owner === containerId ? [silence(link.name)] : []
+  return owner === undefined || owner === containerId
+    ? bringHome(
+        ns,
+        link.name,
+        homeName(
+          link,
+          mac,
+          host.links.map(l => l.name),
+        ),
+      )
+    : []
+}
+
+/** Takes a device from a pod to the host, where it is nobody's. */
+export function bringHome(netns: NetnsPath, dev: IfName, name: IfName): KernelOp[] {
+  return [{ op: 'link-move', ns: netns, dev, to: 'host', name }, silence(name)]
+}
+
+function silence(dev: IfName): KernelOp {
+  return { op: 'link-set', ns: 'host', dev, set: { alias: '' } }
+}
+
+function routesOver(a: Attachment, hostEnd: LinkState | undefined, host: NsState): KernelOp[] {
+  return addressesOf(a).flatMap((ip): KernelOp[] => {
     const dst = hostCidr(ip)
     return host.routes.some(r => r.dst === dst && r.ifIndex === hostEnd?.index)
       ? [{ op: 'route-del', ns: 'host', dev: a.hostIfName, dst, table: mainTable, scope: 'link' }]
       : []
   })
-  return [...(programs ? endpointRemoval(a, host) : []), ...rules, ...routes]
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Attachment, EniDevice, SharedEniAttachment } from '#datapath/attachment.ts'
+import type { Attachment, EniDevice, IfName, NetnsPath, SharedEniAttachment } from '#datapath/attachment.ts'
 import {
   type AddrWant,
   type Desired,
@@ -26,7 +26,7 @@ export interface VethRouteFacts {
 }
 
 /** One family of an attachment in a form that does not depend on the family. */
-interface Side {
+export interface Side {
   readonly family: Family
   readonly address: Ip
   readonly gateway: Ip
@@ -76,7 +76,7 @@ export function plan(a: SharedEniAttachment, facts: VethRouteFacts): Desired {
 }
 
 /** Only the families the pod has: a pod without IPv6 is no judge of the ENI's. Its subnet is the ENI's unless the ENI says otherwise. */
-export function gatewaysOf({ eni, v4, v6 }: SharedEniAttachment): Pick<EniDevice, 'gateway4' | 'gateway6'> {
+export function gatewaysOf({ eni, v4, v6 }: Attachment): Pick<EniDevice, 'gateway4' | 'gateway6'> {
   return {
     ...(v4 === undefined ? {} : { gateway4: eni.gateway4 ?? v4.gateway }),
     ...(v6 === undefined ? {} : { gateway6: eni.gateway6 ?? v6.gateway }),
@@ -88,7 +88,7 @@ export function addressesOf(a: Attachment): Ip[] {
   return sidesOf(a).map(s => s.address)
 }
 
-function sidesOf(a: Attachment): Side[] {
+export function sidesOf(a: Attachment): Side[] {
   const sides: Side[] = []
   if (a.v4 !== undefined) sides.push({ family: 4, address: a.v4.address, gateway: a.v4.gateway, linkIp: linkIp4, prefix: 32 })
   if (a.v6 !== undefined) sides.push({ family: 6, address: a.v6.address, gateway: a.v6.gateway, linkIp: linkIp6, prefix: 128 })
@@ -107,19 +107,25 @@ function podRoutes(a: SharedEniAttachment, s: Side): RouteWant[] {
   return routes
 }
 
-/** IPv6 usable in the pod, without router advertisements, and at once on both ends: nobody else is on the veth, so duplicates cannot be. */
+/** IPv6 usable in the pod, and at once on both ends: nobody else is on the veth, so duplicates cannot be. */
 function ipv6Sysctls(a: SharedEniAttachment): SysctlWant[] {
-  const pod = (dev: string, key: string, value: string): SysctlWant => ({ ns: a.netns, key: `net/ipv6/conf/${dev}/${key}`, value })
+  return [...noAutoconf(a.hostIfName), ...podSysctls6(a, [a.ifName])]
+}
+
+/** IPv6 usable at once in a pod, on these devices of it, without router advertisements. */
+export function podSysctls6({ netns }: Attachment, devs: readonly IfName[]): SysctlWant[] {
   return [
-    ...noAutoconf(a.hostIfName),
-    ...['all', 'default', 'lo', a.ifName].map(dev => pod(dev, 'disable_ipv6', '0')),
-    pod(a.ifName, 'accept_ra', '0'),
-    pod(a.ifName, 'accept_dad', '0'),
+    ...['all', 'default', 'lo', ...devs].map(dev => sysctl6(netns, dev, 'disable_ipv6', '0')),
+    ...devs.flatMap(dev => [sysctl6(netns, dev, 'accept_ra', '0'), sysctl6(netns, dev, 'accept_dad', '0')]),
   ]
 }
 
+function sysctl6(ns: NetnsPath, dev: string, key: string, value: string): SysctlWant {
+  return { ns, key: `net/ipv6/conf/${dev}/${key}`, value }
+}
+
 /** Terway's bucket: room for one millisecond or two packets, 25 ms of queue. Rate in bytes per second. */
-function bucket(rate: number, mtu: number): Pick<TbfWant, 'rate' | 'burst' | 'limit'> {
+export function bucket(rate: number, mtu: number): Pick<TbfWant, 'rate' | 'burst' | 'limit'> {
   const burst = Math.ceil(Math.max(rate / 1000, mtu + 1500))
   return { rate, burst, limit: Math.ceil(rate * 0.025) + burst }
 }
