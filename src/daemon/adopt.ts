@@ -10,7 +10,8 @@ import type { PoolAddress, PoolView } from '#ipam/node-pool.ts'
 import type { NodeRuntimeStatus } from '#kube/crd/node-runtime.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
 import type { Cidr } from '#net/cidr.ts'
-import type { Ip } from '#net/ip.ts'
+import { type Ip, tryParseIp } from '#net/ip.ts'
+import type { Mac } from '#net/mac.ts'
 
 export interface AdoptInput {
   readonly inventory: Inventory
@@ -38,7 +39,7 @@ export interface Adoption {
 
 /**
  * Sorts what the kernel has and the ledger does not know: after a Go daemon, or when the ledger had to be rebuilt. The host
- * device's name says whose it is. A device that this plugin made says its container, and is ours again (`cni`) when its
+ * device's name says whose it is; of a pod that has none, only an ENI, the last report does. A device that this plugin made says its container, and is ours again (`cni`) when its
  * namespace was found. Other adopted leases are `grpc`, not ours to repair, until the runtime names the container again. What
  * belongs to a live pod that we do not serve, or to a sandbox without an address of this node, stays as it is.
  */
@@ -46,21 +47,58 @@ export function adopt(input: AdoptInput): Adoption {
   const { inventory, leases } = input
   const known = new Set(leases.map(l => l.attachment.hostIfName))
   const owners = new Map(input.livePods.flatMap(pod => ownerOf(pod, input)))
-  const adopted = inventory.hostLinks.flatMap(link => {
-    const pod = owners.get(link.name)
-    return known.has(link.name) || pod === undefined ? [] : leaseFor(pod, link, input)
+  const adopted = [...withHostEnd(inventory), ...withoutHostEnd(input)].flatMap(found => {
+    const pod = owners.get(found.link.name)
+    return known.has(found.link.name) || pod === undefined ? [] : leaseFor(pod, found, input)
   })
   const kept = new Set([...known, ...owners.keys()])
   const ips = new Set<Ip>([...leases, ...adopted].flatMap(addressesOf))
   for (const route of inventory.routes) if (kept.has(route.dev)) ips.add(route.ip)
+  const held = new Set([...leases, ...adopted].map(sandboxOf))
+  const enis = inventory.enis?.filter(e => !held.has(sandboxOf({ containerId: e.owner, attachment: { eni: e } }))) ?? []
   return {
     leases: adopted,
     leftovers: {
       hostLinks: inventory.hostLinks.filter(l => !kept.has(l.name)),
       rules: inventory.rules.filter(r => !ips.has(r.ip)),
       routes: inventory.routes.filter(r => !kept.has(r.dev)),
+      ...(enis.length > 0 && { enis }),
     },
   }
+}
+
+/** By which an ENI in a pod's namespace is told from one that has come back and gone to another pod since. */
+function sandboxOf({
+  containerId,
+  attachment,
+}: {
+  readonly containerId: string
+  readonly attachment: { readonly eni: { readonly mac: Mac } }
+}): string {
+  return `${containerId} ${attachment.eni.mac}`
+}
+
+/** A sandbox that the kernel has. */
+interface Found {
+  readonly link: HostLink
+  readonly ips: readonly Ip[]
+}
+
+function withHostEnd({ hostLinks, routes }: Inventory): readonly Found[] {
+  return hostLinks.map(link => ({ link, ips: routes.filter(r => r.dev === link.name).map(r => r.ip) }))
+}
+
+/** Pods whose ENI is all that the kernel has of them (`disable_host_peer`), as if there were the host end that they would have. */
+function withoutHostEnd({ inventory, livePods, runtime }: AdoptInput): readonly Found[] {
+  const paired = new Set(inventory.hostLinks.map(l => l.owner))
+  return (inventory.enis ?? []).flatMap(({ owner, netns, mtu }) => {
+    const pod = livePods.find(p => runtime?.pods?.[p.metadata.uid ?? '']?.containerID === owner)
+    if (paired.has(owner) || pod === undefined) return []
+    const { namespace = '', name, uid = '' } = pod.metadata
+    const { ipv4 = '', ipv6 = '' } = runtime?.pods?.[uid] ?? {}
+    const link = { name: hostIfName(namespace, name, 'eth0'), index: 0, up: true, mtu, owner, netns }
+    return [{ link, ips: [ipv4, ipv6].flatMap(ip => tryParseIp(ip) ?? []) }]
+  })
 }
 
 /** Whether the kernel has a device that this plugin made and the ledger does not know. */
@@ -78,8 +116,7 @@ function ownerOf(pod: Pod, { nodeName, mode }: AdoptInput): readonly (readonly [
 }
 
 /** None when the address is not (or no longer) one of the node's: then there is nothing to protect. */
-function leaseFor(pod: PodInfo, link: HostLink, input: AdoptInput): readonly Lease[] {
-  const ips = input.inventory.routes.filter(r => r.dev === link.name).map(r => r.ip)
+function leaseFor(pod: PodInfo, { link, ips }: Found, input: AdoptInput): readonly Lease[] {
   const eni = input.pool.enis.find(e => e.mac !== undefined && e.addresses.some(a => ips.includes(a.ip)))
   if (eni === undefined) return []
   const addresses: readonly PoolAddress[] = eni.addresses.filter(a => ips.includes(a.ip) && a.state !== 'leased')

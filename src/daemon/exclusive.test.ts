@@ -10,6 +10,7 @@ import { resultOf } from '#daemon/result.ts'
 import { specPatch } from '#daemon/spec-patch.ts'
 import type { IfName, NetnsPath } from '#datapath/attachment.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
+import type { PodEni } from '#datapath/port.ts'
 import { Book } from '#ipam/book.ts'
 import { poolView } from '#ipam/node-pool.ts'
 import { eniModeLabel, type NodeCr, type NodeSpec } from '#kube/crd/node.ts'
@@ -142,13 +143,16 @@ test('its Node CR keeps no pool: an ENI is made for a pod and goes after it', ()
   assert.deepEqual((specPatch(node, conf, undefined, 'veth') as NodeSpec).pool, { maxPoolSize: 0, minPoolSize: 0 })
 })
 
-test('a sandbox of such a pod that a lost ledger forgot is adopted as what it is', () => {
+describe('adoption where each pod has an ENI of its own', () => {
   const dev = hostIfName('default', 'web', 'eth0')
+  const netns = '/run/netns/c1' as NetnsPath
+  const eni: PodEni = { netns, dev: 'eth0' as IfName, mac: parseMac('02:00:00:00:00:01'), mtu: 9000, owner: 'c1', home: 'eth1' as IfName }
   const input: AdoptInput = {
     inventory: {
-      hostLinks: [{ name: dev, index: 1, up: true, mtu: 1500, owner: 'c1', netns: '/run/netns/c1' as NetnsPath }],
+      hostLinks: [{ name: dev, index: 1, up: true, mtu: 1500, owner: 'c1', netns }],
       rules: [],
       routes: [{ ip: parseIp('10.0.0.1'), dev }],
+      enis: [eni],
     },
     leases: [],
     pool,
@@ -160,6 +164,30 @@ test('a sandbox of such a pod that a lost ledger forgot is adopted as what it is
     hostSide: { hostRoutes, hostPeer: true },
     now: 5,
   }
-  const [lease] = adopt(input).leases
-  assert.deepEqual([lease?.owner, lease?.attachment.kind, lease?.attachment.netns], ['cni', 'exclusive-eni', '/run/netns/c1'])
+  const nothing = { hostLinks: [], rules: [], routes: [] }
+
+  test('a sandbox that a lost ledger forgot is adopted as what it is', () => {
+    const { leases, leftovers } = adopt(input)
+    const [lease] = leases
+    assert.deepEqual([lease?.owner, lease?.attachment.kind, lease?.attachment.netns], ['cni', 'exclusive-eni', netns])
+    assert.deepEqual(leftovers, nothing)
+    assert.deepEqual(adopt({ ...input, leases }), { leases: [], leftovers: nothing })
+  })
+
+  test('one without a host end is known by its ENI and the last report', () => {
+    const status = { initial: { lastUpdateTime: '2026-01-01T00:00:00Z' } }
+    const runtime = { pods: { u1: { podID: 'default/web', status, ipv4: '10.0.0.1', containerID: 'c1' } } }
+    const alone = { ...input, runtime, inventory: { ...nothing, enis: [eni] } }
+    const { leases, leftovers } = adopt(alone)
+    const [lease] = leases
+    assert.deepEqual([lease?.containerId, lease?.owner, lease?.attachment.mtu, leftovers], ['c1', 'cni', 9000, nothing])
+    assert.deepEqual(adopt({ ...alone, runtime: undefined }), { leases: [], leftovers: { ...nothing, enis: [eni] } })
+  })
+
+  test('an ENI that no lease accounts for goes back: of a pod that is gone, or of a sandbox before', () => {
+    assert.deepEqual(adopt({ ...input, livePods: [] }).leftovers.enis, [eni])
+    const { leases } = adopt(input)
+    const before = { ...eni, owner: 'c0', netns: '/run/netns/c0' as NetnsPath }
+    assert.deepEqual(adopt({ ...input, leases, inventory: { ...input.inventory, enis: [eni, before] } }).leftovers.enis, [before])
+  })
 })

@@ -57,13 +57,13 @@ export async function resyncKernel(ctx: Context): Promise<boolean> {
   return true
 }
 
-/** The namespaces are looked through only when a sandbox of ours must be found again. */
-async function lookAround({ datapath, book, host, options }: Context): Promise<Inventory> {
+/** The namespaces are looked through only when a sandbox of ours must be found again, or an ENI may be in one. */
+async function lookAround({ datapath, book, host, options, facts }: Context): Promise<Inventory> {
   const inventory = await datapath.inventory()
-  if (!hasLostSandboxes(inventory, book.leases())) return inventory
+  if (facts.eniMode !== 'exclusive' && !hasLostSandboxes(inventory, book.leases())) return inventory
   return datapath.inventory(host.list(options.netnsDir).map(parseNetnsPath))
 }
 
 function isEmpty(i: Inventory): boolean {
-  return i.hostLinks.length + i.rules.length + i.routes.length === 0
+  return i.hostLinks.length + i.rules.length + i.routes.length + (i.enis?.length ?? 0) === 0
 }
