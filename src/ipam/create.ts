@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PlanVSwitch } from '#ipam/action.ts'
-import { type Pool, type PoolEni, serves } from '#ipam/pool.ts'
+import { type Pool, type PoolEni, podsOf, serves } from '#ipam/pool.ts'
 import { endless, fillNew, leftIn, perEni, roomOn, type Supply, take } from '#ipam/room.ts'
 
 /** CreateNetworkInterface takes at most so many IPv6 addresses; the rest is assigned when the ENI is attached. */
@@ -97,11 +97,16 @@ function noSlot(pool: Pool, supply: Supply): string {
     const why = dryness(pool, e, supply)
     return why === undefined ? [] : [`vSwitch ${e.vSwitchId} of ${e.id} has no ${why}`]
   })
-  const leaving = pool.enis.filter(e => e.status === 'Deleting' && !e.lost).map(e => e.id)
+  const leaving = pool.enis.filter(e => !e.lost && (e.status === 'Deleting' || isUseless(pool, e))).map(e => e.id)
   const soon = leaving.length === 0 ? '' : `; ${leaving.join(', ')} ${leaving.length === 1 ? 'is' : 'are'} being given back`
   const full = pool.mode === 'exclusive' ? 'in use, by one pod each' : `in use and full${uneven(pool)}`
   const what = dry.length === 0 ? full : `in use, and ${dry.join(', ')}`
   return `all ${pool.maxEnis} ENIs of the instance are ${what}${taken}${coming}${soon}`
+}
+
+/** It lacks an address that a pod would need beside the others: it goes, since nothing is added to the ENI of a single pod. */
+function isUseless(pool: Pool, e: PoolEni): boolean {
+  return pool.mode === 'exclusive' && serves(e) && podsOf(pool, e, 'idle') === 0 && e.addresses.every(a => a.state === 'idle')
 }
 
 /** What an ENI with room does not get from its vSwitch. */

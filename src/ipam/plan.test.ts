@@ -286,7 +286,7 @@ test('where each pod has an ENI: one that a pod has serves no other, whatever el
   assert.deepEqual(waiting('mi'), ['create-eni'], 'a pod may have taken what is asked for')
   assert.deepEqual(waiting('ii'), [])
   assert.deepEqual(waiting('h', 'ipv6'), ['create-eni'], 'ip_stack was another one when the pod came')
-  assert.deepEqual(waiting('i', 'dual'), ['assign'], 'an idle one gets what it lacks')
+  assert.deepEqual(waiting('i', 'dual'), ['create-eni'], 'what it lacks may only be out of the record for a while')
   const two = run(poolWith([eni('eni-1', 'ii')], exclusive), { waiting: 2 }, six)
   assert.deepEqual([two.actions.map(a => a.do), two.unmet], [['create-eni'], 0])
 })
@@ -300,4 +300,5 @@ test('where each pod has an ENI: what no pod needs goes whole, also when it hold
   const old = [eni('eni-1', 'i', { v6: false }), eni('eni-2', 'h', { v6: false })]
   const p = run(poolWith(old, { ...exclusive, stack: 'dual' }), { waiting: 1 }, [vsw('vsw-6', 9, true)])
   assert.deepEqual([p.actions, p.unmet], [[whole('eni-1', 'eni-1-0')], 1])
+  assert.match(p.reasons[0] ?? '', /by one pod each; eni-1 is being given back$/)
 })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PlanVSwitch } from '#ipam/action.ts'
-import { isComing, type Pool, type PoolEni, podsOn } from '#ipam/pool.ts'
+import { isComing, type Pool, type PoolEni } from '#ipam/pool.ts'
 import { podsServed } from '#net/stack.ts'
 
 /** What one vSwitch can still give. */
@@ -37,12 +37,16 @@ export function perEni(pool: Pool): number {
   return podsServed(pool.stack, pool.capacity4, pool.capacity6)
 }
 
-/** Pods' worth of addresses that the ENI can still take; in dual stack the lone half of a pair needs only its partner. */
+/**
+ * Pods' worth of addresses that the ENI can still take; in dual stack the lone half of a pair needs only its partner. The ENI of a
+ * single pod takes nothing: what it seems to lack may only be out of the record for a while, and would be there twice then.
+ */
 export function roomOn(pool: Pool, e: PoolEni, left: Left): number {
+  if (pool.mode === 'exclusive') return 0
   const count = (family: 4 | 6) => e.addresses.filter(a => a.family === family).length
   const v4 = Math.min(pool.capacity4 - count(4), left.v4)
   const v6 = e.v6 ? Math.min(pool.capacity6 - count(6), left.v6) : 0
-  return Math.max(0, podsOn(pool, e, v4 + lone(pool, e, 4), v6 + lone(pool, e, 6)))
+  return Math.max(0, podsServed(pool.stack, v4 + lone(pool, e, 4), v6 + lone(pool, e, 6)))
 }
 
 /** Takes from the supply what the ENI can take for at most `pods` pods. */

@@ -194,3 +194,22 @@ test('shared and exclusive nodes beside each other', async () => {
   assert.equal(w.nics('node-1').length, 3)
   assert.equal(w.nics('node-2').length, 1)
 })
+
+test('ip_stack changes on a node whose ENIs are all in use: pods keep what they have, and ENIs of the old stack make room for new ones', async () => {
+  await using w = await World.make()
+  const only = { vswitches: { [zone]: ['vsw-a'] } }
+  const node = await exclusiveNode(w, only)
+  node.add(...names(3))
+  await w.atRest()
+  for (const ip_stack of ['dual', 'ipv6', 'ipv4'] as const) {
+    w.configure({ ...only, ip_stack })
+    await w.until('the Node CR follows', () => w.cr('node-1')?.spec.eni?.enableIPv6 === (ip_stack !== 'ipv4'))
+    const [eldest] = node.pods.keys()
+    node.remove(eldest ?? '')
+    // Its ENI rests, and is of no use to a pod of the other stack.
+    node.add(`pod-${ip_stack}`)
+    await w.atRest(600_000)
+    alone(w, node)
+    assert.equal(w.enis().length, 3)
+  }
+})
