@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The programs at the device with the node's addresses: node_in sees what it receives, node_out what it sends. It is the node's lifeline: what is nothing of
- * a Service passes as if there were no program, be it as broken as it may. node_in is also at the host ends of pods that have an ENI for themselves: what
- * they answer to the node comes there.
+ * a Service passes as if there were no program, be it as broken as it may. Both are also at the host ends of pods that have an ENI for themselves: what
+ * they answer to the node comes there, and what they ask by packets.
  */
 #include <linux/if_packet.h>
 #include "lib/node_answer.h"
@@ -30,7 +30,7 @@ INLINE outcome node_receives(struct packet *p, const struct node_config *node, s
   if (p->fragment == FRAGMENT_LATER && share_ports(p)) return NOT_OWNED;
   forget_packet(p);
   if (is_answer_to_node(p, node)) return take_answer(p);
-  x.scope = forget(p, choose_scope(p));
+  x.scope = forget(p, choose_scope(p, node));
   forget_packet(p);
   outcome outcome = find_passage(p, &x);
   if (outcome || !x.to || !x.flow) return outcome;
@@ -73,8 +73,10 @@ SECTION("tc/node_in") int node_in(struct __sk_buff *skb) {
   outcome = forget(&p, outcome);
   if (outcome == NOT_OWNED || !node) return receive_others(&p, parsed);
   if (outcome == REFUSED) return reject(&p, skb->ifindex, 0, 0);
-  if (outcome == PATH_NODE_TO_REMOTE && to.number) return send_by(&p, to.number, outcome);
-  if (outcome == PATH_NODE_TO_REMOTE || outcome == PATH_REMOTE_ANSWERS_CLIENT) return send_by_node(&p, outcome);
+  if (outcome == PATH_NODE_TO_REMOTE || outcome == PATH_REMOTE_ANSWERS_CLIENT) {
+    __u32 pod = find_exclusive(p.destination);
+    return send_by(&p, pod ? pod : node->if_index, outcome);
+  }
   return outcome == PATH_NODE_TO_POD && to.endpoint && mode & MODE_FORWARD ? deliver(&p, &to, outcome) : leave(&p, outcome);
 }
 

@@ -52,7 +52,7 @@ INLINE int send(const struct packet *p, const struct endpoint *e) {
   return bpf_redirect_neigh(e->out_if_index, &next, sizeof(next), 0);
 }
 
-/* Out of this device, by the node's routes. */
+/* Out of a device of the node, or into a pod that has no other endpoint, by the node's routes. */
 INLINE int send_by(const struct packet *p, __u32 if_index, __u32 path) {
   count_passed(p, path, if_index);
   clean(p->skb);

@@ -24,9 +24,20 @@ struct passage {
 
 enum place { PLACE_POD, PLACE_STACK, PLACE_NODE, PLACE_ELSEWHERE };
 
-/* After a switch the host stack may be translating what goes on in the middle. */
-INLINE __u32 choose_scope(const struct packet *p) {
-  return in_mode(p, MODE_LEARN) && p->protocol == IPPROTO_TCP && !is_syn(p) ? 0 : SERVICE_SCOPE_OUTSIDE;
+/* The host end of a pod here that has an ENI for itself; 0 = it is none of its addresses. */
+INLINE __u32 find_exclusive(const __be32 *ip) {
+  struct address *a = find_address(ip);
+  return a && a->state == ADDRESS_STATE_EXCLUSIVE ? a->endpoint : 0;
+}
+
+/*
+ * After a switch the host stack may be translating what goes on in the middle. At its host end a pod asks whose sockets are not translated, or found no
+ * backend.
+ */
+INLINE __u32 choose_scope(const struct packet *p, const struct node_config *node) {
+  __u32 device = p->skb->ifindex;
+  if (in_mode(p, MODE_LEARN) && p->protocol == IPPROTO_TCP && !is_syn(p)) return 0;
+  return device != node->if_index && find_exclusive(p->source) == device ? SERVICE_SCOPE_INSIDE : SERVICE_SCOPE_OUTSIDE;
 }
 
 INLINE outcome begin_passage(const struct packet *p, struct passage *x, const struct flow_key *key) {
@@ -66,10 +77,7 @@ INLINE outcome find_passage(const struct packet *p, struct passage *x) {
 INLINE enum place find_place(const struct packet *p, const struct passage *x, const struct node_config *node, struct target *to) {
   struct address *a = find_address(x->to->ip);
   if (a && a->state == ADDRESS_STATE_STACK) return PLACE_STACK;
-  if (a && a->state == ADDRESS_STATE_EXCLUSIVE) {
-    to->number = a->endpoint;
-    return PLACE_ELSEWHERE;
-  }
+  if (a && a->state == ADDRESS_STATE_EXCLUSIVE) return PLACE_ELSEWHERE;
   if (a) {
     struct endpoint *e = find_endpoint(a->endpoint);
     if (e && e->incarnation == a->incarnation) {
@@ -148,11 +156,11 @@ INLINE int count_hop(struct packet *p) {
 }
 
 /*
- * To a backend elsewhere, or to a pod here that has an ENI for itself (`to` is its device), which answers the node. Such a pod never sees the client's own
- * address: it would answer that by its ENI.
+ * To a backend elsewhere, or to a pod here that has an ENI for itself, which answers the node. Such a pod never sees the client's own address: it would answer
+ * that by its ENI.
  */
-INLINE outcome pass_on(struct packet *p, const struct passage *x, const struct node_config *node, const struct target *to) {
-  if (x->keeps_source && !to->number) return DROPPED(DROP_SERVICE_WITHOUT_BACKEND);
+INLINE outcome pass_on(struct packet *p, const struct passage *x, const struct node_config *node) {
+  if (x->keeps_source && !find_exclusive(x->to->ip)) return DROPPED(DROP_SERVICE_WITHOUT_BACKEND);
   /* Without a port of the node its answers cannot be told apart. */
   if (keeps_port(p)) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
   if (count_hop(p)) return DROPPED(DROP_SERVICE_HOP_LIMIT);
@@ -174,7 +182,7 @@ INLINE outcome pass(struct packet *p, const struct passage *x, const struct node
   enum place place = find_place(p, x, node, to);
   if (place == PLACE_POD) return pass_to_pod(p, x, to);
   if (place == PLACE_NODE) return pass_to_node(p, x);
-  if (place == PLACE_ELSEWHERE) return pass_on(p, x, node, to);
+  if (place == PLACE_ELSEWHERE) return pass_on(p, x, node);
   x->flow->nat_port = 0;
   account_node_flow(p, x->flow, 1);
   return PATH_NODE_TO_POD;

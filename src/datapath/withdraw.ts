@@ -4,6 +4,7 @@ import { homeName, parseMark } from '#datapath/eni-home.ts'
 import type { Place } from '#datapath/mode/exclusive-eni.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
 import { ourRule, ruleOperands } from '#datapath/ours.ts'
+import { servedEntries, servedPodQuery } from '#datapath/v2/served-pod.ts'
 import { endpointRemoval } from '#datapath/v2/stale.ts'
 import type { IfName, NetnsPath } from '#kernel/names.ts'
 import { type KernelOp, mainTable } from '#kernel/op.ts'
@@ -25,15 +26,16 @@ export function withdrawal(a: SharedEniAttachment, host: NsState, programs: bool
   return [...(programs ? endpointRemoval(a, host) : []), ...rules, ...routesOver(a, hostEnd, host)]
 }
 
-/** What `exclusiveWithdrawal` must see. */
+/** What `exclusiveWithdrawal` must see, and what takes a pod's Services away. */
 export function exclusiveWithdrawalQuery(a: ExclusiveEniAttachment): readonly NsQuery[] {
   const host: NsQuery = {
     ns: 'host',
     links: 'all',
     routes: { tables: [mainTable], dst: addressesOf(a).map(hostCidr) },
     families: [4, 6],
+    entries: servedEntries(a),
   }
-  return [host, { ns: a.netns, links: 'all', families: [] }]
+  return [host, { ns: a.netns, links: 'all', families: [], ...servedPodQuery }]
 }
 
 /**

@@ -4,7 +4,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { cutSockets } from '#datapath/v2/cut-sockets.ts'
-import { servedPodQuery, sweepNamespaces } from '#datapath/v2/served-pod.ts'
+import { namespaceSweep, servedPodQuery } from '#datapath/v2/served-pod.ts'
 import { attachSockets } from '#datapath/v2/sockets.ts'
 import { namespaceKeyOf } from '#kernel/bpf/maps.ts'
 import { backendState, mode, namespaceOf } from '#kernel/bpf/words.ts'
@@ -252,8 +252,8 @@ test('a look at a pod tells whether it is translated; what is swept is translate
     (await seen(path1)).entries.map(e => e.key),
     [namespaceKeyOf((await seen(path1)).cookie)],
   )
-  assert.equal((await sweepNamespaces(kernel, paths)).length, 0)
-  assert.equal((await sweepNamespaces(kernel, [path2, parseNetnsPath('/run/netns/of-nobody')])).length, 1)
+  assert.equal((await namespaceSweep(kernel, paths)).length, 0)
+  await applied(kernel, await namespaceSweep(kernel, [path2, parseNetnsPath('/run/netns/of-nobody')]))
   await assertUntouched(pod1)
   await assertTranslated(pod2)
   assert.match((await node.ask('tcp', families[4].service, port)).name, /^backend/)

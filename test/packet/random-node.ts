@@ -55,7 +55,7 @@ export function anyNodePacket(c: Chance, world: World = {}): t.Packet {
   const [client, port, asked] = [c.of(...clients)[family], c.of(40000, 40001), c.of(...ports)]
   const frontend = c.of(...frontendIps)[family]
   const more = { ...shapeOf(c, family), ...(c.rarely(20) && { gsoSize: 700 }), mark: c.rarely(10) ? 5 : 0, time: c.of(0n, 77n) }
-  switch (c.below(8)) {
+  switch (c.below(9)) {
     case 0:
       return t.reached(c.of(...places)[family], t.node[family], segmentOf(c, protocol, 8080, natPort(c)), more)
     case 1: {
@@ -71,9 +71,23 @@ export function anyNodePacket(c: Chance, world: World = {}): t.Packet {
       return t.reached(client, c.of(t.pod1, t.pod3).ip[family], c.of(segmentOf(c, protocol, port, 8080), echo('request', 1)), more)
     case 5:
       return damaged(c, t.reached(client, frontend, c.of(segmentOf(c, protocol, port, asked), raw(47, Buffer.alloc(9))), more))
+    case 6: {
+      const pod = c.of(t.pod1, t.pod1, t.pod3).ip[family]
+      const [to, segment] = c.of(
+        [frontend, segmentOf(c, protocol, port, asked)],
+        [t.node[family], segmentOf(c, protocol, 8080, natPort(c))],
+      )
+      return atHostEnd(t.reached(pod, to, segment, more))
+    }
     default:
       return t.reached(client, frontend, segmentOf(c, protocol, port, asked), more)
   }
+}
+
+/** That of the first pod. */
+function atHostEnd({ program, arrival }: t.Packet): t.Packet {
+  const { ifIndex } = t.pod1
+  return { program, arrival: { ...arrival, ifIndex, ingressIfIndex: ifIndex } }
 }
 
 export function damaged(c: Chance, { program, arrival }: t.Packet): t.Packet {

@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Look } from '#datapath/apply.ts'
 import type { Attachment, ExclusiveEniAttachment, IfName } from '#datapath/attachment.ts'
+import { merge, nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import { absentEni, findUplink } from '#datapath/eni.ts'
 import { eniAmong, homeName } from '#datapath/eni-home.ts'
 import { type Place, peerIps, peerName, plan, sysctlsOf } from '#datapath/mode/exclusive-eni.ts'
 import { type Found, gone, type PodMode, unknown, type Verdict, verdictOf } from '#datapath/mode/pod-mode.ts'
+import type { PodPrograms } from '#datapath/mode/shared-pods.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
 import { default4, default6 } from '#datapath/ours.ts'
 import type { DatapathCode } from '#datapath/port.ts'
+import {
+  namespaceSweep,
+  namespacesWithEni,
+  planServed,
+  servedEntries,
+  servedHostQuery,
+  servedPodQuery,
+  servedRemoval,
+} from '#datapath/v2/served-pod.ts'
 import { newMacs, recognisePair, withMtuOf } from '#datapath/veth.ts'
 import { exclusiveWithdrawal, exclusiveWithdrawalQuery } from '#datapath/withdraw.ts'
 import { requireHost } from '#kernel/host.ts'
@@ -22,13 +33,15 @@ import type { Mac } from '#net/mac.ts'
 /** Pods that have an ENI for themselves. Nodes with such pods have few devices: all are looked at, and nothing is remembered but the uplink. */
 export class ExclusivePods implements PodMode<ExclusiveEniAttachment> {
   readonly #kernel: Kernel
+  readonly #programs: () => PodPrograms | undefined
   readonly #live: () => readonly Attachment[]
   /** The node's own device when it was seen last: its settings are told when they are asked for. */
   #uplink: IfName | undefined
 
   /** `live`: the pods that are there. */
-  constructor(kernel: Kernel, live: () => readonly Attachment[]) {
+  constructor(kernel: Kernel, programs: () => PodPrograms | undefined, live: () => readonly Attachment[]) {
     this.#kernel = kernel
+    this.#programs = programs
     this.#live = live
   }
 
@@ -38,7 +51,7 @@ export class ExclusivePods implements PodMode<ExclusiveEniAttachment> {
     if (this.#learn(host)) return this.look(a)
     const device = placeOf(a, host, pod) ?? (await this.#astray(a))
     if (device === undefined) throw absentEni(a.eni)
-    return judge(a, device, host, pod, this.#enisOfOthers(a))
+    return judge(a, device, { host, pod }, this.#enisOfOthers(a), this.#generation)
   }
 
   async compare(some: readonly ExclusiveEniAttachment[]): Promise<readonly Verdict[]> {
@@ -48,14 +61,26 @@ export class ExclusivePods implements PodMode<ExclusiveEniAttachment> {
       const pod = pods[i]
       if (pod === undefined) return gone(a)
       const device = placeOf(a, host, pod)
-      return device === undefined ? unknown(a) : verdictOf(a, () => judge(a, device, host, pod, this.#enisOfOthers(a)))
+      return device === undefined
+        ? unknown(a)
+        : verdictOf(a, () => judge(a, device, { host, pod }, this.#enisOfOthers(a), this.#generation))
     })
   }
 
   async withdrawal(a: ExclusiveEniAttachment): Promise<readonly KernelOp[]> {
     const [host, pod] = await this.#kernel.observe(exclusiveWithdrawalQuery(a))
     const seen = requireHost(host)
-    return exclusiveWithdrawal(a, seen, placeOf(a, seen, pod) ?? (await this.#astray(a)))
+    const served = servedRemoval(a, seen, pod)
+    // Whose namespace it was cannot be told any more, but whose there are.
+    if (pod === undefined && this.#generation !== undefined)
+      served.push(...(await namespaceSweep(this.#kernel, namespacesWithEni(this.#live()))))
+    return [...served, ...exclusiveWithdrawal(a, seen, placeOf(a, seen, pod) ?? (await this.#astray(a)))]
+  }
+
+  /** Of the programs, where they translate Services. */
+  get #generation(): string | undefined {
+    const programs = this.#programs()
+    return programs?.services === true ? programs.generation : undefined
   }
 
   async #observe(some: readonly ExclusiveEniAttachment[]): Promise<readonly [NsState, ...Observed[]]> {
@@ -97,6 +122,8 @@ function hostQuery(some: readonly ExclusiveEniAttachment[], uplink: IfName | und
     sysctls: [...new Set(some.flatMap(a => keysOf(a, uplink, true)))],
     families: [4, 6],
     nsids: some.map(a => a.netns),
+    ...servedHostQuery,
+    entries: some.flatMap(servedEntries),
   }
 }
 
@@ -110,6 +137,7 @@ function podQuery(a: ExclusiveEniAttachment): NsQuery {
     routes: { tables: [mainTable] },
     sysctls: keysOf(a, undefined, false),
     families: [4, 6],
+    ...servedPodQuery,
   }
 }
 
@@ -126,7 +154,15 @@ function placeOf({ netns, ifName, eni }: ExclusiveEniAttachment, host: NsState, 
   return outside && { ns: 'host', link: outside }
 }
 
-function judge(a: ExclusiveEniAttachment, device: Place, host: NsState, pod: NsState, others: ReadonlySet<Mac>): Look<Found> {
+/** `generation`: of programs that translate Services. */
+function judge(
+  a: ExclusiveEniAttachment,
+  device: Place,
+  seen: { readonly host: NsState; readonly pod: NsState },
+  others: ReadonlySet<Mac>,
+  generation: string | undefined,
+): Look<Found> {
+  const { host, pod } = seen
   const isInside = device.ns === a.netns
   const strangers = pod.links.filter(l => l.mac !== undefined && others.has(l.mac))
   requireFree(a, pod, [device.link, ...strangers])
@@ -150,7 +186,9 @@ function judge(a: ExclusiveEniAttachment, device: Place, host: NsState, pod: NsS
     ...(uplink && { uplink: uplink.name }),
     nodeIps: host.addrs.filter(addr => addr.ifIndex === uplink?.index && addr.scope === 'global').map(addr => addr.address),
   }
-  const ops = diff(plan(isInside ? withMtuOf(a, pod) : a, facts), { host, pod }, pair)
+  const network = plan(isInside ? withMtuOf(a, pod) : a, facts)
+  const served = generation === undefined ? nothing : planServed(a, generation, pair?.state === 'joined', seen)
+  const ops = diff(merge(network, served), seen, pair)
   return { ops, seen: { isMade: isInside && pair?.state !== 'absent', hostMac, podMac: a.eni.mac } }
 }
 

@@ -16,7 +16,7 @@ export class Pods implements PodMode<Attachment> {
 
   constructor(kernel: Kernel, programs: () => PodPrograms | undefined, live: () => readonly Attachment[]) {
     this.#shared = new SharedPods(kernel, programs)
-    this.#exclusive = new ExclusivePods(kernel, live)
+    this.#exclusive = new ExclusivePods(kernel, programs, live)
   }
 
   /** Shared ENIs by number of their devices. */

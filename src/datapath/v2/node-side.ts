@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Desired, type EntryWant, type HookWant, nothing } from '#datapath/desired.ts'
+import { type Desired, type EntryWant, type FilterWant, type HookWant, nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import { findUplink, hostIp } from '#datapath/eni.ts'
 import { default4, default6 } from '#datapath/ours.ts'
@@ -68,14 +68,17 @@ function wanted(services: NodeServices, uplink: LinkState, host: NsState, genera
         .map(leaving),
       ...(isTaken ? [] : [own]),
     ],
-    filters: isTaken
-      ? []
-      : [
-          { block: block.nodeIn, program: 'node_in', generation },
-          { block: block.nodeOut, program: 'node_out', generation },
-        ],
+    filters: isTaken ? [] : nodeFilters(generation),
     sysctls: [{ ns: 'host', key: reservedPortsKey, value: reserved }],
   }
+}
+
+/** Of the blocks at the node's own device. */
+export function nodeFilters(generation: string): FilterWant[] {
+  return [
+    { block: block.nodeIn, program: 'node_in', generation },
+    { block: block.nodeOut, program: 'node_out', generation },
+  ]
 }
 
 function withdrawn(host: NsState): Desired {

@@ -10,7 +10,7 @@ import { importedFlows } from '#datapath/v2/import.ts'
 import { mapSizes } from '#datapath/v2/map-sizes.ts'
 import { keptMonitor, repairedMode, servesNow, wantedMode } from '#datapath/v2/node-mode.ts'
 import { nodeConfigEntry, nodeDevices, nodeSideOps, nodeSideQuery, takenUplink } from '#datapath/v2/node-side.ts'
-import { namespacesWithEni, sweepNamespaces } from '#datapath/v2/served-pod.ts'
+import { namespaceSweep, namespacesWithEni } from '#datapath/v2/served-pod.ts'
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { staleEntries } from '#datapath/v2/stale.ts'
 import { maps } from '#kernel/bpf/maps.ts'
@@ -86,7 +86,7 @@ export class ProgrammedNode {
     const serves = servesNow({ isWanted: this.services, mode: seen, pods: pods.length, isSynced: await this.#isSynced() })
     const isNew = (wantedMode(this.#wanted.kind, serves, false) & (mode.forward | mode.service) & ~seen) !== 0
     await this.#turnTo(serves, isNew ? this.#wanted.learn : (seen & mode.learn) !== 0, isNew && this.#wanted.learn ? pods : [])
-    if (this.services) await this.sweepNamespaces(pods)
+    if (this.services) await this.#sweepNamespaces(pods)
     if (this.services && !serves) this.#waitForServices()
     if (this.#replaces) await this.#removeReplaced()
   }
@@ -224,10 +224,10 @@ export class ProgrammedNode {
     }
   }
 
-  /** Takes away what the programs know of namespaces of pods that are none of these. */
-  async sweepNamespaces(pods: readonly Attachment[]): Promise<void> {
+  async #sweepNamespaces(pods: readonly Attachment[]): Promise<void> {
     const { kernel, log } = this.#deps
-    const ops = await sweepNamespaces(kernel, namespacesWithEni(pods))
+    const ops = await namespaceSweep(kernel, namespacesWithEni(pods))
+    await applyAll(kernel, ops)
     if (ops.length > 0) log.info({ operations: ops.map(formatOp) }, 'namespaces of pods that are gone are forgotten')
   }
 

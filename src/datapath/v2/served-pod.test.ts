@@ -38,20 +38,29 @@ const puts = {
   address: `bpftool map update pinned maps/addresses-1 ${address} 09 00 00 00`,
   namespace: 'bpftool map update pinned maps/namespaces-1 key hex 07 00 00 00 00 00 00 00 value hex 02 00 00 00',
 }
-const joins = `tc qdisc add dev ${a.hostIfName} ingress_block ${block.nodeIn} clsact`
-const runs = `tc filter replace block ${block.nodeIn} handle 1 protocol all bpf direct-action object-pinned programs/${generation}/node_in`
+const joins = `tc qdisc add dev ${a.hostIfName} ingress_block ${block.nodeIn} egress_block ${block.nodeOut} clsact`
+const runs = [
+  [block.nodeIn, 'node_in'],
+  [block.nodeOut, 'node_out'],
+].map(
+  ([at, program]) =>
+    `tc filter replace block ${at} handle 1 protocol all bpf direct-action object-pinned programs/${generation}/${program}`,
+)
 /** The words of an entry up to the incarnation. */
 const lines = (of: ExclusiveEniAttachment, seen = { host, pod }, isMade = true) =>
   diff(planServed(of, generation, isMade, seen), seen).map(op => formatOp(op).replace(/( 09 00 00 00| <number of \S+>).*$/, '$1'))
 
-test('a pod has its address, its namespace, and node_in at its host end', () => {
-  assert.deepEqual(lines(a), [puts.address, puts.namespace, joins, runs])
+test('a pod has its address, its namespace, and the programs of the node at its host end', () => {
+  assert.deepEqual(lines(a), [puts.address, puts.namespace, joins, ...runs])
 })
 
 test('what is there already is not put again', () => {
   const entries = planServed(a, generation, true, { host, pod }).entries.map(({ map, key, value }): EntryState => ({ map, key, value }))
-  const hooks = [{ ifIndex: 9, ingress: block.nodeIn, foreign: false }]
-  const filters = [{ block: block.nodeIn, name: `node_in.${generation}` }]
+  const hooks = [{ ifIndex: 9, ingress: block.nodeIn, egress: block.nodeOut, foreign: false }]
+  const filters = [
+    { block: block.nodeIn, name: `node_in.${generation}` },
+    { block: block.nodeOut, name: `node_out.${generation}` },
+  ]
   const seen = { host: { ...host, hooks, filters, entries: entries.slice(0, 1) }, pod: { ...pod, entries: entries.slice(1) } }
   assert.deepEqual(lines(a, seen), [])
 })

@@ -3,17 +3,17 @@ import type { Attachment, ExclusiveEniAttachment } from '#datapath/attachment.ts
 import { type Desired, type EntryWant, nothing } from '#datapath/desired.ts'
 import { addressKeyOf, incarnationOf } from '#datapath/mode/ebpf.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
+import { nodeFilters } from '#datapath/v2/node-side.ts'
 import { ownAddresses } from '#datapath/v2/stale.ts'
 import { maps, namespaceKeyOf } from '#kernel/bpf/maps.ts'
 import { addressState, block, namespaceOf } from '#kernel/bpf/words.ts'
-import { applyAll } from '#kernel/host.ts'
 import type { NetnsPath } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Kernel } from '#kernel/port.ts'
 import type { EntryKey, NsQuery, NsState, RawEntry } from '#kernel/state.ts'
 
 /** What is to be seen to judge the Services of a pod with an ENI for itself: of the host, beside its host end, and of the pod. */
-export const servedHostQuery = { hooks: true, blocks: [block.nodeIn] } as const satisfies Partial<NsQuery>
+export const servedHostQuery = { hooks: true, blocks: [block.nodeIn, block.nodeOut] } as const satisfies Partial<NsQuery>
 export const servedPodQuery = { cookie: true } as const satisfies Partial<NsQuery>
 export function servedEntries(a: ExclusiveEniAttachment): EntryKey[] {
   return addressesOf(a).map(ip => ({ map: 'addresses', key: addressKeyOf(ip) }))
@@ -21,8 +21,8 @@ export function servedEntries(a: ExclusiveEniAttachment): EntryKey[] {
 
 /**
  * What a pod with an ENI for itself has on a node whose programs translate Services: its sockets are translated where it makes them, since what they send
- * meets no program; and where it has a host end, clients of the node reach it there, and what it answers to the node meets node_in. `isMade`: the host end
- * that is there is this pod's. A kernel that tells no cookie leaves its sockets alone.
+ * meets no program; and where it has a host end, the programs of the node's own device are there too. By it clients of the node reach the pod, and the pod
+ * reaches Services by what its sockets do not translate. `isMade`: the host end that is there is this pod's.
  */
 export function planServed(a: ExclusiveEniAttachment, generation: string, isMade: boolean, { host, pod }: Seen): Desired {
   const hostEnd = isMade ? host.links.find(l => l.name === a.hostIfName) : undefined
@@ -31,8 +31,8 @@ export function planServed(a: ExclusiveEniAttachment, generation: string, isMade
   return {
     ...nothing,
     entries: [...(a.hostPeer ? addressesOf(a).map(ip => addressOf(a, addressKeyOf(ip), hostEnd?.index)) : []), ...namespaceIn(pod)],
-    hooks: isJoined ? [{ ns: 'host', dev: a.hostIfName, ingress: block.nodeIn }] : [],
-    filters: isJoined ? [{ block: block.nodeIn, program: 'node_in', generation }] : [],
+    hooks: isJoined ? [{ ns: 'host', dev: a.hostIfName, ingress: block.nodeIn, egress: block.nodeOut }] : [],
+    filters: isJoined ? nodeFilters(generation) : [],
   }
 }
 
@@ -68,16 +68,11 @@ export function servedRemoval(a: ExclusiveEniAttachment, host: NsState, pod: NsS
  * Takes away the entries of pods' namespaces that are none of these: of a process that ended between two steps, or of a namespace whose file was gone
  * before its pod was withdrawn. Entries are read first: what is added meanwhile is somebody's. Throws KernelError.
  */
-export async function sweepNamespaces(
-  kernel: Pick<Kernel, 'mapEntries' | 'observe' | 'apply'>,
-  pods: readonly NetnsPath[],
-): Promise<readonly KernelOp[]> {
+export async function namespaceSweep(kernel: Pick<Kernel, 'mapEntries' | 'observe'>, pods: readonly NetnsPath[]): Promise<KernelOp[]> {
   const entries = await kernel.mapEntries('namespaces')
   if (!entries.some(isPods)) return []
   const found = await kernel.observe(pods.map(ns => ({ ns, links: [], families: [], ...servedPodQuery })))
-  const ops = staleNamespaces(entries, new Set(found.flatMap(pod => pod?.cookie ?? [])))
-  await applyAll(kernel, ops)
-  return ops
+  return staleNamespaces(entries, new Set(found.flatMap(pod => pod?.cookie ?? [])))
 }
 
 export function staleNamespaces(entries: readonly RawEntry[], live: ReadonlySet<bigint>): KernelOp[] {

@@ -3,7 +3,7 @@ import { dropReasons, flowState, mode, serviceFlag } from '#kernel/bpf/words.ts'
 import { type Backend, backendOf, candidates, isUsable, keepAffinity, mayCome, type Service, serviceAt } from './choose.ts'
 import { flowKeyOf, isSyn } from './flow.ts'
 import { findNodeFlow, nodeKeyOf } from './node-flow.ts'
-import { changesPort, pass, placeOf, towards } from './node-pass.ts'
+import { changesPort, exclusiveOf, pass, placeOf, towards } from './node-pass.ts'
 import type { FlowKey } from './policy.ts'
 import { protocols, type Read } from './read.ts'
 import { refuse } from './service.ts'
@@ -21,7 +21,10 @@ export function ask(step: Step, packet: Read): Outcome | undefined {
   const { destination: ip, source, protocol, ports } = packet
   // The host stack may be translating what goes on in the middle.
   if (step.has(mode.learn) && protocol === protocols.tcp && !isSyn(packet)) return undefined
-  const service = serviceAt(draft, { ip, port: ports.destination, protocol }, 'outside')
+  // A pod with an ENI for itself asks at its host end what others ask at theirs.
+  const { ifIndex } = step.arrival
+  const isPod = ifIndex !== draft.get('node_configs', { index: 0 })?.ifIndex && exclusiveOf(step, source) === ifIndex
+  const service = serviceAt(draft, { ip, port: ports.destination, protocol }, isPod ? 'inside' : 'outside')
   if (service === undefined) return undefined
   if (!mayCome(draft, service, source)) return step.drop('service-source-range')
   const backend = choose(step, packet, service, key)

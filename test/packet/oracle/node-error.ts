@@ -34,7 +34,9 @@ function toClient(step: Step, packet: Read, carried: Carried, flow: NodeFlow): O
   const seen = step.draft.get('frontends', { frontend: flow.frontend })
   if (seen?.ip === undefined || flow.client === undefined) return step.drop('service-translation-failed')
   const sent = { source: { ip: flow.client, port: flow.clientPort }, destination: { ip: seen.ip, port: seen.port } }
-  return tell(step, packet, carried, sent) === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'remoteAnswersClient')
+  return tell(step, packet, carried, sent) === undefined
+    ? step.drop('service-translation-failed')
+    : sendByNode(step, 'remoteAnswersClient', flow.client)
 }
 
 /** It left the node for a client, and is of a backend: of one here or on the node, or of one elsewhere, which has to do with the node only. */
@@ -49,7 +51,7 @@ function toBackend(step: Step, packet: Read, carried: Carried, flow: NodeFlow): 
   if (own === undefined) return undefined
   const told = tell(step, packet, carried, { source, destination: { ip: own, port: flow.natPort } })
   const sent = told && rewrite(step, told, { which: 'source', ip: own, port: 0 })
-  return sent === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'nodeToRemote')
+  return sent === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'nodeToRemote', source.ip)
 }
 
 function tell(step: Step, packet: Read, carried: Carried, { source, destination }: Sent): Read | undefined {

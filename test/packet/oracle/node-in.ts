@@ -52,5 +52,5 @@ function answer(step: Step, packet: Read): Outcome | undefined {
   if (seen?.ip === undefined || flow.client === undefined) return step.drop('service-translation-failed')
   const from = rewrite(step, packet, { which: 'source', ip: seen.ip, port: seen.port })
   const both = from && rewrite(step, from, { which: 'destination', ip: flow.client, port: flow.clientPort })
-  return both === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'remoteAnswersClient')
+  return both === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'remoteAnswersClient', flow.client)
 }

@@ -10,11 +10,10 @@ import { receiverOf } from './receiver.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
 import { oneHopLess, rewrite } from './translate.ts'
 
+/** `exclusive`: here, but it answers clients by an ENI of its own, so that only the node can be its client. */
 type Place =
   | { readonly is: 'pod'; readonly ifIndex: number; readonly endpoint: Endpoint }
-  | { readonly is: 'stack' | 'node' | 'elsewhere' }
-  /** Here, but it answers clients by an ENI of its own: only the node can be its client. */
-  | { readonly is: 'exclusive'; readonly ifIndex: number }
+  | { readonly is: 'stack' | 'node' | 'elsewhere' | 'exclusive' }
 
 /** What no translation can do for SCTP, whose checksum covers all of it. */
 export function changesPort({ protocol, ports }: Read, { port }: Backend): boolean {
@@ -28,7 +27,7 @@ export function towards(packet: Read, { ip, port }: Backend): Read {
 export function placeOf({ draft }: Step, ip: Ip): Place {
   const address = draft.get('addresses', { ip })
   if (address?.state === addressState.stack) return { is: 'stack' }
-  if (address?.state === addressState.exclusive) return { is: 'exclusive', ifIndex: address.endpoint }
+  if (address?.state === addressState.exclusive) return { is: 'exclusive' }
   const endpoint = address && draft.get('endpoints', { ifIndex: address.endpoint })
   if (endpoint !== undefined && endpoint.incarnation === address?.incarnation) return { is: 'pod', ifIndex: address.endpoint, endpoint }
   return { is: ip === nodeAddress(draft, ip) ? 'node' : 'elsewhere' }
@@ -55,8 +54,7 @@ function handOn(step: Step, packet: Read, passage: Passage): Outcome {
   step.portsOf(packet)
   if (changesPort(packet, backend)) return step.drop('service-translation-failed')
   if (place.is === 'elsewhere' && passage.keepsSource) return step.drop('service-without-backend')
-  if (place.is === 'elsewhere' || place.is === 'exclusive')
-    return asNode(step, packet, passage, place.is === 'exclusive' ? place.ifIndex : undefined)
+  if (place.is === 'elsewhere' || place.is === 'exclusive') return asNode(step, packet, passage)
   const after = rewrite(step, packet, { which: 'destination', ip: backend.ip, port: backend.port })
   if (after === undefined) return step.drop('service-translation-failed')
   if (place.is === 'pod') return toPod(step, after, passage, place)
@@ -64,8 +62,8 @@ function handOn(step: Step, packet: Read, passage: Passage): Outcome {
   return step.pass(place.is === 'node' ? 'nodeToHost' : 'nodeToPod')
 }
 
-/** The backend sees the node, at a port that tells its answers apart. `host`: the host end of a pod here. */
-function asNode(step: Step, packet: Read, passage: Passage, host: number | undefined): Outcome {
+/** The backend sees the node, at a port that tells its answers apart. */
+function asNode(step: Step, packet: Read, passage: Passage): Outcome {
   const { backend } = passage
   if (packet.protocol === protocols.sctp) return step.drop('service-translation-failed')
   const hopped = oneHopLess(step.frame, packet)
@@ -77,13 +75,17 @@ function asNode(step: Step, packet: Read, passage: Passage, host: number | undef
   remember(step, passage, taken.client)
   const from = rewrite(step, packet, { which: 'source', ip, port: taken.client.natPort })
   const both = from && rewrite(step, from, { which: 'destination', ip: backend.ip, port: backend.port })
-  if (both === undefined) return step.drop('service-translation-failed')
-  return host === undefined ? sendByNode(step, 'nodeToRemote') : step.sendOut(host, 'nodeToRemote')
+  return both === undefined ? step.drop('service-translation-failed') : sendByNode(step, 'nodeToRemote', backend.ip)
 }
 
-/** Out where the node's address is. */
-export function sendByNode(step: Step, path: 'nodeToRemote' | 'remoteAnswersClient'): Outcome {
-  return step.sendOut(step.draft.get('node_configs', { index: 0 })?.ifIndex ?? 0, path)
+/** Out where the node's address is, or to the host end of a pod that has an ENI for itself. */
+export function sendByNode(step: Step, path: 'nodeToRemote' | 'remoteAnswersClient', to: Ip): Outcome {
+  return step.sendOut(exclusiveOf(step, to) ?? step.draft.get('node_configs', { index: 0 })?.ifIndex ?? 0, path)
+}
+
+export function exclusiveOf({ draft }: Step, ip: Ip): number | undefined {
+  const address = draft.get('addresses', { ip })
+  return address?.state === addressState.exclusive ? address.endpoint : undefined
 }
 
 function remember({ draft }: Step, { key, entry }: Passage, after: NodeFlow): void {
