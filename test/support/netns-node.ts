@@ -11,7 +11,7 @@ import type { Stack } from '#net/stack.ts'
 import { type CniCall, type CniReply, podArgs } from './cni-client.ts'
 import { serveKube } from './kube-ipc.ts'
 import { KubeModel } from './kube-model.ts'
-import { eni, NodeWorld, nodeName } from './node-world.ts'
+import { eni, macOfEni, NodeWorld, nodeName } from './node-world.ts'
 import { compileShim, type Shim } from './shim.ts'
 import type { TerwaydConfig } from './terwayd.ts'
 
@@ -30,6 +30,8 @@ interface Start {
  * compiled shim, the cluster is a KubeModel here. Everything carries the name `twd<pid>-<n>` and goes with the world.
  */
 export class NetnsNode implements AsyncDisposable {
+  /** MACs of the node's ENIs. */
+  readonly enis: readonly string[]
   readonly name = `twd${process.pid}-${worlds++}`
   readonly dir = mkdtempSync(join(tmpdir(), 'terwayd-'))
   readonly model = new KubeModel(realClock)
@@ -41,10 +43,15 @@ export class NetnsNode implements AsyncDisposable {
   readonly #shim: Shim = compileShim()
   readonly #pods = new Set<string>()
 
-  constructor(addresses: readonly string[], options: Partial<Options> = {}, stack: Stack = 'ipv4') {
-    this.cluster = new NodeWorld(this.model, addresses, stack)
+  /** `addresses`: of one ENI that pods share, or of several (eni-1, eni-2, …) of which pods have one each. */
+  constructor(addresses: readonly string[] | readonly (readonly string[])[], options: Partial<Options> = {}, stack: Stack = 'ipv4') {
+    const lists = addresses.filter(list => typeof list !== 'string')
+    const perEni = lists.length > 0 ? lists : [addresses.filter(address => typeof address === 'string')]
+    this.cluster = new NodeWorld(this.model, lists.length > 0 ? [] : perEni.flat(), stack)
+    if (lists.length > 0) this.cluster.exclusive(lists)
+    this.enis = perEni.map((_, i) => macOfEni(i + 1))
     for (const sub of ['etc', 'net.d']) mkdirSync(join(this.dir, sub))
-    writeFileSync(join(this.dir, 'etc', '10-terway.conf'), '{"cniVersion":"0.4.0","name":"terway","type":"terway"}')
+    this.mount({ cniVersion: '0.4.0', name: 'terway', type: 'terway' })
     this.options = {
       ...defaultOptions,
       nodeName,
@@ -62,7 +69,8 @@ export class NetnsNode implements AsyncDisposable {
       ...options,
     }
     try {
-      this.#makeNamespaces(addresses)
+      this.#makeNamespaces()
+      for (const [i, list] of perEni.entries()) this.#plugIn(i + 1, list)
       if (stack === 'dual') ip('-n', this.name, 'addr', 'add', 'fd00::10/128', 'dev', 'eth0', 'nodad')
     } catch (e) {
       this.#remove()
@@ -70,7 +78,12 @@ export class NetnsNode implements AsyncDisposable {
     }
   }
 
-  #makeNamespaces(addresses: readonly string[]): void {
+  /** The mounted CNI configuration. */
+  mount(conf: object): void {
+    writeFileSync(join(this.dir, 'etc', '10-terway.conf'), JSON.stringify(conf))
+  }
+
+  #makeNamespaces(): void {
     const [node, fabric] = [this.name, `${this.name}-f`]
     for (const ns of [node, fabric]) {
       ip('netns', 'add', ns)
@@ -82,14 +95,27 @@ export class NetnsNode implements AsyncDisposable {
     ip('-n', node, 'addr', 'add', '192.168.0.10/24', 'dev', 'eth0')
     ip('-n', node, 'link', 'set', 'eth0', 'up')
     ip('-n', node, 'route', 'add', 'default', 'via', '192.168.0.253')
-    ip('-n', node, 'link', 'add', 'eth1', 'address', eni.mac, 'type', 'veth', 'peer', 'name', 'port1', 'netns', fabric)
-    ip('-n', fabric, 'addr', 'add', gatewayOf(parseCidr(eni.cidr)), 'dev', 'port1')
-    ip('-n', fabric, 'addr', 'add', gatewayOf(parseCidr(eni.cidr6)), 'dev', 'port1', 'nodad')
-    ip('-n', fabric, 'link', 'set', 'port1', 'up')
+  }
+
+  /** An ENI: eth<n> of the node, and a port of the fabric from which its addresses are reached. */
+  #plugIn(n: number, addresses: readonly string[]): void {
+    const [fabric, mac, port] = [`${this.name}-f`, macOfEni(n), `port${n}`]
+    ip('-n', this.name, 'link', 'add', `eth${n}`, 'address', mac, 'type', 'veth', 'peer', 'name', port, 'netns', fabric)
+    ip('-n', fabric, 'addr', 'add', gatewayOf(parseCidr(eni.cidr)), 'dev', port)
+    ip('-n', fabric, 'addr', 'add', gatewayOf(parseCidr(eni.cidr6)), 'dev', port, 'nodad')
+    ip('-n', fabric, 'link', 'set', port, 'up')
     for (const address of addresses) {
-      ip('-n', fabric, 'route', 'add', address, 'dev', 'port1')
-      ip('-n', fabric, 'neigh', 'add', address, 'lladdr', eni.mac, 'dev', 'port1', 'nud', 'permanent')
+      ip('-n', fabric, 'route', 'add', address, 'dev', port)
+      ip('-n', fabric, 'neigh', 'add', address, 'lladdr', mac, 'dev', port, 'nud', 'permanent')
     }
+  }
+
+  /** Where each ENI's device is: `node`, or the container ids of sandboxes. */
+  places(): readonly string[] {
+    const found = new Map([this.name, ...this.#pods].map(ns => [ns, ip('-n', ns, '-o', 'link').join()]))
+    const short = (ns: string) => (ns === this.name ? 'node' : ns.slice(this.name.length + 1))
+    const of = (mac: string) => [...found].flatMap(([ns, links]) => (links.includes(`link/ether ${mac} `) ? [short(ns)] : []))
+    return this.enis.map(mac => of(mac).join('+') || 'nowhere')
   }
 
   /** Starts terwayd; resolves when its socket is open. `crashAt` arms a crash point; `wrap` is a command line before node's. */
@@ -181,8 +207,12 @@ export class NetnsNode implements AsyncDisposable {
 
   /** Whether the fabric's gateway reaches the address, through the ENI, the node and the pod, and back: a closed port refuses. */
   reaches(address: string, seconds = 5): boolean {
+    return this.reachesFrom(`${this.name}-f`, address, seconds)
+  }
+
+  reachesFrom(namespace: string, address: string, seconds = 5): boolean {
     const command = `exec 3<>/dev/tcp/${address}/9`
-    const { stderr } = spawnSync('ip', ['netns', 'exec', `${this.name}-f`, 'timeout', String(seconds), 'bash', '-c', command], {
+    const { stderr } = spawnSync('ip', ['netns', 'exec', namespace, 'timeout', String(seconds), 'bash', '-c', command], {
       encoding: 'utf8',
     })
     return stderr.includes('Connection refused')

@@ -89,16 +89,17 @@ export class NodeWorld {
     return node
   }
 
-  /** Changes one address of eni-1 as the controller would; undefined removes it. */
+  /** Changes one address as the controller would, of eni-1 when no ENI has it; undefined removes it. */
   address(ip: string, change: Partial<NicIp> | undefined): void {
     const node = this.node()
-    const nic = node.status?.networkInterfaces?.[eni.id]
-    if (nic === undefined) throw new Error('eni-1 is gone')
     const key = keyOf(ip)
+    const nics = node.status?.networkInterfaces ?? {}
+    const nic = Object.values(nics).find(n => n[key]?.[ip] !== undefined) ?? nics[eni.id]
+    if (nic === undefined) throw new Error('eni-1 is gone')
     const { [ip]: before, ...others } = nic[key] ?? {}
     const records =
       change === undefined ? others : { ...others, [ip]: { ip, primary: false, status: 'Valid', ...before, ...change } as NicIp }
-    this.model.put(nodeCrs, { ...node, status: { ...node.status, networkInterfaces: { [eni.id]: { ...nic, [key]: records } } } })
+    this.model.put(nodeCrs, { ...node, status: { ...node.status, networkInterfaces: { ...nics, [nic.id]: { ...nic, [key]: records } } } })
   }
 
   pod(name: string, change: { uid?: string; spec?: Partial<Pod['spec']>; annotations?: Record<string, string> } = {}): Pod {
