@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { EniDevice, SharedEniAttachment } from '#datapath/attachment.ts'
+import type { Attachment, EniDevice, ExclusiveEniAttachment, SharedEniAttachment } from '#datapath/attachment.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import type { Datapath, NodeDatapath } from '#datapath/port.ts'
@@ -68,10 +68,10 @@ export const v2: Extract<NodeDatapath, { kind: 'v2' }> = {
   learn: false,
 }
 
-export interface PodOptions {
+export interface PodOptions<A extends Attachment = SharedEniAttachment> {
   readonly eni?: EniNumber
   readonly families?: readonly (4 | 6)[]
-  readonly more?: Partial<SharedEniAttachment>
+  readonly more?: Partial<A>
 }
 
 export class DatapathLab {
@@ -236,6 +236,12 @@ export class DatapathLab {
     return { ...attachment, ...(families.includes(4) ? { v4 } : {}), ...(families.includes(6) ? { v6 } : {}) }
   }
 
+  /** The same for a pod that has its ENI for itself. What belongs to the host stack, Services among it, is as in `v2`. */
+  exclusive(n: number, { more, ...options }: PodOptions<ExclusiveEniAttachment> = {}): ExclusiveEniAttachment {
+    const hostRoutes = [...v2.serviceCidrs, ...v2.hostStackCidrs]
+    return { ...this.pod(n, options), kind: 'exclusive-eni', hostRoutes, hostPeer: true, ...more }
+  }
+
   /** The runtime brings the loopback up before it calls the plugin. */
   addNetns(ns: string): void {
     ip('netns', 'add', `${this.prefix}-${ns}`)
@@ -247,13 +253,13 @@ export class DatapathLab {
     removeNetns(`${this.prefix}-${ns}`)
   }
 
-  async probe(ns: string): Promise<Probe> {
-    // Where sockets of the host meet the programs of the lab's node.
-    const cgroup = ns === 'host' ? this.#cgroup : undefined
+  /** `atSockets`: its sockets meet the programs of the lab's node, as everybody's do on a real one. Two that serve do not fit into one namespace. */
+  async probe(ns: string, { atSockets = ns === 'host', serves = true } = {}): Promise<Probe> {
+    const cgroup = atSockets ? this.#cgroup : undefined
     const joining = cgroup === undefined ? [] : ['sh', '-c', 'echo $$ > "$0"/cgroup.procs && exec "$@"', cgroup.directory]
     const probe = new Probe([...joining, 'ip', 'netns', 'exec', `${this.prefix}-${ns}`])
     this.#probes.push(probe)
-    await probe.serve(ns)
+    if (serves) await probe.serve(ns)
     return probe
   }
 }
