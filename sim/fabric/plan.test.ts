@@ -55,7 +55,7 @@ test('a primary ENI becomes eth0, configured as by DHCP', () => {
     `ip route replace blackhole 10.0.0.0/24
 ip route replace blackhole fd00:0:0:1::/64
 ip link add dev e00163e000001 address ee:ff:ff:ff:ff:ff mtu 1500 type veth peer name eth0 address 00:16:3e:00:00:01 mtu 1500 netns n1
-ip link set dev e00163e000001 alias n1/eth0
+ip link set dev e00163e000001 alias fabric:n1:eth0
 ip link set dev e00163e000001 up
 ip address replace 10.0.0.253/32 dev e00163e000001
 ip address replace fd00::1:ffff:ffff:ffff:fffd/128 dev e00163e000001 nodad
@@ -86,7 +86,7 @@ test('a hot-plugged ENI comes down and bare; only the difference is run', () => 
   assert.equal(
     text(plan(one, two)),
     `ip link add dev e00163e000002 address ee:ff:ff:ff:ff:ff mtu 1500 type veth peer name eth1 address 00:16:3E:00:00:02 mtu 1500 netns n1
-ip link set dev e00163e000002 alias n1/eth1
+ip link set dev e00163e000002 alias fabric:n1:eth1
 ip link set dev e00163e000002 up
 ip address replace 10.0.0.253/32 dev e00163e000002
 ip address replace fd00::1:ffff:ffff:ffff:fffd/128 dev e00163e000002 nodad

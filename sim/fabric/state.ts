@@ -98,12 +98,12 @@ export function deviceOf(mac: string): string {
  * pod and given it another name since, and the fabric cannot look there; when that end is deleted, this one is gone too.
  */
 export function aliasOf({ netns, slot }: Pick<VethEnd, 'netns' | 'slot'>): string {
-  return `${netns}/eth${slot}`
+  return `fabric:${netns}:eth${slot}`
 }
 
 /** The slot that an alias names, when it is one of that machine. */
 export function slotIn(netns: string, alias: string | undefined): number | undefined {
-  const [, machine, slot] = /^(.*)\/eth(\d+)$/.exec(alias ?? '') ?? []
+  const [, machine, slot] = /^fabric:(.*):eth(\d+)$/.exec(alias ?? '') ?? []
   return machine === netns ? Number(slot) : undefined
 }
 
