@@ -55,7 +55,9 @@ export function adopt(input: AdoptInput): Adoption {
   const ips = new Set<Ip>([...leases, ...adopted].flatMap(addressesOf))
   for (const route of inventory.routes) if (kept.has(route.dev)) ips.add(route.ip)
   const held = new Set([...leases, ...adopted].map(sandboxOf))
-  const enis = inventory.enis?.filter(e => !held.has(sandboxOf({ containerId: e.owner, attachment: { eni: e } }))) ?? []
+  // Other machines of a test bed may have their pods in the same directory.
+  const own = inventory.enis?.filter(e => input.pool.enis.some(({ mac }) => mac === e.mac)) ?? []
+  const enis = own.filter(e => !held.has(sandboxOf({ containerId: e.owner, attachment: { eni: e } })))
   return {
     leases: adopted,
     leftovers: {
