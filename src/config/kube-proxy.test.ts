@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Capabilities } from '#config/capabilities.ts'
 import { Fields } from '#config/fields.ts'
-import { algorithmCapability, algorithmOf, kubeProxyCapability, readKubeProxyKeys, replacesKubeProxy } from '#config/kube-proxy.ts'
+import {
+  algorithmCapability,
+  algorithmOf,
+  type KubeProxyKeys,
+  kubeProxyCapability,
+  readKubeProxyKeys,
+  replacesKubeProxy,
+} from '#config/kube-proxy.ts'
 
 const read = (json: object) => {
   const f = new Fields('eni_conf', json)
@@ -16,6 +24,7 @@ test('keys that are not there say nothing', () => assert.deepEqual(read({}), {})
 test('all of them', () => {
   const all = {
     kube_proxy_replacement: false,
+    exclusive_services: true,
     nat_port_range: '40000-49999',
     conntrack_entries: 65536,
     conntrack_entries_per_pod: 2000,
@@ -23,6 +32,7 @@ test('all of them', () => {
   }
   assert.deepEqual(read(all), {
     kubeProxyReplacement: false,
+    exclusiveServices: true,
     natPorts: { first: 40000, last: 49999 },
     conntrackEntries: 65536,
     conntrackEntriesPerPod: 2000,
@@ -39,15 +49,27 @@ test('what is wrong is named', () => {
     assert.throws(() => read({ nat_port_range: range }), new RegExp(`nat_port_range is "${range}", must be first-last within 1024-65535`))
 })
 
+test('a node whose pods have an ENI each may translate where kube-proxy does elsewhere', () => {
+  const conf = { kubeProxyReplacement: false, exclusiveServices: true }
+  const decided = (isExclusive: boolean, keys = conf) => replacesKubeProxy(keys, new Map(), false, isExclusive)
+  assert.deepEqual([decided(true), decided(false)], [true, false])
+  assert.deepEqual(
+    [decided(true, { kubeProxyReplacement: true, exclusiveServices: false }), decided(true, { ...conf, exclusiveServices: false })],
+    [true, false],
+  )
+})
+
 test('the configuration decides, then what the node has decided before, then the gate', () => {
+  const replaces = (...[conf, capabilities, gate]: [KubeProxyKeys, Capabilities, boolean]) =>
+    replacesKubeProxy(conf, capabilities, gate, false)
   const had = new Map([['kube_proxy_replacement', 'true']])
   const hadNot = new Map([['kube_proxy_replacement', 'false']])
-  assert.equal(replacesKubeProxy({}, new Map(), false), false)
-  assert.equal(replacesKubeProxy({}, new Map(), true), true)
-  assert.equal(replacesKubeProxy({}, had, false), true)
-  assert.equal(replacesKubeProxy({}, hadNot, true), true)
-  assert.equal(replacesKubeProxy({ kubeProxyReplacement: true }, new Map(), false), true)
-  assert.equal(replacesKubeProxy({ kubeProxyReplacement: false }, had, true), false)
+  assert.equal(replaces({}, new Map(), false), false)
+  assert.equal(replaces({}, new Map(), true), true)
+  assert.equal(replaces({}, had, false), true)
+  assert.equal(replaces({}, hadNot, true), true)
+  assert.equal(replaces({ kubeProxyReplacement: true }, new Map(), false), true)
+  assert.equal(replaces({ kubeProxyReplacement: false }, had, true), false)
 })
 
 test('the capability is written where it is true, or was', () => {

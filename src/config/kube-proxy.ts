@@ -12,6 +12,8 @@ export interface PortRange {
 export interface KubeProxyKeys {
   /** Whether programs translate Services instead of kube-proxy; absent: as the node's capability or the daemon's feature gate says. */
   readonly kubeProxyReplacement?: boolean
+  /** Whether they do so on nodes whose pods have an ENI each, wherever kube-proxy is: it never meets what such pods send. Absent: as on any node. */
+  readonly exclusiveServices?: boolean
   /** Ports of the node that answers of backends elsewhere come to. */
   readonly natPorts?: PortRange
   /** Entries of the table of flows; absent: as many as the node's memory is for. */
@@ -37,12 +39,14 @@ export const kubeProxyGate = 'KubeProxyReplacement'
 
 export function readKubeProxyKeys(f: Fields): KubeProxyKeys {
   const replaces = f.has('kube_proxy_replacement') ? f.flag('kube_proxy_replacement', false) : undefined
+  const exclusive = f.has('exclusive_services') ? f.flag('exclusive_services', false) : undefined
   const natPorts = readRange(f, 'nat_port_range')
   const algorithm = readAlgorithm(f, algorithmKey)
   const entries = f.between('conntrack_entries', 1024, 16_777_216)
   const perPod = f.between('conntrack_entries_per_pod', 0, 16_777_216)
   return {
     ...(replaces !== undefined && { kubeProxyReplacement: replaces }),
+    ...(exclusive !== undefined && { exclusiveServices: exclusive }),
     ...(natPorts !== undefined && { natPorts }),
     ...(entries !== undefined && { conntrackEntries: entries }),
     ...(perPod !== undefined && perPod > 0 && { conntrackEntriesPerPod: perPod }),
@@ -50,8 +54,9 @@ export function readKubeProxyKeys(f: Fields): KubeProxyKeys {
   }
 }
 
-/** Who decides, the first that speaks: the configuration, what the node has decided before, the daemon's feature gate. */
-export function replacesKubeProxy(conf: KubeProxyKeys, capabilities: Capabilities, gate: boolean): boolean {
+/** Who decides, the first that speaks: the configuration, what the node has decided before, the daemon's feature gate. `isExclusive`: its pods have an ENI each. */
+export function replacesKubeProxy(conf: KubeProxyKeys, capabilities: Capabilities, gate: boolean, isExclusive: boolean): boolean {
+  if (isExclusive && conf.exclusiveServices === true) return true
   return conf.kubeProxyReplacement ?? (capabilities.get(capability) === 'true' || gate)
 }
 

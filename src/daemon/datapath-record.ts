@@ -83,13 +83,10 @@ export class DatapathRecord {
     this.#event('Warning', 'DataPathUnsupported', `${what}, the node ${instead}: ${missing}`)
   }
 
-  /** Services are translated for what pods send through the node, but not at sockets: of processes on the node's own network, and of pods with an ENI of their own. */
+  /** Pods and clients outside reach Services all the same: what pods with an ENI each send to one goes by their node then. */
   limited(missing: string): void {
-    const who =
-      this.#ctx.facts.eniMode === 'exclusive'
-        ? "neither processes on the node's own network nor its pods can reach Services without kube-proxy"
-        : "processes on the node's own network cannot reach Services without kube-proxy, pods can"
-    this.#event('Warning', 'ServicesLimited', `${who}: ${missing}`)
+    const what = "processes on the node's own network cannot reach Services without kube-proxy, pods can"
+    this.#event('Warning', 'ServicesLimited', `${what}: ${missing}`)
   }
 
   #tellChange(before: DatapathGoal | undefined, goal: DatapathGoal): void {
@@ -114,7 +111,7 @@ export class DatapathRecord {
     const lost = services === undefined && (before === undefined || before.services !== undefined)
     if (lost && this.#ctx.facts.eniMode === 'exclusive') {
       const words = 'pods of this node send by ENIs of their own, past kube-proxy, and reach no Services'
-      this.#event('Warning', 'ServicesLimited', `${words} (kube_proxy_replacement in eni_conf lets programs translate for them)`)
+      this.#event('Warning', 'ServicesLimited', `${words} (exclusive_services in eni_conf lets programs translate for them)`)
     }
     if ((before?.services === undefined) === (services === undefined)) return
     const words = services === undefined ? 'kube-proxy translates Services again' : 'programs translate Services, as soon as all are known'

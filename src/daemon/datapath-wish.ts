@@ -96,12 +96,13 @@ export class DatapathWish {
 
   /** Absent keys are those of a node on which kube-proxy translates, or whose memory is not known. */
   #more(conf: EniConf, capabilities: Capabilities): Pick<DatapathGoal, 'services' | 'flowEntries' | 'flowLimit'> {
-    const { host, options } = this.#ctx
+    const { host, options, facts } = this.#ctx
+    const replaces = replacesKubeProxy(conf, capabilities, options.kubeProxyReplacement, facts.eniMode === 'exclusive')
     const { first, last } = conf.natPorts ?? defaultNatPorts
     const memory = host.memory?.()
     const flowEntries = conf.conntrackEntries ?? (memory && flowEntriesFor(memory))
     return {
-      ...(replacesKubeProxy(conf, capabilities, options.kubeProxyReplacement) && { services: { natPortFirst: first, natPortLast: last } }),
+      ...(replaces && { services: { natPortFirst: first, natPortLast: last } }),
       ...(flowEntries !== undefined && { flowEntries }),
       ...(conf.conntrackEntriesPerPod !== undefined && { flowLimit: conf.conntrackEntriesPerPod }),
     }

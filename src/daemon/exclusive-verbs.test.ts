@@ -142,8 +142,8 @@ test('the runtime gets the list of such nodes, and V2 is no mistake but of no us
 test('Services: by programs as on any node, and where kube-proxy has them that is told', async () => {
   await using world = worldOf(['10.0.0.1'])
   await world.started()
-  await until(() => told(world, 'ServicesLimited').some(m => /reach no Services \(kube_proxy_replacement in eni_conf/.test(m)))
-  world.cluster.configure({ service_cidr: '10.96.0.0/12', kube_proxy_replacement: true })
+  await until(() => told(world, 'ServicesLimited').some(m => /reach no Services \(exclusive_services in eni_conf/.test(m)))
+  world.cluster.configure({ service_cidr: '10.96.0.0/12', kube_proxy_replacement: false, exclusive_services: true })
   await until(() => world.kernel.node.kind === 'services')
   assert.equal(told(world, 'ServicesLimited').length, 1)
 })

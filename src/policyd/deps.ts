@@ -24,6 +24,8 @@ export interface Options {
   /** Where kube-proxy would serve /healthz and /livez. */
   readonly proxyHealth: string
   readonly sync: SyncOptions
+  /** kube-proxy runs on the node too: whatever has its ports answers health checks, and nobody is told that terway-policy cannot. */
+  readonly besideKubeProxy: boolean
   /** Milliseconds: what changes sooner after the last change than this is gathered for so long. */
   readonly gather: number
   /** Milliseconds between two tries to listen on a port that was taken. */
@@ -33,6 +35,7 @@ export interface Options {
 
 export const defaultOptions = {
   proxyHealth: ':10256',
+  besideKubeProxy: false,
   sync: defaultSyncOptions,
   gather: 30,
   listenRetry: 5_000,

@@ -10,7 +10,7 @@ import { type PolicyMetrics, policyMetrics } from '#lib/metrics.ts'
 import { type Decision, followDecision } from '#policyd/decision.ts'
 import { decisionPath, defaultOptions } from '#policyd/deps.ts'
 import { defaultListen, exposedRoutes } from '#policyd/expose.ts'
-import { parseFlags } from '#policyd/flags.ts'
+import { type Flags, parseFlags } from '#policyd/flags.ts'
 import { Policyd } from '#policyd/policyd.ts'
 import { Shift } from '#policyd/shift.ts'
 import { askToCut, debugSocket } from '#rpc/http/cut.ts'
@@ -25,7 +25,7 @@ async function main(): Promise<void> {
   const nodeName = process.env.NODE_NAME ?? ''
   if (nodeName === '') throw new AppError('bad-flag', 'NODE_NAME is not set: the DaemonSet sets it from spec.nodeName')
   const metrics = policyMetrics()
-  const shift = new Shift(decision => begin(decision, { nodeName, kubeconfig: flags.kubeconfig, log, metrics }), ended, log)
+  const shift = new Shift(decision => begin(decision, { nodeName, log, metrics, ...flags }), ended, log)
   const exposed = await serveHttp(
     process.env.TERWAY_POLICY_LISTEN || defaultListen,
     exposedRoutes(() => shift.view(nodeName), metrics),
@@ -40,20 +40,19 @@ async function main(): Promise<void> {
   process.exit(0)
 }
 
-interface Setting {
+interface Setting extends Pick<Flags, 'kubeconfig' | 'besideKubeProxy'> {
   readonly nodeName: string
-  readonly kubeconfig: string
   readonly log: Logger
   readonly metrics: PolicyMetrics
 }
 
 /** What the work needs: the maps and connections to the API server. They end with it. */
-async function begin({ algorithm }: Decision, { nodeName, kubeconfig, log, metrics }: Setting) {
+async function begin({ algorithm }: Decision, { nodeName, kubeconfig, besideKubeProxy, log, metrics }: Setting) {
   const env = kubeconfig === '' ? process.env : { ...process.env, KUBECONFIG: kubeconfig }
   const config = await loadConfig({ env, endpointsFile: endpointsPath })
   const kernel = makePinnedMaps()
   const kube = new KubeClient({ config, clock: realClock, reporter: { controller: 'terway-policy', instance: nodeName } })
-  const options = { ...defaultOptions, nodeName, services: { maglev: algorithm === 'maglev' } }
+  const options = { ...defaultOptions, nodeName, besideKubeProxy, services: { maglev: algorithm === 'maglev' } }
   const policyd = new Policyd({ kube, kernel, clock: realClock, log, metrics, cutSockets: gone => askToCut(debugSocket, gone) }, options)
   return {
     policyd,

@@ -65,6 +65,7 @@ export class Policyd {
     this.#gone = new GoneBackends(deps)
     this.#sync = new Sync({ kernel, clock, report }, options.sync)
     const failed = (check: About & { readonly port: number }, e: unknown) => {
+      if (options.besideKubeProxy) return
       const message = `node ${options.nodeName} cannot answer health checks on port ${check.port}: ${messageOf(e)}`
       this.#tell(check, 'FailedToStartServiceHealthcheck', message, 'Listen')
     }

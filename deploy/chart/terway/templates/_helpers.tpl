@@ -42,6 +42,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $_ := set $conf "vswitches" (required "terway.vSwitchIDs is required: {zone: [vSwitch ids]}" $t.vSwitchIDs) -}}
 {{- $_ := set $conf "security_groups" $t.securityGroupIDs -}}
 {{- $_ := set $conf "kube_proxy_replacement" $t.kubeProxyReplacement -}}
+{{- $_ := set $conf "exclusive_services" $t.exclusiveServices -}}
 {{ mergeOverwrite $conf (deepCopy $t.eniConf) | toPrettyJson }}
 {{- end }}
 
@@ -75,4 +76,63 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $parts := splitList ":" .Values.terwayControlplane.healthzBindAddress -}}
 {{- $host := initial $parts | join ":" | trimPrefix "[" | trimSuffix "]" -}}
 host: {{ has $host (list "" "0.0.0.0" "::") | ternary "127.0.0.1" $host | quote }}, port: {{ last $parts }}
+{{- end }}
+
+{{/* What fills the maps of a node's programs. Its arguments: the root, and whether kube-proxy runs on the node too. */}}
+{{- define "terway.policyContainer" -}}
+{{- $root := index . 0 -}}
+{{- $beside := index . 1 -}}
+{{- $t := $root.Values.terway -}}
+# Watches Services and fills the maps that the node's programs translate by. What is in the maps goes on without it.
+# Its young generation holds a second of changes: with the smallest one a third of their time was collecting garbage.
+- name: policy
+  image: {{ include "terway.image" $root }}
+  imagePullPolicy: {{ $t.image.pullPolicy }}
+  command:
+    - /usr/local/bin/node
+    - --min-semi-space-size=4
+    - --max-semi-space-size=4
+    - --max-old-space-size=192
+    - --v8-pool-size=1
+    - /usr/lib/terway/terway-policy.mjs
+    - -log-level
+    - {{ $t.logLevel }}
+    {{- if $beside }}
+    - -beside-kube-proxy=true
+    {{- end }}
+  env:
+    - {name: MALLOC_ARENA_MAX, value: "1"}
+    - name: NODE_NAME
+      valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+    - name: TERWAY_POLICY_LISTEN
+      value: 127.0.0.1:{{ $t.policyProbePort }}
+    {{- with include "terway.apiServerEnv" $root | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
+  # SYS_ADMIN: bpf(2), also on kernels without CAP_BPF.
+  securityContext:
+    readOnlyRootFilesystem: true
+    allowPrivilegeEscalation: false
+    seccompProfile: {type: RuntimeDefault}
+    capabilities: {drop: [ALL], add: [SYS_ADMIN]}
+  startupProbe:
+    httpGet: {host: 127.0.0.1, port: {{ $t.policyProbePort }}, path: /healthz}
+    initialDelaySeconds: 1
+    periodSeconds: 1
+    failureThreshold: 60
+  livenessProbe:
+    httpGet: {host: 127.0.0.1, port: {{ $t.policyProbePort }}, path: /healthz}
+    periodSeconds: 10
+    timeoutSeconds: 5
+    failureThreshold: 6
+  readinessProbe:
+    httpGet: {host: 127.0.0.1, port: {{ $t.policyProbePort }}, path: /readyz}
+    periodSeconds: 2
+    timeoutSeconds: 5
+  resources: {{- toYaml $t.policyResources | nindent 4 }}
+  volumeMounts:
+    # what terwayd decided, its sockets, and where the API servers are
+    - {name: run-eni, mountPath: /var/run/eni}
+    - {name: ledger, mountPath: /var/lib/cni/terway, readOnly: true}
+    - {name: bpf, mountPath: /sys/fs/bpf, mountPropagation: HostToContainer}
 {{- end }}
