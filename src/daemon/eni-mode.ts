@@ -50,6 +50,11 @@ export class EniModeKeeper {
     if (node === undefined) return undefined
     const record = eniModeOf(node)
     const stored = facts.eniMode === 'unknown' ? storedMode(readCapabilities(host, options.capabilitiesPath).capabilities) : facts.eniMode
+    if (stored === undefined && k8sNode === undefined) {
+      // The record may be that of another machine, which had the name before.
+      facts.trace.set('ENI mode', 'the Kubernetes node has not been seen')
+      return undefined
+    }
     const conflict = modeConflict({ record, stored, label: k8sNode && eniModeIn(k8sNode.metadata.labels) })
     if (conflict !== undefined) {
       this.#complaint.tell(new AppError('bad-config', conflict), instead)
