@@ -190,6 +190,10 @@ describe('adoption where each pod has an ENI of its own', () => {
     const before = { ...eni, owner: 'c0', netns: '/run/netns/c0' as NetnsPath }
     assert.deepEqual(adopt({ ...input, leases, inventory: { ...input.inventory, enis: [eni, before] } }).leftovers.enis, [before])
     const anothers = { ...before, mac: parseMac('02:00:00:00:00:09') }
-    assert.equal(adopt({ ...input, livePods: [], inventory: { ...nothing, enis: [anothers] } }).leftovers.enis, undefined, 'not of this node')
+    assert.equal(
+      adopt({ ...input, livePods: [], inventory: { ...nothing, enis: [anothers] } }).leftovers.enis,
+      undefined,
+      'not of this node',
+    )
   })
 })
