@@ -6,11 +6,12 @@ import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import type { Datapath } from '#datapath/port.ts'
+import { servedPodQuery } from '#datapath/v2/served-pod.ts'
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { openEvents } from '#kernel/bpf/ring.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
-import { dropReasons, path, serviceScope, serviceWord } from '#kernel/bpf/words.ts'
+import { dropReasons, namespaceOf, path, serviceScope, serviceWord } from '#kernel/bpf/words.ts'
 import { applyAll, observeHost } from '#kernel/host.ts'
 import { makeKernel } from '#kernel/kernel.ts'
 import { beatOps, endOps, monitorEntries } from '#kernel/monitors.ts'
@@ -191,7 +192,17 @@ async function askServices(kernel: Kernel, datapath: Datapath): Promise<Finding[
     'world to another node': await exchange(kernel, 'world', node4.asked, node6.asked),
   }
   await attachSockets(withoutCookie(kernel), (await kernel.loadPrograms()).generation)
-  return { 'host to Service': byNode, ...found, 'host without cookies': await exchange(kernel, 'host', '10.96.0.10', 'fd00:96::10') }
+  const withoutCookies = await exchange(kernel, 'host', '10.96.0.10', 'fd00:96::10')
+  await nameNamespace(kernel, 'pod12')
+  const bySockets = await exchange(kernel, 'pod12', '10.96.0.10', 'fd00:96::10')
+  return { 'host to Service': byNode, ...found, 'host without cookies': withoutCookies, 'pod to itself by its sockets': bySockets }
+}
+
+/** As of a pod that has an ENI for itself: the kernel tells the cookie, or a program does. */
+async function nameNamespace(kernel: Kernel, pod: string): Promise<void> {
+  const [seen] = await kernel.observe([{ ns: parseNetnsPath(`/run/netns/${pod}`), links: [], families: [], ...servedPodQuery }])
+  if (seen?.cookie === undefined) return
+  await applyAll(kernel, [entryOp('namespaces', { cookie: seen.cookie }, { translated: namespaceOf.pod })])
 }
 
 async function probeEach(kernel: Kernel): Promise<Finding['probes']> {

@@ -38,6 +38,8 @@ const expected: Finding['exchanges'] = {
     seen: seen(['10.96.0.10', '192.0.2.10'], ['fd00:96::10', '2001:db8:1::10']),
     ways: ['hostToPod', 'podViaHost'],
   },
+  // It never leaves the pod, who sees its own address.
+  'pod to itself by its sockets': { seen: seen(['10.96.0.10', '10.0.1.12'], ['fd00:96::10', 'fd00:1::12']), ways: [] },
 }
 
 /** The only feature that one of them never has. The others do without it once, and without programs at sockets, which pods and clients outside need not. */
