@@ -265,6 +265,26 @@ test('a port of health checks that is taken is told, and taken over when it is f
   assert.equal((await ask(port)).status, 503)
 })
 
+test('beside kube-proxy nobody is told that it answers health checks, and its ports are taken over when it goes', async t => {
+  const w = await world(t)
+  const port = await freePort()
+  const kubeProxy = createServer()
+  await new Promise<void>(done => kubeProxy.listen(port, '127.0.0.1', done))
+  const balanced = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: port }
+  w.service('lb', { ...balanced, clusterIP: '172.21.0.12', clusterIPs: ['172.21.0.12'] })
+  w.options = { ...w.options, besideKubeProxy: true }
+  await w.start()
+  await new Promise(done => kubeProxy.close(done))
+  await until(async () => {
+    await w.clock.advance(10_000)
+    return ask(port).then(
+      answer => answer.status === 503,
+      () => false,
+    )
+  })
+  assert.deepEqual(w.model.events, [])
+})
+
 test("kube-proxy's health says when the node is on its way out", async t => {
   const w = await world(t)
   const port = await freePort()
