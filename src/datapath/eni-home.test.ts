@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { eniAmong, formatMark, homeName, parseMark } from '#datapath/eni-home.ts'
+import { eniAmong, formatMark, formerName, homeName, parseMark } from '#datapath/eni-home.ts'
 import { parseIfName } from '#kernel/names.ts'
 import type { LinkState } from '#kernel/state.ts'
 import { parseMac } from '#net/mac.ts'
@@ -19,7 +19,12 @@ const link = (name: string, index: number, more: Partial<LinkState> = {}): LinkS
 test('a mark is read as it was written; any other alias is none', () => {
   const mark = { owner: 'a/b', home: parseIfName('eth1') }
   assert.deepEqual(parseMark(formatMark(mark)), mark)
-  for (const alias of [undefined, '', 'c5', '/eth1', 'c5/', 'c5/two words', 'c5/sixteen-letters!'])
+  for (const alias of [
+    undefined,
+    '',
+    'c5/eth1',
+    ...['c5', '/eth1', 'c5/', 'c5/two words', 'c5/sixteen-letters!'].map(text => `terway:${text}`),
+  ])
     assert.equal(parseMark(alias), undefined)
 })
 
@@ -33,7 +38,8 @@ test('the ENI is the device of its name, or the one that is on no other, or the 
 })
 
 test('home is what the mark says, unless that name is taken or a host end of a pod', () => {
-  const at = (alias: string, taken: string[] = []) => homeName(link('eth0', 7, { alias }), mac, taken.map(parseIfName))
+  const at = (alias: string, taken: string[] = []) => homeName(link('eth0', 7, { alias: `terway:${alias}` }), mac, taken.map(parseIfName))
   assert.equal(at('c5/eth1'), 'eth1')
   for (const other of [at('c5/eth1', ['eth1']), at('c5'), at('c5/cali0d7763386da')]) assert.equal(other, 'eni00163e000001')
+  assert.equal(formerName(link('dev7', 7), []), undefined)
 })

@@ -11,14 +11,18 @@ export interface EniMark {
   readonly home: IfName
 }
 
+/** Nobody else's alias begins so. */
+const prefix = 'terway:'
+
 /** No name of a device has a slash. */
 export function formatMark({ owner, home }: EniMark): string {
-  return `${owner}/${home}`
+  return `${prefix}${owner}/${home}`
 }
 
 /** Undefined for an alias that is not of ours. */
 export function parseMark(alias: string | undefined): EniMark | undefined {
-  const [, owner, home] = /^(.+)\/([^/]+)$/.exec(alias ?? '') ?? []
+  if (alias?.startsWith(prefix) !== true) return undefined
+  const [, owner, home] = /^(.+)\/([^/]+)$/.exec(alias.slice(prefix.length)) ?? []
   if (owner === undefined || home === undefined) return undefined
   try {
     return { owner, home: parseIfName(home) }
@@ -37,9 +41,13 @@ export function eniAmong(links: readonly LinkState[], mac: Mac, named?: IfName):
   return same.find(l => l.name === named) ?? same.find(l => l.peerIndex === undefined || l.peerNsid !== undefined) ?? same[0]
 }
 
+/** What a device was called on the host before it went to a pod, if that is known and none of `taken`. */
+export function formerName({ alias }: LinkState, taken: readonly IfName[]): IfName | undefined {
+  const name = parseMark(alias)?.home
+  return name === undefined || isHostIfName(name) || taken.includes(name) ? undefined : name
+}
+
 /** What a device is called when it comes back to the host: as before, unless that name is taken there. */
 export function homeName(link: LinkState, mac: Mac, taken: readonly IfName[]): IfName {
-  const before = parseMark(link.alias)?.home
-  const isFree = before !== undefined && !isHostIfName(before) && !taken.includes(before)
-  return isFree ? before : (`eni${mac.replaceAll(':', '')}` as IfName)
+  return formerName(link, taken) ?? (`eni${mac.replaceAll(':', '')}` as IfName)
 }

@@ -47,7 +47,7 @@ function link(name: IfName, index: number, more: Partial<LinkState> = {}): LinkS
 }
 
 const outside = link(eth1, 7, { mac })
-const inside = link(eth0, 7, { mac, alias: 'c5/eth1' })
+const inside = link(eth0, 7, { mac, alias: 'terway:c5/eth1' })
 const hostEnd = link(cali, 20, { mac: macs.hostMac, alias: 'c5', kind: 'veth', peerIndex: 2, peerNsid: 4 })
 const podEnd = link(peerName, 2, { mac: macs.podMac, kind: 'veth', peerIndex: 20, peerNsid: 0 })
 const globalAddr = (ifIndex: number, address: Ip) => ({ ifIndex, address, prefix: 32, scope: 'global', secondary: false }) as const
@@ -95,7 +95,7 @@ function fromNothing(a: ExclusiveEniAttachment): string[] {
 
 test("IPv4: the ENI's device becomes the pod's, and a pair beside it leads to the host stack", () => {
   assert.deepEqual(fromNothing(pod4), [
-    'ip link set eth1 alias c5/eth1',
+    'ip link set eth1 alias terway:c5/eth1',
     'ip link set eth1 netns /run/netns/pod5 name eth0',
     `ip link add cali0 address ${macs.hostMac} mtu 1500 type veth peer name veth1 address ${macs.podMac} mtu 1500 netns /run/netns/pod5`,
     ...['all', 'default', 'cali0', 'eth0'].flatMap(dev => [
@@ -153,7 +153,7 @@ test('dual stack is the union of both, over one device and one pair', () => {
 
 test('without the host peer nothing is on the host but the way of the device', () => {
   assert.deepEqual(fromNothing({ ...pod4, hostPeer: false }), [
-    'ip link set eth1 alias c5/eth1',
+    'ip link set eth1 alias terway:c5/eth1',
     'ip link set eth1 netns /run/netns/pod5 name eth0',
     'pod# sysctl -w net.ipv6.conf.eth0.accept_ra=0',
     'pod# ip addr add 10.0.1.5/32 dev eth0',
@@ -196,7 +196,7 @@ test('a repair names what is broken and nothing else', () => {
     ['host end down', { links: [{ ...hostEnd, up: false }] }, {}, ['ip link set cali0 up']],
     ['device down', {}, { links: [{ ...inside, up: false }, podEnd] }, ['pod# ip link set eth0 up']],
     ['MTU', {}, { links: [{ ...inside, mtu: 9000 }, podEnd] }, ['pod# ip link set eth0 mtu 1500']],
-    ['mark', {}, { links: [{ ...inside, alias: 'x' }, podEnd] }, ['pod# ip link set eth0 alias c5/eth1']],
+    ['mark', {}, { links: [{ ...inside, alias: 'x' }, podEnd] }, ['pod# ip link set eth0 alias terway:c5/eth1']],
     ['address of the pair', {}, { addrs: settledPod.addrs.slice(0, 1) }, ['pod# ip addr add 10.0.1.5/32 dev veth1']],
     [
       'another address',
@@ -241,7 +241,7 @@ test('a renamed device is named again, and gets what it lost by going down', () 
 })
 
 test("another pod's ENI goes home before the pod's own comes, from wherever it is", () => {
-  const stranger = link(eth0, 8, { mac: parseMac('00:16:3e:00:00:02'), alias: 'c6/eth2' })
+  const stranger = link(eth0, 8, { mac: parseMac('00:16:3e:00:00:02'), alias: 'terway:c6/eth2' })
   const other = parseNetnsPath('/run/netns/pod6')
   const lines = commands({ ...pod4, hostPeer: false }, state('host'), state(netns, { links: [stranger] }), {
     device: { ns: other, link: inside },
@@ -265,7 +265,7 @@ test('a withdrawal takes the host route, and the device home to its name or to o
   assert.deepEqual(ops(taken, inside), ['pod# ip link set eth0 netns 1 name eni00163e000001', "ip link set eni00163e000001 alias ''"])
   assert.deepEqual(ops({}), [way], 'the node has it no more')
   assert.deepEqual(ops({ routes: [] }, outside, 'host'), [], 'nothing is left to do')
-  assert.deepEqual(ops({ routes: [] }, { ...outside, alias: 'c5/eth1' }, 'host'), ["ip link set eth1 alias ''"])
+  assert.deepEqual(ops({ routes: [] }, { ...outside, alias: 'terway:c5/eth1' }, 'host'), ["ip link set eth1 alias ''"])
   const anothers = { links: [{ ...hostEnd, alias: 'c9' }] }
-  assert.deepEqual(ops(anothers, { ...inside, alias: 'c9/eth1' }), [], 'another sandbox has both by now')
+  assert.deepEqual(ops(anothers, { ...inside, alias: 'terway:c9/eth1' }), [], 'another sandbox has both by now')
 })

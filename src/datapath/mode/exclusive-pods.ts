@@ -4,7 +4,7 @@ import type { Attachment, ExclusiveEniAttachment, IfName } from '#datapath/attac
 import { merge, nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import { absentEni, findUplink } from '#datapath/eni.ts'
-import { eniAmong, homeName } from '#datapath/eni-home.ts'
+import { eniAmong, formerName, homeName } from '#datapath/eni-home.ts'
 import { type Place, peerIps, peerName, plan, sysctlsOf } from '#datapath/mode/exclusive-eni.ts'
 import { type Found, gone, type PodMode, unknown, type Verdict, verdictOf } from '#datapath/mode/pod-mode.ts'
 import type { PodPrograms } from '#datapath/mode/shared-pods.ts'
@@ -96,15 +96,16 @@ export class ExclusivePods implements PodMode<ExclusiveEniAttachment> {
     return isOther
   }
 
-  /** An ENI that somebody took into the namespace of another pod. */
+  /** An ENI that somebody took into the namespace of another pod, or that was on its way home from there: what it comes to is looked at last. */
   async #astray(a: ExclusiveEniAttachment): Promise<Place | undefined> {
     const others = this.#live().filter(o => o.kind === 'exclusive-eni' && o.netns !== a.netns && o.eni.mac !== a.eni.mac)
-    const states = await this.#kernel.observe(others.map(o => ({ ns: o.netns, links: 'all', families: [] })))
+    const namespaces = [...others.map(o => o.netns), 'host' as const, a.netns]
+    const states = await this.#kernel.observe(namespaces.map(ns => ({ ns, links: 'all', families: [] })))
     const found = states.flatMap(state => {
-      const link = state && eniAmong(state.links, a.eni.mac)
+      const link = state && eniAmong(state.links, a.eni.mac, state.ns === a.netns ? a.ifName : undefined)
       return state === undefined || link === undefined ? [] : [{ ns: state.ns, link }]
     })
-    return found[0]
+    return found.at(-1)
   }
 
   #enisOfOthers(a: ExclusiveEniAttachment): ReadonlySet<Mac> {
@@ -172,7 +173,7 @@ function judge(
   const uplink = findUplink(host)
   const facts = {
     device,
-    home: isInside || device.ns !== 'host' ? homeName(device.link, a.eni.mac, []) : device.link.name,
+    home: homeOf(device, a.eni.mac, host),
     strangers: strangers.map(link => ({
       link,
       home: homeName(
@@ -190,6 +191,18 @@ function judge(
   const served = generation === undefined ? nothing : planServed(a, generation, pair?.state === 'joined', seen)
   const ops = diff(merge(network, served), seen, pair)
   return { ops, seen: { isMade: isInside && pair?.state !== 'absent', hostMac, podMac: a.eni.mac } }
+}
+
+/** One that came to the host by itself, as the kernel takes it from a namespace that ends, has lost its name and still says it. */
+function homeOf({ ns, link }: Place, mac: Mac, host: NsState): IfName {
+  if (ns !== 'host') return homeName(link, mac, [])
+  const others = host.links.filter(l => l !== link)
+  return (
+    formerName(
+      link,
+      others.map(l => l.name),
+    ) ?? link.name
+  )
 }
 
 /** Throws `pod-interface-taken` when another device than these has the name of the pod's interface. */

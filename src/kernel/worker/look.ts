@@ -2,7 +2,7 @@
 import { namespaceKeyOf } from '#kernel/bpf/maps.ts'
 import type { Netns } from '#kernel/names.ts'
 import { listAddrs } from '#kernel/netlink/addr.ts'
-import type { Message } from '#kernel/netlink/conn.ts'
+import { type Message, NetlinkError } from '#kernel/netlink/conn.ts'
 import { getHook, listFilters } from '#kernel/netlink/filter.ts'
 import { askLink, askLinks, parseLink } from '#kernel/netlink/link.ts'
 import { confValue, type LinkConf, parseLinkConf } from '#kernel/netlink/link-conf.ts'
@@ -40,13 +40,13 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
     ns: query.ns,
     links,
     addrs: addrs ? query.families.flatMap(f => devices.flatMap(d => listAddrs(conn, f, d))) : [],
-    neighs: neighs.flatMap(ip => links.flatMap(l => getNeigh(conn, l.index, ip) ?? [])),
-    tbfs: tbfs ? links.filter(isTbf).flatMap(l => getTbf(conn, l.index) ?? []) : [],
+    neighs: neighs.flatMap(ip => ofPresent(links, l => getNeigh(conn, l.index, ip))),
+    tbfs: tbfs ? ofPresent(links.filter(isTbf), l => getTbf(conn, l.index)) : [],
     routes: routes === undefined ? [] : query.families.flatMap(f => routes.tables.flatMap(t => listRoutes(conn, f, t, dst))),
     rules: rules === undefined ? [] : query.families.flatMap(f => listRules(conn, f, rules.priorities, prefixes)),
     sysctls: readSysctls(at, query.sysctls ?? [], new Map(described.map(d => [d.link.name, d.conf]))),
     nsids: numbersOf(at, query.nsids ?? [], namespaces),
-    hooks: hooks ? links.flatMap(l => getHook(conn, l.index) ?? []) : [],
+    hooks: hooks ? ofPresent(links, l => getHook(conn, l.index)) : [],
     filters: blocks.flatMap(b => listFilters(conn, b).map(f => namespaces.pinned.recognise(f))),
     sockets: sockets ? namespaces.sockets.list() : [],
     ...(cookie === undefined ? {} : { cookie }),
@@ -57,6 +57,18 @@ export function look(query: NsQuery, namespaces: Namespaces): Observed {
 /** That of the host is known to the programs anyway. */
 function cookieOf(ns: Netns, at: Namespace, { pinned }: Namespaces): bigint | undefined {
   return at.conn.cookie() ?? (ns === 'host' ? undefined : learnCookie(at, pinned))
+}
+
+/** What is asked of each device; one that went away since the devices were listed has nothing. */
+function ofPresent<T>(links: readonly LinkState[], ask: (link: LinkState) => T | undefined): T[] {
+  return links.flatMap(link => {
+    try {
+      return ask(link) ?? []
+    } catch (e) {
+      if (e instanceof NetlinkError && e.errno === 'ENODEV') return []
+      throw e
+    }
+  })
 }
 
 function describe(m: Message): { readonly link: LinkState; readonly conf: LinkConf } {
