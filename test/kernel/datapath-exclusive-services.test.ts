@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { ExclusiveEniAttachment } from '#datapath/attachment.ts'
 import { maps } from '#kernel/bpf/maps.ts'
-import { block, namespaceOf } from '#kernel/bpf/words.ts'
+import { block, mode, namespaceOf } from '#kernel/bpf/words.ts'
 import { formatOp } from '#kernel/op.ts'
-import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe } from './datapath-lab.ts'
+import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe, until } from './datapath-lab.ts'
 import { nodes, putServices, type TestService } from './datapath-services.ts'
 
 /**
@@ -161,6 +161,19 @@ test("a restart leaves it as it is, and sweeps namespaces that are nobody's any 
   const left = (await lab.kernel.mapEntries('namespaces')).map(({ key }) => Buffer.from(key).toString('hex'))
   assert.deepEqual([left.length, left.includes(stale)], [3, false])
   await assertAnswers(pod, ips(10), seenAs('gw1', pod61))
+})
+
+test('while kube-proxy has the Services again nothing of them is left, and they come back', async () => {
+  await lab.datapath.setNode({ kind: 'veth' }, [a, b])
+  assert.deepEqual([await lab.datapath.diff(a), lab.pins(), lab.run('host', `tc qdisc show dev ${a.hostIfName} clsact`)], [[], [], ''])
+  assert.equal(await pod.call('10.96.0.10', 500), 'timeout')
+  assert.equal(await own.call('10.0.1.61'), `pod61 ${hostIp4}`)
+  await lab.datapath.setNode(nodes.regular, [a, b])
+  await putServices(lab.kernel, all)
+  await until('programs translate', async () => ((await lab.mode()) & mode.service) !== 0)
+  assert.deepEqual(await lab.datapath.differing([a, b]), [])
+  await assertAnswers(pod, ips(10), seenAs('gw1', pod61))
+  await assertAnswers(outside, host, seenAs('pod61', host), 30040)
 })
 
 test('without a host end there is its namespace alone', async () => {
