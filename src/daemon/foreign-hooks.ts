@@ -8,8 +8,11 @@ import { messageOf } from '#lib/errors.ts'
 
 /** Milliseconds between two looks: such a pod has its network, only another way. */
 const period = 30_000
-const message =
-  "the pod's device on the node has an ingress or clsact qdisc of somebody else, which Terway's programs cannot join: the pod goes on through the host stack (tc qdisc show)"
+const cause = "the pod's device on the node has an ingress or clsact qdisc of somebody else, which Terway's programs cannot join"
+const consequences: Readonly<Record<Lease['attachment']['kind'], string>> = {
+  'shared-eni': 'the pod goes on through the host stack',
+  'exclusive-eni': "nobody reaches it by the node's addresses",
+}
 
 /** Tells of pods that programs leave to the host stack, once for each sandbox, and of the node's own device. */
 export class ForeignHooks {
@@ -63,6 +66,7 @@ export class ForeignHooks {
 
   #tell(lease: Lease): void {
     const { kube, log } = this.#ctx
+    const message = `${cause}: ${consequences[lease.attachment.kind]} (tc qdisc show)`
     log.warn({ pod: podIdOf(lease), container: lease.containerId }, message)
     const about = { apiVersion: 'v1', kind: 'Pod', name: lease.podName, namespace: lease.podNamespace, uid: lease.podUid }
     kube.event({ about, type: 'Warning', reason: 'DataPathForeign', message, action: 'DataPath' })

@@ -5,7 +5,7 @@ import type { ExclusiveEniAttachment } from '#datapath/attachment.ts'
 import { diff } from '#datapath/diff.ts'
 import { planServed, servedRemoval, staleNamespaces } from '#datapath/v2/served-pod.ts'
 import { maps, namespaceKeyOf } from '#kernel/bpf/maps.ts'
-import { block, namespaceOf } from '#kernel/bpf/words.ts'
+import { addressState, block, namespaceOf } from '#kernel/bpf/words.ts'
 import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import { formatOp } from '#kernel/op.ts'
 import type { EntryState, NsState } from '#kernel/state.ts'
@@ -69,6 +69,15 @@ test('a host end that is still to be made is named later; without one there is t
   const [first] = lines(a, { host: { ...host, links: [] }, pod }, false)
   assert.equal(first, puts.address.replace('09 00 00 00', `<number of ${a.hostIfName}>`))
   assert.deepEqual(lines({ ...a, hostPeer: false }), [puts.namespace])
+})
+
+test('a host end that somebody else uses is told of by the state of its address', () => {
+  const taken = { ...host, hooks: [{ ifIndex: 9, foreign: true }] }
+  const states = [host, taken].map(seen => {
+    const [{ value } = assert.fail('no entry')] = planServed(a, generation, true, { host: seen, pod }).entries
+    return maps.addresses.value.decode(Buffer.from(value, 'hex')).state
+  })
+  assert.deepEqual(states, [addressState.exclusive, addressState.stack])
 })
 
 test('a host end that somebody else uses is left alone, and a kernel without cookies names no namespace', () => {

@@ -28,9 +28,10 @@ export function planServed(a: ExclusiveEniAttachment, generation: string, isMade
   const hostEnd = isMade ? host.links.find(l => l.name === a.hostIfName) : undefined
   const isTaken = host.hooks.some(h => h.foreign && h.ifIndex === hostEnd?.index)
   const isJoined = a.hostPeer && !isTaken
+  const addresses = addressesOf(a).map(ip => addressOf(a, addressKeyOf(ip), hostEnd?.index, isTaken))
   return {
     ...nothing,
-    entries: [...(a.hostPeer ? addressesOf(a).map(ip => addressOf(a, addressKeyOf(ip), hostEnd?.index)) : []), ...namespaceIn(pod)],
+    entries: [...(a.hostPeer ? addresses : []), ...namespaceIn(pod)],
     hooks: isJoined ? [{ ns: 'host', dev: a.hostIfName, ingress: block.nodeIn, egress: block.nodeOut }] : [],
     filters: isJoined ? nodeFilters(generation) : [],
   }
@@ -41,8 +42,10 @@ interface Seen {
   readonly pod: NsState
 }
 
-function addressOf(a: ExclusiveEniAttachment, key: string, hostIndex: number | undefined): EntryWant {
-  const value = maps.addresses.value.encode({ endpoint: hostIndex ?? 0, incarnation: incarnationOf(a), state: addressState.exclusive })
+/** One whose host end is taken says so: it cannot answer clients of the node. */
+function addressOf(a: ExclusiveEniAttachment, key: string, hostIndex: number | undefined, isTaken: boolean): EntryWant {
+  const state = isTaken ? addressState.stack : addressState.exclusive
+  const value = maps.addresses.value.encode({ endpoint: hostIndex ?? 0, incarnation: incarnationOf(a), state })
   const later = hostIndex === undefined ? ({ numberOf: { dev: a.hostIfName, in: 'value' } } as const) : {}
   return { map: 'addresses', key, value: value.toString('hex'), ...later }
 }
