@@ -296,6 +296,8 @@ test('where each pod has an ENI: what no pod needs goes whole, also when it hold
   const whole = (id: string, ...addresses: readonly string[]) => ({ do: 'mark-release', eniId: id, addresses, whole: true })
   assert.deepEqual(run(poolWith([eni('eni-1', 'i'), eni('eni-2', 'hi')], exclusive), { max: 0 }).actions, [whole('eni-1', 'eni-1-0')])
   assert.deepEqual(run(poolWith([eni('eni-1', 'i')], exclusive), { max: 0, waiting: 1 }).actions, [])
+  const resting = { resting: true }
+  assert.deepEqual(run(poolWith([eni('eni-1', 'i', resting)], exclusive), { max: 0 }).actions, [], 'the next pod may take it over')
   // IPv6 was turned on, and their vSwitch has none.
   const old = [eni('eni-1', 'i', { v6: false }), eni('eni-2', 'h', { v6: false })]
   const p = run(poolWith(old, { ...exclusive, stack: 'dual' }), { waiting: 1 }, [vsw('vsw-6', 9, true)])

@@ -33,6 +33,8 @@ export interface PoolEni {
   readonly lost: boolean
   /** Its attachment takes so long, or is refused for so long, that nobody counts on it any more. */
   readonly stuck: boolean
+  /** A pod that had it for itself has gone a moment ago, or none has come yet: the next one may take it over. */
+  readonly resting: boolean
   /** Plain pods may use it: not unschedulable, not high-performance. */
   readonly plain: boolean
   readonly vSwitchId: string
@@ -110,6 +112,7 @@ function eniOf(nic: Nic, facts: PoolFacts, holders: Holders): PoolEni {
     trunk: nic.networkInterfaceType === 'Trunk',
     lost: isLost(nic) || facts.seen.get(nic.id) === 'absent',
     stuck: facts.late?.has(nic.id) === true,
+    resting: false,
     plain: nic.unschedulable !== true && nic.networkInterfaceTrafficMode !== 'HighPerformance',
     vSwitchId: nic.vSwitchID ?? '',
     v6: (nic.ipv6CIDR ?? '') !== '',

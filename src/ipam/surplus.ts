@@ -19,7 +19,7 @@ export function surplusMarks({ pool, demand }: PlanInput): readonly CloudAction[
   const actions: CloudAction[] = []
   for (const e of candidates) {
     const pods = podsOf(pool, e, 'idle')
-    if (removable(e) && (pods === 0 || (surplus > 0 && pods <= may))) {
+    if (removable(e) && (pods === 0 || (!e.resting && surplus > 0 && pods <= may))) {
       actions.push({ do: 'mark-release', eniId: e.id, addresses: e.addresses.map(a => a.ip), whole: true })
       may -= pods
       surplus -= pods

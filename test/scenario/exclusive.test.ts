@@ -213,3 +213,17 @@ test('ip_stack changes on a node whose ENIs are all in use: pods keep what they 
     assert.equal(w.enis().length, 3)
   }
 })
+
+test('a pod that takes the place of another takes over its ENI', async () => {
+  await using w = await World.make()
+  const node = await exclusiveNode(w)
+  node.add('pod-0')
+  await w.atRest()
+  for (let i = 1; i < 6; i++) {
+    node.remove(`pod-${i - 1}`)
+    await w.clock.advance(4_000 * i)
+    node.add(`pod-${i}`)
+    await w.atRest()
+  }
+  assert.deepEqual([w.enis().length, w.wire.count('CreateNetworkInterface')], [1, 1])
+})

@@ -30,6 +30,7 @@ export function eni(id: string, states: string, extra: Partial<PoolEni> = {}): P
     trunk: false,
     lost: false,
     stuck: false,
+    resting: false,
     plain: true,
     vSwitchId: 'vsw-a',
     v6: true,

@@ -23,6 +23,7 @@ import { NodeRecord } from '#controller/eni/node-record.ts'
 import { look } from '#controller/eni/observe.ts'
 import { attachKey, perform } from '#controller/eni/perform.ts'
 import { fold, type Outcome } from '#controller/eni/record.ts'
+import { Resting } from '#controller/eni/resting.ts'
 import { nicsOf } from '#controller/eni/status.ts'
 import { isAddress } from '#controller/eni/sync.ts'
 import { answerLines, callLines, decisionLines, type Line, textOf } from '#controller/eni/tell.ts'
@@ -84,6 +85,7 @@ export class NodeRounds {
   readonly memory: Memory
   readonly #c: RoundContext
   readonly #moves: Moves
+  readonly #resting = new Resting()
   readonly #barredSince = new Map<string, number>()
   readonly #toldStuck = new Set<string>()
   #writtenAt = Number.NEGATIVE_INFINITY
@@ -130,7 +132,8 @@ export class NodeRounds {
     const arrivals = this.#moves.follow(nicsOf(bound), looked, deps.clock.now())
     const late = this.#moves.late(deps.clock.now())
     const seen = this.#moves.withAssumed(looked.seen, deps.clock.now())
-    const pool = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen, late })
+    const known = deps.decisions.poolOf({ node: observed, runtime, binding, podUids, seen, late })
+    const pool = this.#resting.follow(known, deps.clock.now())
     this.#tellOfEnis(node, bound, pool, arrivals)
     this.#log(answerLines(this.#poolBefore, pool))
     this.#poolBefore = pool
@@ -144,8 +147,8 @@ export class NodeRounds {
     this.#tell(reasons.join('; '), shortageOf(plan))
     this.#tellConfig('DualStackLimited', quotaNotice(node.spec, mode))
     this.#tellConfig('EniModeRefused', modeNotice(view.node(this.name), node))
-    // While something is on its way nothing is marked: the adjustment stays due, instead of being put off by a whole period.
-    const putOff = adjust && (isGrowing(pool) || plan.actions.some(isGrowth))
+    // While something is on its way, or rests, it is not marked: the adjustment stays due, instead of being put off by a whole period.
+    const putOff = adjust && (isGrowing(pool) || plan.actions.some(isGrowth) || pool.enis.some(e => e.resting))
     if (adjust && !putOff) this.#adjusted(node)
     const reclaimed = demand.reclaimExtra > 0 && plan.actions.some(a => a.do === 'mark-release')
     const status = this.#recorded(bound, plan, reclaimed ? nextReclaim(observed, deps.clock.wall(), deps.clock.random()) : undefined)
