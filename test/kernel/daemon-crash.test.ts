@@ -31,6 +31,31 @@ function addBehind(node: NetnsNode, pod: string, prevResult: CniBody | undefined
 }
 
 const pairOf = (n: number): readonly [string, string] => [`10.0.0.${n}`, `fd00:1::${n}`]
+const pairs = [1, 2, 3, 4, 5, 6, 7].map(pairOf)
+
+/** What is different where pods share an ENI, and where each has one. */
+interface Kind {
+  readonly pods: string
+  readonly make: () => NetnsNode
+  /** What somebody takes from a pod: words of `ip`, for one of its addresses. */
+  readonly damage: (address: string) => readonly string[]
+  /** The containers that have an ENI each in the end. */
+  readonly enisOf: readonly string[]
+}
+const kinds: readonly Kind[] = [
+  {
+    pods: 'one ENI for all pods',
+    make: () => new NetnsNode(pairs.flat(), {}, 'dual'),
+    damage: address => ['rule', 'del', 'priority', '2048', 'from', address],
+    enisOf: [],
+  },
+  {
+    pods: 'an ENI for each pod',
+    make: () => new NetnsNode(pairs, {}, 'dual'),
+    damage: address => ['route', 'del', address],
+    enisOf: ['c-b', 'c-c2', 'c-old'],
+  },
+]
 
 test('every commit and every kernel step has a crash point after it, and each name is used once', () => {
   const bare = files.flatMap(({ file, lines }) =>
@@ -46,93 +71,101 @@ test('every commit and every kernel step has a crash point after it, and each na
 
 /**
  * One life of a dual-stack node. A pod has its network when the ledger is lost, with a device that nobody wants beside it; then terwayd
- * is started with the point armed. Two pods come, one with other plugins around it, somebody changes a rule, the first goes, an idle pair is asked back, and
+ * is started with the point armed. Two pods come, one with other plugins around it, somebody takes something from it, the first goes, an idle pair is asked back, and
  * a third pod gets a second sandbox before the first one's DEL. terwayd is killed at the point; a new one is started, and the
  * runtime does what runtimes do: whatever was not answered with success is asked again. In the end everything must be as if
  * nothing had happened.
  */
-describe('killed at each point, the node converges', { skip, concurrency: false }, () => {
-  let killed = 0
-  for (const point of points) {
-    test(point, { timeout: 60_000 }, async () => {
-      await using node = new NetnsNode([1, 2, 3, 4, 5, 6, 7].flatMap(pairOf), {}, 'dual')
-      for (const name of ['a', 'b', 'c', 'old']) node.cluster.pod(name)
-      await node.started()
-      const first = ipsOf(await node.add('old'))
-      await node.kill()
-      node.loseLedger()
-      node.ip('link', 'add', 'cali0123456789a', 'type', 'veth', 'peer', 'name', 'stray')
+for (const { pods, make, damage, enisOf } of kinds)
+  describe(`killed at each point, the node converges: ${pods}`, { skip, concurrency: false }, () => {
+    let killed = 0
+    for (const point of points) {
+      test(point, { timeout: 60_000 }, async () => {
+        await using node = make()
+        for (const pod of ['a', 'b', 'c', 'old']) node.cluster.pod(pod)
+        await node.started()
+        const first = ipsOf(await node.add('old'))
+        await node.kill()
+        node.loseLedger()
+        node.ip('link', 'add', 'cali0123456789a', 'type', 'veth', 'peer', 'name', 'stray')
 
-      const child = await node.start({ crashAt: point })
-      const dead = () => child.exitCode !== null || child.signalCode !== null
-      const answers = new Map<string, CniReply>()
-      const steps: readonly [string, () => Promise<CniReply>][] = [
-        ['ADD old again', () => node.add('old')],
-        ['ADD a', () => node.add('a')],
-        ['ADD b', () => node.add('b')],
-        ['ADD b behind other plugins', () => addBehind(node, 'b', answers.get('ADD b')?.body)],
-        ['ADD c', () => node.add('c', 'c-c1')],
-        ['DEL a', () => node.del('c-a')],
-        ['ADD c again', () => node.add('c', 'c-c2')],
-        ['DEL c', () => node.del('c-c1')],
-      ]
-      const run = async () => {
-        for (const [name, call] of steps) {
-          if (answers.get(name)?.exit === 0) continue
-          const reply = await call()
-          answers.set(name, reply)
-          if (reply.exit !== 0) return
-          if (name !== 'ADD b') continue
-          for (const ip of ipsOf(reply)) node.ip(ip.includes(':') ? '-6' : '-4', 'rule', 'del', 'priority', '2048', 'from', ip)
-          for (const ip of pairOf(7)) node.cluster.address(ip, { status: 'Deleting', releaseNonce: 'n1' })
+        const child = await node.start({ crashAt: point })
+        const dead = () => child.exitCode !== null || child.signalCode !== null
+        const answers = new Map<string, CniReply>()
+        const steps: readonly [string, () => Promise<CniReply>][] = [
+          ['ADD old again', () => node.add('old')],
+          ['ADD a', () => node.add('a')],
+          ['ADD b', () => node.add('b')],
+          ['ADD b behind other plugins', () => addBehind(node, 'b', answers.get('ADD b')?.body)],
+          ['ADD c', () => node.add('c', 'c-c1')],
+          ['DEL a', () => node.del('c-a')],
+          ['ADD c again', () => node.add('c', 'c-c2')],
+          ['DEL c', () => node.del('c-c1')],
+        ]
+        const run = async () => {
+          for (const [name, call] of steps) {
+            if (answers.get(name)?.exit === 0) continue
+            const reply = await call()
+            answers.set(name, reply)
+            if (reply.exit !== 0) return
+            if (name !== 'ADD b') continue
+            for (const ip of ipsOf(reply)) node.ip(ip.includes(':') ? '-6' : '-4', ...damage(ip))
+            for (const ip of pairOf(7)) node.cluster.address(ip, { status: 'Deleting', releaseNonce: 'n1' })
+          }
         }
-      }
-      const untilDead = async () => {
-        if (!dead()) await run()
-        return dead()
-      }
-      await until(untilDead, 20_000, `terwayd to die at ${point}`)
-      assert.equal(child.signalCode, 'SIGKILL')
+        const untilDead = async () => {
+          if (!dead()) await run()
+          return dead()
+        }
+        await until(untilDead, 20_000, `terwayd to die at ${point}`)
+        assert.equal(child.signalCode, 'SIGKILL')
 
-      await node.started()
-      await until(
-        async () => {
-          await run()
-          return answers.size === steps.length && [...answers.values()].every(r => r.exit === 0)
-        },
-        20_000,
-        'every call to succeed in the end',
-      )
-      const addressesOf = (name: string) => ipsOf(answers.get(name) ?? { exit: 1, body: undefined })
-      const expected = new Map([
-        ['old', addressesOf('ADD old again')],
-        ['b', addressesOf('ADD b')],
-        ['c', addressesOf('ADD c again')],
-      ])
-      assert.deepEqual(expected.get('old'), first)
-      const pairs = [...expected.values()].flat().sort()
-      assert.equal(new Set(pairs).size, 6)
-      const addresses = () => new Set(node.state().flatMap(l => /10\.0\.0\.\d+|fd00:1::\w+/.exec(l)?.[0] ?? []))
-      await until(() => [...addresses()].sort().join() === pairs.join(), 5_000, 'the kernel to have the three pods')
-      await until(() => node.state().filter(l => l.startsWith('cali')).length === 3, 5_000, 'three host devices')
-      for (const ip of pairs) await until(() => node.reaches(ip), 10_000, `${ip} to answer`)
+        await node.started()
+        await until(
+          async () => {
+            await run()
+            return answers.size === steps.length && [...answers.values()].every(r => r.exit === 0)
+          },
+          20_000,
+          'every call to succeed in the end',
+        )
+        const addressesOf = (step: string) => ipsOf(answers.get(step) ?? { exit: 1, body: undefined })
+        const expected = new Map([
+          ['old', addressesOf('ADD old again')],
+          ['b', addressesOf('ADD b')],
+          ['c', addressesOf('ADD c again')],
+        ])
+        assert.deepEqual(expected.get('old'), first)
+        const held = [...expected.values()].flat().sort()
+        assert.equal(new Set(held).size, 6)
+        const addresses = () => new Set(node.state().flatMap(l => /10\.0\.0\.\d+|fd00:1::\w+/.exec(l)?.[0] ?? []))
+        await until(() => [...addresses()].sort().join() === held.join(), 5_000, 'the kernel to have the three pods')
+        await until(() => node.state().filter(l => l.startsWith('cali')).length === 3, 5_000, 'three host devices')
+        for (const ip of held) await until(() => node.reaches(ip), 10_000, `${ip} to answer`)
+        const inPods = () =>
+          node
+            .places()
+            .filter(place => place !== 'node')
+            .toSorted()
+            .join()
+        await until(() => inPods() === enisOf.join(), 5_000, 'each ENI to be in its pod, or on the node')
 
-      const status = () => node.model.read(nodeRuntimes, nodeName)?.status
-      for (const ip of pairOf(7)) {
-        await until(() => status()?.releases?.[ip]?.answer === 'acked', 5_000, 'the mark to be answered')
-        assert.equal(status()?.releases?.[ip]?.nonce, 'n1')
-      }
-      const reported = (pod: string) => [status()?.pods?.[`uid-${pod}`]?.ipv4, status()?.pods?.[`uid-${pod}`]?.ipv6].join()
-      for (const [pod, ips] of expected) await until(() => reported(pod) === ips.join(), 5_000, `${pod} to be reported with ${ips}`)
-      assert.equal(status()?.pods?.['uid-c']?.containerID, 'c-c2')
-      const gone = status()?.pods?.['uid-a']
-      assert.ok(gone === undefined || gone.status.deleted !== undefined)
-      killed++
+        const status = () => node.model.read(nodeRuntimes, nodeName)?.status
+        for (const ip of pairOf(7)) {
+          await until(() => status()?.releases?.[ip]?.answer === 'acked', 5_000, 'the mark to be answered')
+          assert.equal(status()?.releases?.[ip]?.nonce, 'n1')
+        }
+        const reported = (pod: string) => [status()?.pods?.[`uid-${pod}`]?.ipv4, status()?.pods?.[`uid-${pod}`]?.ipv6].join()
+        for (const [pod, ips] of expected) await until(() => reported(pod) === ips.join(), 5_000, `${pod} to be reported with ${ips}`)
+        assert.equal(status()?.pods?.['uid-c']?.containerID, 'c-c2')
+        const gone = status()?.pods?.['uid-a']
+        assert.ok(gone === undefined || gone.status.deleted !== undefined)
+        killed++
+      })
+    }
+
+    test('all of them', t => {
+      t.diagnostic(`${killed} of ${points.length} crash points killed, each replayed to convergence`)
+      assert.equal(killed, points.length)
     })
-  }
-
-  test('all of them', t => {
-    t.diagnostic(`${killed} of ${points.length} crash points killed, each replayed to convergence`)
-    assert.equal(killed, points.length)
   })
-})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defaultOptions, type Options } from '#daemon/deps.ts'
@@ -50,7 +50,7 @@ export class NetnsNode implements AsyncDisposable {
     this.cluster = new NodeWorld(this.model, lists.length > 0 ? [] : perEni.flat(), stack)
     if (lists.length > 0) this.cluster.exclusive(lists)
     this.enis = perEni.map((_, i) => macOfEni(i + 1))
-    for (const sub of ['etc', 'net.d']) mkdirSync(join(this.dir, sub))
+    for (const sub of ['etc', 'net.d', 'netns']) mkdirSync(join(this.dir, sub))
     this.mount({ cniVersion: '0.4.0', name: 'terway', type: 'terway' })
     this.options = {
       ...defaultOptions,
@@ -61,6 +61,8 @@ export class NetnsNode implements AsyncDisposable {
       switchPath: join(this.dir, 'datapath'),
       capabilitiesPath: join(this.dir, 'node_capabilities'),
       datapathMemoryPath: join(this.dir, 'datapath.json'),
+      // Other nodes have theirs in /run/netns, and ENIs of the same MACs.
+      netnsDir: join(this.dir, 'netns'),
       podWait: 300,
       addressWait: 500,
       statusWait: 100,
@@ -167,6 +169,7 @@ export class NetnsNode implements AsyncDisposable {
     if (!this.#pods.has(ns)) {
       ip('netns', 'add', ns)
       ip('-n', ns, 'link', 'set', 'lo', 'up')
+      symlinkSync(`/run/netns/${ns}`, join(this.dir, 'netns', ns))
       this.#pods.add(ns)
     }
     return `/run/netns/${ns}`
@@ -179,7 +182,9 @@ export class NetnsNode implements AsyncDisposable {
 
   removeSandbox(containerId: string): void {
     const ns = `${this.name}-${containerId}`
-    if (this.#pods.delete(ns)) ip('netns', 'del', ns)
+    if (!this.#pods.delete(ns)) return
+    rmSync(join(this.dir, 'netns', ns))
+    ip('netns', 'del', ns)
   }
 
   add(pod: string, containerId = `c-${pod}`): Promise<CniReply> {
