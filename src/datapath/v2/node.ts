@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Attachment } from '#datapath/attachment.ts'
+import type { Attachment, SharedEniAttachment } from '#datapath/attachment.ts'
 import { nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import type { Programs } from '#datapath/port.ts'
@@ -85,7 +85,7 @@ export class ProgrammedNode {
     const seen = (await modeOf(kernel)) ?? 0
     const serves = servesNow({ isWanted: this.services, mode: seen, pods: pods.length, isSynced: await this.#isSynced() })
     const isNew = (wantedMode(this.#wanted.kind, serves, false) & (mode.forward | mode.service) & ~seen) !== 0
-    await this.#turnTo(serves, isNew ? this.#wanted.learn : (seen & mode.learn) !== 0, isNew && this.#wanted.learn ? pods : [])
+    await this.#turnTo(serves, isNew ? this.#wanted.learn : (seen & mode.learn) !== 0, isNew && this.#wanted.learn ? sharing(pods) : [])
     if (this.services) await this.#sweepNamespaces(pods)
     if (this.services && !serves) this.#waitForServices()
     if (this.#replaces) await this.#removeReplaced()
@@ -100,6 +100,13 @@ export class ProgrammedNode {
       if (!isAppError(err) || err.code !== 'kernel-refused') throw err
       log.warn({ err }, 'programs that run no more stay pinned')
     }
+  }
+
+  async #sweepNamespaces(pods: readonly Attachment[]): Promise<void> {
+    const { kernel, log } = this.#deps
+    const ops = await namespaceSweep(kernel, namespacesWithEni(pods))
+    await applyAll(kernel, ops)
+    if (ops.length > 0) log.info({ operations: ops.map(formatOp) }, 'namespaces of pods that are gone are forgotten')
   }
 
   stop(): void {
@@ -139,7 +146,7 @@ export class ProgrammedNode {
   }
 
   /** `pods`: those whose flows the host stack may be translating. */
-  async #turnTo(serves: boolean, learns: boolean, pods: readonly Attachment[]): Promise<void> {
+  async #turnTo(serves: boolean, learns: boolean, pods: readonly SharedEniAttachment[]): Promise<void> {
     const { kernel, clock, log } = this.#deps
     if (pods.length > 0) await this.#importFlows(pods)
     this.#state = { serves, learns }
@@ -176,7 +183,7 @@ export class ProgrammedNode {
 
   async #serveWhenSynced(): Promise<void> {
     if (this.#stopped || !(await this.#isSynced())) return
-    await this.#turnTo(true, true, this.#deps.live())
+    await this.#turnTo(true, true, sharing(this.#deps.live()))
   }
 
   async #isSynced(): Promise<boolean> {
@@ -207,28 +214,17 @@ export class ProgrammedNode {
   }
 
   /** Flows that the host stack is translating stay with it. A kernel that cannot tell them leaves it to the learning. */
-  async #importFlows(pods: readonly Attachment[]): Promise<void> {
+  async #importFlows(pods: readonly SharedEniAttachment[]): Promise<void> {
     const { kernel, log } = this.#deps
     try {
       const flows = await kernel.translatedFlows()
-      const ops = importedFlows(
-        flows,
-        pods.filter(a => a.kind === 'shared-eni'),
-        seenNow(),
-      )
+      const ops = importedFlows(flows, pods, seenNow())
       await applyAll(kernel, ops)
       log.info({ flows: flows.length, entries: ops.length }, 'translated flows imported')
     } catch (err) {
       if (!isAppError(err) || err.code !== 'kernel-refused') throw err
       log.warn({ err }, 'translated flows cannot be imported: those that are silent for a minute may break')
     }
-  }
-
-  async #sweepNamespaces(pods: readonly Attachment[]): Promise<void> {
-    const { kernel, log } = this.#deps
-    const ops = await namespaceSweep(kernel, namespacesWithEni(pods))
-    await applyAll(kernel, ops)
-    if (ops.length > 0) log.info({ operations: ops.map(formatOp) }, 'namespaces of pods that are gone are forgotten')
   }
 
   /** Takes away the entries of pods whose devices are gone, or among the `doomed`. Entries are read first: what is added meanwhile has a device. */
@@ -238,6 +234,11 @@ export class ProgrammedNode {
     const host = await observeHost(kernel, { links: 'all', families: [] })
     await applyAll(kernel, staleEntries(endpoints, addresses, new Set(host.links.map(l => l.index).filter(n => !doomed.includes(n)))))
   }
+}
+
+/** Those whose packets the host stack carries, and may be translating. */
+function sharing(pods: readonly Attachment[]): readonly SharedEniAttachment[] {
+  return pods.filter(a => a.kind === 'shared-eni')
 }
 
 function takenWords(device: LinkState | undefined): string {
