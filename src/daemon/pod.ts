@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EniMode } from '#kube/crd/node.ts'
-import type { Pod } from '#kube/reflect/pod.ts'
+import { eniLimits, ownNetwork, type Pod, wholeEni } from '#kube/reflect/pod.ts'
 
 /** What the daemon needs to know of a pod, and whether it may have an address of the node's ENIs. */
 export interface PodInfo {
@@ -21,9 +21,6 @@ export type PodVerdict =
   | { readonly kind: 'refuse'; readonly reason: string; readonly forNow: boolean }
 
 const prefix = 'k8s.aliyun.com/'
-const wholeEni = 'aliyun/eni'
-/** Annotations that say in which network a pod's own ENI is to be. */
-const ownNetworks = ['pod-networks', 'pod-networks-request', 'pod-networking']
 
 /** Whether this API object is the pod of a sandbox with that UID. A static pod's sandbox carries the hash of its manifest, its mirror in the API another UID. */
 export function isPodOf(pod: Pod, uid: string | undefined): boolean {
@@ -48,9 +45,9 @@ export function judgePod(pod: Pod, nodeName: string, mode: KnownMode): PodVerdic
   if (pod.spec.hostNetwork === true) return refuse("uses the host's network")
   if (labels[`${prefix}ignore-by-terway`] === 'true') return refuse(`has the label ${prefix}ignore-by-terway=true`)
   if (truthy(annotations[`${prefix}pod-eni`])) return refuse(`wants an ENI of its own (${prefix}pod-eni), which this node does not support`)
-  const network = ownNetworks.find(name => mode === 'exclusive' && annotations[`${prefix}${name}`] !== undefined)
-  if (network !== undefined) return refuse(`wants a network of its own (${prefix}${network}), which this node does not support`)
-  const limit = ownEniLimits(pod).find(name => name !== wholeEni || mode !== 'exclusive')
+  const network = mode === 'exclusive' ? ownNetwork(pod) : undefined
+  if (network !== undefined) return refuse(`wants a network of its own (${network}), which this node does not support`)
+  const limit = eniLimits(pod).find(name => name !== wholeEni || mode !== 'exclusive')
   if (limit === wholeEni && mode === 'unknown') return refuse(`has a limit on ${limit}, and the node's mode is not known yet`, true)
   if (limit !== undefined) return refuse(`has a limit on ${limit}, which this node does not support`)
   const ingress = bandwidth(annotations[`${prefix}ingress-bandwidth`])
@@ -77,11 +74,6 @@ export function bandwidth(text: string | undefined): number | undefined {
   const power = match[2] === undefined ? 0 : 'KMGT'.indexOf(match[2].toUpperCase()) + 1
   const bytes = Math.floor(Number(match[1]) * 1024 ** power)
   return bytes > 0 ? bytes : undefined
-}
-
-function ownEniLimits(pod: Pod): readonly string[] {
-  const containers = [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])]
-  return containers.flatMap(c => Object.keys(c.resources?.limits ?? {})).filter(name => /^aliyun\/(eni|member-eni|erdma)$/.test(name))
 }
 
 /** Go's strconv.ParseBool, the true half. */

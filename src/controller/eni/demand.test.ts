@@ -44,3 +44,15 @@ test('a pod whose sandbox is replaced waits again where each has an ENI; where t
   assert.equal(waits(pod('10.0.0.1'), undefined, 'exclusive', status(true)), 0, 'it has the address on an ENI that is not ours')
   assert.equal(waits(pod('10.0.0.1', '2026-01-01T00:00:00Z'), 'deleted', 'exclusive'), 0)
 })
+
+test('where each pod has an ENI those that ask for another one do not wait for one that the daemon would refuse them', () => {
+  const waits = (change: Pick<Pod['metadata'], 'annotations'>, limits?: Readonly<Record<string, string>>) => {
+    const p = pod()
+    const containers = limits === undefined ? [] : [{ name: 'c', resources: { limits } }]
+    const asking = { ...p, metadata: { ...p.metadata, ...change }, spec: { ...p.spec, containers } }
+    return waitingPods([asking], {}, report(), 'exclusive')
+  }
+  assert.deepEqual([waits({}), waits({}, { 'aliyun/eni': '1' })], [1, 1])
+  assert.deepEqual([waits({}, { 'aliyun/member-eni': '1' }), waits({}, { 'aliyun/erdma': '1' })], [0, 0])
+  assert.equal(waits({ annotations: { 'k8s.aliyun.com/pod-networking': 'blue' } }), 0)
+})

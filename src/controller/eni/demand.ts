@@ -7,14 +7,18 @@ import { idle } from '#ipam/plan.ts'
 import { isLive, type Pool, sum } from '#ipam/pool.ts'
 import type { EniMode, Nic, NodeCr, NodeStatus } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
-import type { Pod } from '#kube/reflect/pod.ts'
+import { eniLimits, ownNetwork, type Pod, wholeEni } from '#kube/reflect/pod.ts'
 import { parseDuration } from '#lib/duration.ts'
 import { podsServed, type Stack } from '#net/stack.ts'
 
-/** Pods that need an address of a shared ENI: not on the host's network, not finished, not served by a PodENI, not ignored. */
-export function needsAddress(pod: Pod): boolean {
+/**
+ * Pods that need an address of an ENI of the node: not on the host's network, not finished, not served by a PodENI, not ignored. Where
+ * each has an ENI the daemon refuses also those that ask for another one than the node's: one that is made for them would never be used.
+ */
+export function needsAddress(pod: Pod, mode: EniMode = 'shared'): boolean {
   const { annotations, labels } = pod.metadata
   if (pod.spec.hostNetwork === true || pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return false
+  if (mode === 'exclusive' && (ownNetwork(pod) !== undefined || eniLimits(pod).some(name => name !== wholeEni))) return false
   return !isTrue(annotations?.['k8s.aliyun.com/pod-eni']) && !isTrue(labels?.['k8s.aliyun.com/ignore-by-terway'])
 }
 
@@ -46,7 +50,7 @@ export function waitingPods(pods: readonly Pod[], status: NodeStatus, runtime: N
   const others = new Set(nics.flatMap(nic => (nic.unschedulable === true ? on(nic).map(a => a.ip) : [])))
   const isServed = (ip: string) => mode === 'shared' || others.has(ip)
   return pods
-    .filter(needsAddress)
+    .filter(pod => needsAddress(pod, mode))
     .map(bindable)
     .filter(p => {
       if (p.leaving || p.ips.some(isServed)) return false

@@ -117,13 +117,22 @@ export class NodeRounds {
     const runtime = view.runtime(this.name)
     const pods = view.podsOn(this.name)
     const agreed = { binding, runtime }
+    const mode = eniModeOf(node)
     const isDue = (nic: Nic) => !awaitsAnswer(nic, agreed) && this.#moves.isDue(nic, deps.clock.now())
-    const looked = await look(this.#c, node, isDue, this.memory, this.#syncDue(node, pods.some(needsAddress)))
+    const looked = await look(
+      this.#c,
+      node,
+      isDue,
+      this.memory,
+      this.#syncDue(
+        node,
+        pods.some(pod => needsAddress(pod, mode)),
+      ),
+    )
     if (looked.synced && looked.begun >= this.#syncAt) this.#syncAt = Number.POSITIVE_INFINITY
     const { vSwitches, formerVSwitches, faults } = await this.#vSwitches(node, looked.status)
     const started = startWarmUp(looked.status, node.spec.pool?.warmUpSize)
-    const bindings = pods.filter(needsAddress).map(bindable)
-    const mode = eniModeOf(node)
+    const bindings = pods.filter(pod => needsAddress(pod, mode)).map(bindable)
     // Where pods have an ENI each only a daemon that binds by itself is served.
     const unbound = binding === 'central' && mode === 'exclusive'
     const bound = binding === 'central' && !unbound ? bindCentrally(started, bindings, runtime, stackOf(node.spec.eni)) : started

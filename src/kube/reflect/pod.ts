@@ -63,6 +63,21 @@ function ours(containers: readonly PodContainer[]): readonly PodContainer[] {
   })
 }
 
+/** A whole ENI, in limits of containers. */
+export const wholeEni = 'aliyun/eni'
+
+/** What the pod's containers name of ENIs in their limits. */
+export function eniLimits(pod: Pod): readonly string[] {
+  const containers = [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])]
+  return containers.flatMap(c => Object.keys(c.resources?.limits ?? {})).filter(name => /^aliyun\/(eni|member-eni|erdma)$/.test(name))
+}
+
+/** The annotation by which the pod says in which network an ENI of its own is to be. */
+export function ownNetwork(pod: Pod): string | undefined {
+  const names = ['pod-networks', 'pod-networks-request', 'pod-networking'].map(name => `k8s.aliyun.com/${name}`)
+  return names.find(name => pod.metadata.annotations?.[name] !== undefined)
+}
+
 /** Without kubectl's copy of the whole object. */
 export function slimMeta(meta: ObjectMeta): ObjectMeta {
   const copy = 'kubectl.kubernetes.io/last-applied-configuration'
