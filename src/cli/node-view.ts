@@ -17,6 +17,12 @@ export async function podNames(deps: CliDeps, socket: string): Promise<PodNames>
   )
 }
 
+/** By their addresses: the ENIs of pods that have one for themselves. */
+export async function ownEnis(deps: CliDeps, socket: string): Promise<ReadonlyMap<string, string>> {
+  const leases = await withDaemon(deps, socket, async daemon => (await daemon.mapping()).resource_db).catch(() => [])
+  return new Map(leases.flatMap(({ type, ipv4, ipv6, eni_id }) => (type === 'eni' ? [ipv4, ipv6].map(ip => [ip, eni_id] as const) : [])))
+}
+
 /** An empty table would say that there is nothing to see, where nobody looks. Throws `no-programs`. */
 export async function requirePrograms(kernel: Pick<Kernel, 'countEntries'>): Promise<void> {
   const { room } = await kernel.countEntries('control')

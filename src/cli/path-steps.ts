@@ -25,6 +25,8 @@ export interface PathFound {
   readonly state: string
   /** The device of the pod's ENI. */
   readonly eni?: string
+  /** The pod has this ENI for itself: what it sends is seen by no program, but for what goes by its host end. */
+  readonly ownEni?: string
   /** Whose address the destination is. */
   readonly service?: string
   /** The newest of the pod's flows there: the choice of a backend, and the way itself. */
@@ -60,11 +62,24 @@ function attemptSteps({ attempt, protocol }: PathFound): string[] {
 
 function waySteps(found: PathFound): string[] {
   const { mode: word, device, state, flow, choice } = found
+  if (found.ownEni !== undefined) return ownSteps(found, found.ownEni)
   if (word === undefined || (word & (mode.forward | mode.service)) === 0)
     return [`leaves by ${device} into the host stack, which carries everything on this node (${modeWords(word)})`]
   const begin = `leaves by ${device}, whose programs have the pod as ${state} (${modeWords(word)})`
   if (flow === undefined && choice === undefined) return [begin, ...serviceSteps(found), unknown(found)]
   return [begin, ...serviceSteps(found), ...(flow === undefined ? ['no flow to a backend is known'] : flowSteps(found, flow))]
+}
+
+/** Sockets are translated before there is a packet. */
+function ownSteps({ device, service, hostReason, mode: word = 0 }: PathFound, ownEni: string): string[] {
+  if (hostReason !== undefined) return [`leaves by its pair to the node, ${device}: ${hostReason}`]
+  const direct = `leaves by its own ENI ${ownEni}, past the node`
+  if (service === undefined) return [direct]
+  const translated = `an address of Service ${service}, in whose place its socket talks to a backend`
+  return [
+    (word & mode.service) === 0 ? `an address of Service ${service}, which nobody translates for pods of this node` : translated,
+    direct,
+  ]
 }
 
 function serviceSteps({ service, choice, flow }: PathFound): string[] {
@@ -117,9 +132,10 @@ function verdictSteps(found: PathFound): string[] {
   }
 }
 
-function silenceSteps({ seen, flow, peer, eni = 'its ENI' }: PathFound, drop: Seen | undefined): string[] {
+function silenceSteps({ seen, flow, peer, eni = 'its ENI', ownEni, hostReason }: PathFound, drop: Seen | undefined): string[] {
   if (drop !== undefined)
     return [`dropped by this node: ${drop.what} at ${drop.hook}, ${drop.answers ? 'on the way back' : 'on the way out'}`]
+  if (ownEni !== undefined && hostReason === undefined) return [`not dropped by this node: sent out by ${ownEni}, and nothing came back`]
   if (flow?.state === 'denied') return ['dropped by this node: the flow is denied']
   if (flow !== undefined && flow.rxPackets > 0) return ['answers reached the pod, and its socket did not take them']
   if (flow?.way === 'direct') {

@@ -57,6 +57,22 @@ test('ways that differ', () => {
   assert.match(stepLines({ ...bare, mode: 0 })[1] ?? '', /leaves by cali0 into the host stack, which carries everything on this node/)
 })
 
+test('a pod that has an ENI for itself', () => {
+  const { eni: ____, ...own } = { ...bare, ownEni: 'eni-1', state: 'exclusive' }
+  const lines = (change: Partial<PathFound>) =>
+    stepLines({ ...own, ...change })
+      .slice(1)
+      .map(l => l.slice(3))
+  const out = 'leaves by its own ENI eni-1, past the node'
+  assert.deepEqual(lines({}), [out])
+  assert.deepEqual(lines({ service: 'shop/db' }), ['an address of Service shop/db, in whose place its socket talks to a backend', out])
+  const nobody = 'an address of Service shop/db, which nobody translates for pods of this node'
+  assert.deepEqual(lines({ service: 'shop/db', mode: undefined }), [nobody, out])
+  assert.deepEqual(lines({ hostReason: 'an address of this node' }), ['leaves by its pair to the node, cali0: an address of this node'])
+  const attempt = { outcome: 'no answer', milliseconds: 3000 }
+  assert.equal(lines({ attempt, seen: [] }).at(-1), 'not dropped by this node: sent out by eni-1, and nothing came back')
+})
+
 const to = (ip: string, port?: number) => ({ ip: parseIp(ip), ...(port !== undefined && { port }) })
 
 test('the newest connection there counts, with its choice', () => {

@@ -2,7 +2,7 @@
 import { flowsIn, withKernel } from '#cli/ct.ts'
 import type { FlowRow } from '#cli/ct-rows.ts'
 import type { CliDeps } from '#cli/deps.ts'
-import { type PodNames, podNames } from '#cli/node-view.ts'
+import { ownEnis, type PodNames, podNames } from '#cli/node-view.ts'
 import { type Output, print } from '#cli/output.ts'
 import { type Destination, parseDestination, parsePod } from '#cli/path-destination.ts'
 import { counts, difference, endsOf, lookAt, netnsOf } from '#cli/path-look.ts'
@@ -43,7 +43,7 @@ export async function path(deps: CliDeps, socket: string, wish: PathWish, output
     const flows = flowsTo(await flowsIn(kernel, pods), address, { ...to, ...tried?.asked }, tried?.attempt.localPort)
     return { ...(await endsOf(kernel, host, address, flows.flow?.remote ?? to.ip, pods)), ...flows, counted: {}, ...tried?.found }
   })
-  const service = await serviceOf(deps, to)
+  const [service, ownEni] = [await serviceOf(deps, to), (await ownEnis(deps, socket)).get(address)]
   const protocol = probe?.to.protocol ?? to.protocol
   const whole: PathFound = {
     ...{ pod: wish.pod, address, destination: to.ip, ...found },
@@ -51,6 +51,7 @@ export async function path(deps: CliDeps, socket: string, wish: PathWish, output
     ...(to.port !== undefined && { port: to.port }),
     ...(protocol !== undefined && { protocol }),
     ...(service !== undefined && { service }),
+    ...(ownEni !== undefined && { ownEni }),
   }
   print(deps, output, whole, stepLines)
 }
