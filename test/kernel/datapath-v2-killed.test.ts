@@ -14,6 +14,7 @@ import { observeHost } from '#kernel/host.ts'
 import { DatapathLab, internet4, internet6, type Probe, until, v2 } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
 import { tracesOn } from './datapath-traces.ts'
+import { worthKilling } from './worth-killing.ts'
 
 /**
  * A process that makes a node something else is killed before each of its steps, by SIGKILL: while it loads, attaches, replaces, or takes away. Connections go on,
@@ -53,16 +54,6 @@ async function stepsOf(node: NodeDatapath, killedBefore: number): Promise<readon
   const [output, [code, signal]] = await Promise.all([text(child.stdout), once(child, 'exit')])
   assert.deepEqual([code, signal], killedBefore === never ? [0, null] : [null, 'SIGKILL'])
   return output.trim().split('\n')
-}
-
-/** Numbers of the steps that are not like another one before. */
-function worthKilling(steps: readonly string[]): readonly number[] {
-  if (process.env.EVERY_STEP !== undefined) return steps.map((_, i) => i + 1)
-  const met = new Set<string>()
-  return steps.flatMap((step, i) => {
-    const kind = [steps[i - 1], step, steps[i + 1]].join()
-    return met.has(kind) ? [] : [met.add(kind) && i + 1]
-  })
 }
 
 async function goesOn(): Promise<void> {
