@@ -77,8 +77,8 @@ function exclusive(plugin: Json, settings: PluginSettings): Json {
 }
 
 /** What pods with an ENI of their own reach by their node: Terway's default, the node's own DNS cache, where the configuration says nothing. */
-export function hostStackOf({ hostStackCidrs }: PluginSettings): readonly Cidr[] {
-  return hostStackCidrs.length > 0 ? hostStackCidrs : [nodeLocalDns]
+export function hostStackOf(settings: PluginSettings | undefined): readonly Cidr[] {
+  return settings?.hostStackCidrs.length ? settings.hostStackCidrs : [nodeLocalDns]
 }
 
 function readList(file: string, json: Json): { claims11: boolean; plugins: readonly Json[]; unknownKeys: readonly string[] } {

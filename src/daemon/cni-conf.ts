@@ -4,14 +4,13 @@ import { type Conflist, conflistText } from '#config/conflist.ts'
 import type { DatapathKind } from '#config/datapath-switch.ts'
 import { Complaint } from '#daemon/complaint.ts'
 import type { Context } from '#daemon/context.ts'
-import { mountedConflist } from '#daemon/datapath-inputs.ts'
+import { conflistName, mountedConflist } from '#daemon/datapath-inputs.ts'
 import type { Host, Options } from '#daemon/deps.ts'
 import { tellNode } from '#daemon/node-event.ts'
 import type { KnownMode } from '#daemon/pod.ts'
 import { AppError } from '#lib/errors.ts'
 
 const subject = 'CNI configuration'
-const target = '10-terway.conflist'
 /** Milliseconds between two looks at the mounted files: a ConfigMap that changes appears there without a signal. */
 const period = 5_000
 
@@ -78,14 +77,14 @@ export class CniConf {
       this.#warn(list)
       if (facts.datapath === undefined) {
         facts.trace.set(subject, `the datapath is not chosen: ${whyNotChosen(facts.trace)}`)
-        return isPresent(host, join(options.hostCniDir, target))
+        return isPresent(host, join(options.hostCniDir, conflistName))
       }
       if (installConflist(host, options, list, facts.datapath.kind, facts.eniMode))
-        log.info({ conflist: join(options.hostCniDir, target) }, 'the CNI configuration list was written')
+        log.info({ conflist: join(options.hostCniDir, conflistName) }, 'the CNI configuration list was written')
       this.#complaint.settled()
       return true
     } catch (e) {
-      const present = isPresent(host, join(options.hostCniDir, target))
+      const present = isPresent(host, join(options.hostCniDir, conflistName))
       this.#complaint.tell(e, present ? 'the last good one stays' : 'and there is no earlier one')
       return present
     }
@@ -101,7 +100,7 @@ function installConflist(
   mode: KnownMode,
 ): boolean {
   const text = conflistText(list, datapath, mode === 'unknown' ? 'shared' : mode)
-  const path = join(options.hostCniDir, target)
+  const path = join(options.hostCniDir, conflistName)
   if (host.read(path) === text) return false
   try {
     host.writeAtomically(path, text)

@@ -4,8 +4,10 @@ import { hostStackOf } from '#config/conflist.ts'
 import type { DatapathKind } from '#config/datapath-switch.ts'
 import type { EniConf } from '#config/eni-conf.ts'
 import type { PluginSettings } from '#config/plugin.ts'
+import { mistakeIn } from '#config/service-cidr.ts'
 import type { HostSide } from '#daemon/attach.ts'
 import type { Cluster } from '#daemon/cluster.ts'
+import { ownAddresses } from '#daemon/datapath-inputs.ts'
 import type { Deps, Options } from '#daemon/deps.ts'
 import type { KnownMode } from '#daemon/pod.ts'
 import type { Pods } from '#daemon/pods.ts'
@@ -73,12 +75,20 @@ export function currentStack(ctx: Context): Stack {
   return ctx.facts.conf?.ipStack ?? stackOf(ctx.cluster.node?.spec.eni)
 }
 
+interface Seen {
+  readonly facts: Facts
+  readonly cluster: Pick<Cluster, 'k8sNode' | 'node'>
+}
+
 /** Of the pods to come: what they have besides an ENI of their own; undefined where they share ENIs. */
-export function currentHostSide({ facts }: Pick<Context, 'facts'>): HostSide | undefined {
+export function currentHostSide({ facts, cluster }: Seen): HostSide | undefined {
   const { conf, plugin, eniMode } = facts
-  if (eniMode !== 'exclusive' || plugin === undefined) return undefined
-  const services = [conf?.serviceCidr4, conf?.serviceCidr6].filter(c => c !== undefined)
-  return { hostRoutes: [...services, ...hostStackOf(plugin)], hostPeer: plugin.disableHostPeer !== true }
+  if (eniMode !== 'exclusive') return undefined
+  const own = ownAddresses(cluster)
+  const named = [conf?.serviceCidr4, conf?.serviceCidr6].filter(c => c !== undefined)
+  // What a pod sends to others would go by its node, and no further.
+  const services = named.filter(c => mistakeIn(c, own) === undefined)
+  return { hostRoutes: [...services, ...hostStackOf(plugin)], hostPeer: plugin?.disableHostPeer !== true }
 }
 
 /** Tells whether a pod of this node lives while no lease is its own: it may use the address that Node.status names it for. */

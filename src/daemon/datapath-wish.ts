@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Capabilities } from '#config/capabilities.ts'
+import type { Conflist } from '#config/conflist.ts'
 import { chooseDatapath } from '#config/datapath-choice.ts'
 import { parseSwitch } from '#config/datapath-switch.ts'
 import type { EniConf } from '#config/eni-conf.ts'
@@ -7,12 +8,11 @@ import { defaultNatPorts, replacesKubeProxy, type ServiceAlgorithm } from '#conf
 import { mistakeIn, unnamedFamilies } from '#config/service-cidr.ts'
 import { Complaint } from '#daemon/complaint.ts'
 import type { Context } from '#daemon/context.ts'
-import { choiceInputs, mountedConflist, readCapabilities } from '#daemon/datapath-inputs.ts'
+import { choiceInputs, installedConflist, mountedConflist, ownAddresses, readCapabilities } from '#daemon/datapath-inputs.ts'
 import type { DatapathGoal } from '#daemon/datapath-memory.ts'
 import { flowEntriesFor } from '#daemon/flow-entries.ts'
 import { AppError } from '#lib/errors.ts'
-import { type Family, type Ip, tryParseIp } from '#net/ip.ts'
-import { nodeFacts } from '#state/node-facts.ts'
+import type { Family } from '#net/ip.ts'
 
 /** What the node is to be, before anybody asked the kernel. */
 export interface Wanted {
@@ -68,7 +68,7 @@ export class DatapathWish {
     this.#complaint.settled()
     const { hostStackCidrs, policyProvider } = list.settings
     const named = [conf.serviceCidr4, conf.serviceCidr6].filter(c => c !== undefined)
-    const own = this.#ownAddresses()
+    const own = ownAddresses(cluster)
     // Packets to an address of Services that no Service has are dropped: those to pods would be.
     const serviceCidrs = named.filter(c => mistakeIn(c, own) === undefined)
     return {
@@ -87,13 +87,6 @@ export class DatapathWish {
     }
   }
 
-  /** Of the node, and the first one of each network that its pods are in. */
-  #ownAddresses(): readonly Ip[] {
-    const { k8sNode, node } = this.#ctx.cluster
-    const networks = Object.values(node?.status?.networkInterfaces ?? {}).flatMap(n => [n.ipv4CIDR, n.ipv6CIDR])
-    return [...(k8sNode ? nodeFacts(k8sNode).addresses : []), ...networks.flatMap(c => tryParseIp(c?.split('/')[0] ?? '') ?? [])]
-  }
-
   /** Absent keys are those of a node on which kube-proxy translates, or whose memory is not known. */
   #more(conf: EniConf, capabilities: Capabilities): Pick<DatapathGoal, 'services' | 'flowEntries' | 'flowLimit'> {
     const { host, options, facts } = this.#ctx
@@ -109,13 +102,18 @@ export class DatapathWish {
   }
 
   /** One that is refused is told by whoever writes the runtime's list. */
-  #list() {
-    try {
-      const list = mountedConflist(this.#ctx.host, this.#ctx.options)
-      this.#ctx.facts.plugin = list.settings
-      return list
-    } catch {
-      return undefined
-    }
+  #list(): Conflist | undefined {
+    const { host, options, facts } = this.#ctx
+    const list = unlessRefused(() => mountedConflist(host, options))
+    facts.plugin = list?.settings ?? facts.plugin ?? unlessRefused(() => installedConflist(host, options))?.settings
+    return list
+  }
+}
+
+function unlessRefused<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch {
+    return undefined
   }
 }

@@ -139,6 +139,20 @@ test('the runtime gets the list of such nodes, and V2 is no mistake but of no us
   assert.deepEqual([lease.attachment.hostPeer, lease.attachment.egressBytesPerSecond], [false, 200])
 })
 
+test('a list that is refused after a restart: the one that the runtime has says what pods get', async () => {
+  await using world = worldOf(['10.0.0.1'])
+  const list = { cniVersion: '0.4.0', plugins: [{ type: 'terway', disable_host_peer: true }] }
+  world.files.set('/etc/eni/10-terway.conflist', JSON.stringify(list))
+  await world.started()
+  await world.stop()
+  world.files.set('/etc/eni/10-terway.conflist', '{')
+  const daemon = await world.started()
+  world.cluster.pod('web')
+  assert.equal((await world.add('web')).exit, 0)
+  const [lease] = daemon.state.leases()
+  assert.ok(lease?.attachment.kind === 'exclusive-eni' && !lease.attachment.hostPeer)
+})
+
 test('Services: by programs as on any node, and where kube-proxy has them that is told', async () => {
   await using world = worldOf(['10.0.0.1'])
   await world.started()

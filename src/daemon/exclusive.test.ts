@@ -130,11 +130,13 @@ describe('the attachment of such a pod', () => {
       notReady: '',
       trace: new Map<string, string>(),
     } as const
-    const side = (eniMode: KnownMode, more: object = {}) =>
-      currentHostSide({ facts: { ...facts, eniMode, plugin: { ...plugin, ...more } } })
+    const side = (eniMode: KnownMode, more: object = {}, of?: NodeCr) =>
+      currentHostSide({ facts: { ...facts, eniMode, plugin: { ...plugin, ...more } }, cluster: { k8sNode: undefined, node: of } })
     assert.deepEqual(side('exclusive'), { hostRoutes, hostPeer: true })
     assert.equal(side('exclusive', { disableHostPeer: true })?.hostPeer, false)
     assert.equal(side('shared'), undefined)
+    const among = { ...node, status: { networkInterfaces: { 'eni-1': nicOf([], { ipv4CIDR: '10.100.0.0/24' }) } } }
+    assert.deepEqual(side('exclusive', {}, among)?.hostRoutes, hostRoutes.slice(1), 'a network of Services that has pods in it is none')
   })
 })
 

@@ -26,7 +26,7 @@ export interface BookView {
 
 /**
  * The ledger's contents in memory. Memory changes only after the store has committed, so a decision never rests on
- * something that a crash would undo; and no address is ever in two leases: such a commit is refused as a bug.
+ * something that a crash would undo; and no address, and no ENI that a pod has for itself, is ever in two leases: such a commit is refused as a bug.
  */
 export class Book implements BookView {
   readonly #ledger: Ledger
@@ -87,11 +87,19 @@ export class Book implements BookView {
   }
 
   #refuseDouble(lease: Lease): void {
+    if (lease.attachment.kind === 'exclusive-eni') this.#refuseShared(lease)
     for (const ip of addressesOf(lease)) {
       const other = this.#holders.get(ip)
       if (other !== undefined && other.containerId !== lease.containerId) {
         throw new Error(`${ip} is leased by container ${other.containerId}, so ${lease.containerId} cannot have it`)
       }
+    }
+  }
+
+  #refuseShared({ containerId, attachment: { eni } }: Lease): void {
+    for (const other of this.#leases.values()) {
+      if (other.attachment.eni.eniId === eni.eniId && other.containerId !== containerId)
+        throw new Error(`ENI ${eni.eniId} is container ${other.containerId}'s, so ${containerId} cannot have it for itself`)
     }
   }
 

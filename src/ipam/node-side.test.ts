@@ -156,6 +156,19 @@ describe('acquire', () => {
     assert.equal(taken.missing[0], 'each pod takes a whole ENI: 2 of 2 have theirs')
   })
 
+  test('the book refuses a second pod on an ENI that one has for itself', () => {
+    const own = (container: string, ip: string): LedgerChange => {
+      const lease = leaseOf(container, ip)
+      return {
+        put: 'lease',
+        lease: { ...lease, attachment: { ...lease.attachment, kind: 'exclusive-eni', hostRoutes: [], hostPeer: true } },
+      }
+    }
+    const book = bookOf(own('c1', '10.0.0.1'))
+    book.commit([own('c1', '10.0.0.1')])
+    assert.throws(() => book.commit([own('c2', '10.0.0.2')]), /ENI eni-1 is container c1's, so c2 cannot have it for itself/)
+  })
+
   test("a container's own lease, another pod's container, and one that is being taken down", () => {
     const lease = leaseOf('c1', '10.0.0.1')
     const own = want({ podUid: lease.podUid, podId: 'default/pod-c1' })
