@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Attachment, EniDevice, IfName, NetnsPath } from '#datapath/attachment.ts'
-import type { Datapath, Inventory, NodeDatapath, SetupResult } from '#datapath/port.ts'
+import type { Datapath, Inventory, NodeDatapath, PodEni, SetupResult } from '#datapath/port.ts'
 import { mode } from '#kernel/bpf/words.ts'
+import { parseIfName } from '#kernel/names.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import type { Clock } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
 import type { Ip } from '#net/ip.ts'
 import { type Mac, parseMac } from '#net/mac.ts'
 
+/** What an ENI is called on the host; nobody asks. */
+const eniName = parseIfName('eth1')
 const forwarding = mode.guard | mode.forward | mode.policy
 
 interface Link {
@@ -45,8 +48,8 @@ export class DatapathModel implements Datapath {
   latency: () => number = () => 0
   /** Names that reap cannot delete yet. */
   readonly stuck = new Set<IfName>()
-  /** ENIs that are in a pod: the container that has it for itself. */
-  readonly #moved = new Map<Mac, string>()
+  /** ENIs that are in a pod, which has each for itself. */
+  readonly #moved = new Map<Mac, PodEni>()
   /** By host device: the containers that were withdrawn. Only their devices are reaped, as by the engine. */
   readonly #dying = new Map<IfName, Set<string>>()
   readonly #clock: Clock
@@ -96,7 +99,7 @@ export class DatapathModel implements Datapath {
   async withdraw(a: Attachment): Promise<void> {
     await this.#call('withdraw', a.containerId)
     this.#dying.set(a.hostIfName, new Set(this.#dying.get(a.hostIfName)).add(a.containerId))
-    if (this.#moved.get(a.eni.mac) === a.containerId) this.#moved.delete(a.eni.mac)
+    if (this.#moved.get(a.eni.mac)?.owner === a.containerId) this.#moved.delete(a.eni.mac)
     for (const ip of ipsOf(a)) {
       if (this.routes.get(ip) !== a.hostIfName) continue
       this.routes.delete(ip)
@@ -116,12 +119,14 @@ export class DatapathModel implements Datapath {
 
   async inventory(among: readonly NetnsPath[] = []): Promise<Inventory> {
     await this.#call('inventory', '')
+    const enis = [...this.#moved.values()].filter(e => among.includes(e.netns))
     return {
       hostLinks: [...this.links].map(([name, { index, mtu, containerId: owner, netns }]) => {
         return { name, index, up: true, mtu, owner, ...(among.includes(netns) ? { netns } : {}) }
       }),
       rules: [...this.rules].flatMap(ip => [{ priority: 512, ip, table: 254 } as const, { priority: 2048, ip, table: 1003 } as const]),
       routes: [...this.routes].map(([ip, dev]) => ({ ip, dev })),
+      ...(enis.length === 0 ? {} : { enis }),
     }
   }
 
@@ -130,6 +135,7 @@ export class DatapathModel implements Datapath {
     for (const { ip } of left.rules) this.rules.delete(ip)
     for (const { ip } of left.routes) this.routes.delete(ip)
     for (const { name } of left.hostLinks) this.links.delete(name)
+    for (const { mac, owner } of left.enis ?? []) if (this.#moved.get(mac)?.owner === owner) this.#moved.delete(mac)
     return left.hostLinks.map(({ name }) => ({ op: 'link-del', ns: 'host', dev: name }))
   }
 
@@ -161,11 +167,11 @@ export class DatapathModel implements Datapath {
   }
 
   /** A device is in one place. */
-  #move({ kind, eni, containerId }: Attachment): void {
-    const owner = this.#moved.get(eni.mac)
-    if (owner !== undefined && owner !== containerId)
-      throw new AppError('double-use', `ENI ${eni.eniId} is in the pod of container ${owner}`)
-    if (kind === 'exclusive-eni') this.#moved.set(eni.mac, containerId)
+  #move({ kind, eni: { eniId, mac }, containerId: owner, netns, ifName: dev, mtu }: Attachment): void {
+    const there = this.#moved.get(mac)
+    if (there !== undefined && there.owner !== owner)
+      throw new AppError('double-use', `ENI ${eniId} is in the pod of container ${there.owner}`)
+    if (kind === 'exclusive-eni') this.#moved.set(mac, { netns, dev, mac, mtu, owner, home: eniName })
   }
 
   #missing(a: Attachment): readonly KernelOp[] {
