@@ -7,10 +7,10 @@ import { leaveRound } from '#controller/eni/leave.ts'
 import { NodeRounds, type RoundContext } from '#controller/eni/round.ts'
 import { usualTimes } from '#controller/eni/usual.ts'
 import { collectLeaks } from '#controller/gc/collect.ts'
-import { offerEnis } from '#controller/node/capacity.ts'
 import { annotateCapacity, ensureNodeCr } from '#controller/node/ensure.ts'
 import { identityOf } from '#controller/node/identity.ts'
 import { InstanceTypes } from '#controller/node/limits.ts'
+import { makeOffers } from '#controller/node/offers.ts'
 import { makeQueue, type Round } from '#controller/queue.ts'
 import { defaultVSwitchCache, makeVSwitchCache } from '#controller/vswitch/cache.ts'
 import type { NodeCr } from '#kube/crd/node.ts'
@@ -48,19 +48,19 @@ export function runController(
     concurrency: options.nodeConcurrency,
     minFailureDelay: options.minFailureDelay,
     maxFailureDelay: options.maxFailureDelay,
-    failed: (node, error, delay) => {
-      deps.log.warn({ node, err: messageOf(error) }, `round failed, again in ${delay / 1000} s`)
-      if (!isCloudError(error) && !isUnknownType(error)) return
-      const about = aboutNode(view.node(node), node)
-      deps.kube.event({ about, type: 'Warning', reason: 'SyncOpenAPIFailed', action: 'SyncOpenAPI', message: messageOf(error) })
-    },
+    failed: (node, error, delay) => tellFailure(deps, view, node, error, delay),
   })
+  const offers = makeOffers(deps, options, () => view, assertLeader)
+  const wake = (name: string) => {
+    queue.wake(name)
+    offers.wake(name)
+  }
   const view = watchCluster(
     deps.kube,
     name => {
       if (!synced) return
       if (view.node(name) !== undefined) returned(name)
-      queue.wake(name)
+      wake(name)
     },
     (object, node, reason) => tellUnreadable(deps, view, object, node, reason),
   )
@@ -103,7 +103,6 @@ export function runController(
     const current = await r.record.load(undefined)
     if (current === undefined || !isComplete(current)) return {}
     await annotateCapacity(deps, node, current)
-    await offerEnis(deps, node, current)
     return r.run(current)
   }
 
@@ -145,7 +144,7 @@ export function runController(
   const ready = view.synced.then(() => {
     if (stopped) return
     synced = true
-    for (const name of view.names()) queue.wake(name)
+    for (const name of view.names()) wake(name)
     collect()
   })
   return {
@@ -153,9 +152,17 @@ export function runController(
     stop: () => {
       stopped = true
       queue.stop()
+      offers.stop()
       view.stop()
     },
   }
+}
+
+function tellFailure(deps: ControllerDeps, view: ClusterView, node: string, error: unknown, delay: number): void {
+  deps.log.warn({ node, err: messageOf(error) }, `round failed, again in ${delay / 1000} s`)
+  if (!isCloudError(error) && !isUnknownType(error)) return
+  const about = aboutNode(view.node(node), node)
+  deps.kube.event({ about, type: 'Warning', reason: 'SyncOpenAPIFailed', action: 'SyncOpenAPI', message: messageOf(error) })
 }
 
 function tellUnreadable(deps: ControllerDeps, view: ClusterView, object: string, node: string | undefined, reason: unknown): void {

@@ -156,7 +156,11 @@ test('what somebody assigns to an ENI besides serves nobody, and goes with it', 
 
 test('the kubelet starts anew and forgets what the node offers: it is offered again', async () => {
   await using w = await World.make()
-  await exclusiveNode(w)
+  const machine = await exclusiveNode(w)
+  // A round that waits for the cloud does not delay it.
+  w.simulator.addFault({ kind: 'slow', action: 'CreateNetworkInterface', ms: 30_000, count: 1 })
+  machine.add('pod-0')
+  await w.until('the call is on its way', () => w.wire.count('CreateNetworkInterface') > 0)
   const node = w.api.read(nodes, 'node-1') ?? assert.fail('no node')
   const zero = { 'aliyun/eni': '0' }
   w.api.put(nodes, { ...node, status: { ...node.status, capacity: { ...node.status?.capacity, ...zero } } })
