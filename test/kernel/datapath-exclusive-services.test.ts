@@ -5,7 +5,8 @@ import type { ExclusiveEniAttachment } from '#datapath/attachment.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { block, mode, namespaceOf } from '#kernel/bpf/words.ts'
 import { formatOp } from '#kernel/op.ts'
-import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe, until } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe } from './datapath-lab.ts'
 import { nodes, putServices, type TestService } from './datapath-services.ts'
 
 /**
@@ -170,7 +171,7 @@ test('while kube-proxy has the Services again nothing of them is left, and they 
   assert.equal(await own.call('10.0.1.61'), `pod61 ${hostIp4}`)
   await lab.datapath.setNode(nodes.regular, [a, b])
   await putServices(lab.kernel, all)
-  await until('programs translate', async () => ((await lab.mode()) & mode.service) !== 0)
+  await until(async () => ((await lab.mode()) & mode.service) !== 0)
   assert.deepEqual(await lab.datapath.differing([a, b]), [])
   await assertAnswers(pod, ips(10), seenAs('gw1', pod61))
   await assertAnswers(outside, host, seenAs('pod61', host), 30040)
