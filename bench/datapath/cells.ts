@@ -14,6 +14,8 @@ interface NodeKind {
   /** With how many connections of others the table begins, and how many it has room for where that is not the default. */
   readonly flows?: number
   readonly flowEntries?: number
+  /** The first pod has the node's ENI for itself, and is the only one. */
+  readonly exclusive?: true
 }
 const everything = { programs: 'v2', policy: true, services: 1000 } as const
 
@@ -32,6 +34,7 @@ export const kinds = {
   v2_svc10k: { ...everything, services: 10_000 },
   v2_ct10k: { ...everything, flows: 10_000 },
   v2_ct1m: { ...everything, flows: 1_000_000, flowEntries: 2 ** 20 },
+  exclusive: { exclusive: true },
 } as const satisfies Readonly<Record<string, NodeKind>>
 export type Kind = keyof typeof kinds
 export const kindNames = Object.keys(kinds) as readonly Kind[]
@@ -57,13 +60,13 @@ export interface Cell {
 
 const host: Way = { kind: 'host' }
 const among = (between: Between, ...which: readonly Kind[]): Way[] => which.map(kind => ({ kind, between }))
-const across = [host, ...among('crossnode', 'veth', 'veth_nft', 'veth_ipt', 'minimal', 'minimal_block', 'v2_nopolicy', 'v2')]
+const across = [host, ...among('crossnode', 'veth', 'veth_nft', 'veth_ipt', 'minimal', 'minimal_block', 'v2_nopolicy', 'v2', 'exclusive')]
 const onOne = among('samenode', 'veth', 'veth_nft', 'minimal', 'minimal_block', 'v2')
 const toService = among('service', 'veth_nft', 'veth_ipt', 'v2')
 const fromNode = [...among('node', 'v2'), ...among('socket', 'v2')]
 /** On two CPUs waking the other one is most of the time; and on one node it is nearly all. */
 const onTwo = [host, ...among('crossnode', 'veth', 'minimal', 'v2')]
-const ofIpv6 = [host, ...among('crossnode', 'veth', 'v2'), ...toService]
+const ofIpv6 = [host, ...among('crossnode', 'veth', 'v2', 'exclusive'), ...toService]
 
 /** What is compared stands side by side, since a machine's neighbours change within seconds. */
 const measured: readonly (readonly [Work, Cell['cpus'], Family, readonly Way[]])[] = [

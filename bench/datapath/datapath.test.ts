@@ -66,7 +66,7 @@ test('an API server has the Services, a slice of each family for each, and the n
 
 test('the goals are those of rows that exist, and floors', () => {
   const withGoal = Object.entries(datapathFigures).filter(([, f]) => f.goal !== undefined)
-  assert.equal(withGoal.length, 22)
+  assert.equal(withGoal.length, 23)
   for (const [name, f] of withGoal) assert.equal(f.atLeast ?? false, name.endsWith('.vs_host'), name)
 })
 

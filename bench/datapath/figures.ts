@@ -18,6 +18,7 @@ const ways: Readonly<Record<Kind, string>> = {
   v2_svc10k: 'DataPath V2 with the same policy and 10 000 Services',
   v2_ct10k: 'DataPath V2 with both and 10 000 connections of others',
   v2_ct1m: 'DataPath V2 with both and 1 000 000 connections of others',
+  exclusive: 'pods with an ENI each',
 }
 const betweens: Readonly<Record<Between, string>> = {
   crossnode: 'across nodes',
@@ -48,6 +49,7 @@ const goals: Readonly<Record<string, number>> = {
   'dp.v2.crr.svc1000.vs_host': 0.9,
   'dp.v2.crr.svc10000.vs_host': 0.9,
   'dp.v2.ct1m.vs_host': 0.85,
+  'dp.exclusive.crossnode.tcp_rr.1cpu.vs_host': 0.98,
 }
 
 function figureFor(cell: Cell): Figure {

@@ -16,6 +16,7 @@ export const kindLabels: Readonly<Record<Kind, string>> = {
   v2_svc10k: 'V2, 10 000 Services',
   v2_ct10k: 'V2, 10 000 others',
   v2_ct1m: 'V2, 1 000 000 others',
+  exclusive: 'own ENI',
 }
 export const placeLabels: Readonly<Record<Between, string>> = {
   crossnode: 'across nodes',

@@ -19,7 +19,7 @@ import { writeRules } from './kube-proxy.ts'
 import { attachByTcx, minimalObject } from './minimal.ts'
 import { policyOps } from './policy.ts'
 import { type BenchService, servicesOf, type Wanted } from './services.ts'
-import { addressesOf, type BenchNode, type BenchPod, indexOf, netnsFile } from './world.ts'
+import { addressesOf, type BenchNode, type BenchPod, indexOf, netnsFile, withOwnEni } from './world.ts'
 
 /** A node as the product makes it. Only its devices, rules, programs and maps stay: nobody watches them while others are measured. */
 export interface MadeNode {
@@ -46,14 +46,14 @@ interface Plan {
 
 /** The node with its pods' networks, and with what `kind` says. */
 export async function makeReady(node: BenchNode, { kind, pods, dir, cgroup, allowed, wanted }: Plan): Promise<MadeNode> {
-  const { programs, tcx, proxy, policy, flows, services: count = 0 } = kindOf(kind)
+  const { programs, tcx, proxy, policy, flows, exclusive, services: count = 0 } = kindOf(kind)
   const services = servicesOf(count, wanted)
   const pins = join(dir, 'bpf', node.name)
   const object = programs === 'redirect' ? { object: minimalObject(dir) } : {}
   const kernel = await makeKernel({ hostNetns: netnsFile(node.name), pins, cgroup, ...object })
   const datapath = makeDatapath(kernel, { clock: realClock, log: silent })
   const loadMs = programs === undefined ? undefined : await load(kernel, datapath, kind, pins)
-  for (const pod of pods) await datapath.setup(pod)
+  for (const pod of exclusive ? pods.slice(0, 1).map(withOwnEni) : pods) await datapath.setup(pod)
   if (proxy !== undefined) writeRules({ node: node.name, ips: addressesOf(node), mode: proxy, services })
   else if (services.length > 0) await applyAll(kernel, serviceEntries(services))
   if (policy) {

@@ -10,7 +10,7 @@ import { forwarded, netnsFile } from './world.ts'
 export type Pairs = Readonly<Record<Kind, readonly [MadeNode, MadeNode]>>
 
 const programmed = kindNames.filter(kind => kindOf(kind).programs === 'v2')
-const pastTheStack = kindNames.filter(kind => ['v2', 'redirect'].includes(kindOf(kind).programs ?? ''))
+const pastTheStack = kindNames.filter(kind => kindOf(kind).exclusive || ['v2', 'redirect'].includes(kindOf(kind).programs ?? ''))
 
 /** That the programs carried the packets and the host stack none, that the policy was asked, and that the connections of others are still in the tables. */
 export async function proven(pairs: Pairs, before: number): Promise<void> {
@@ -22,10 +22,10 @@ export async function proven(pairs: Pairs, before: number): Promise<void> {
     if (unused.length > 0 || dropped.length > 0) throw new Error(`${kind}: ${JSON.stringify({ paths, drops })}`)
     if (flows < (kindOf(kind).flows ?? 0)) throw new Error(`${kind}: of the connections that the table began with only ${flows} are left`)
   }
-  if (stackForwards(pairs) !== before) throw new Error('the host stack of a node with programs forwarded packets')
+  if (stackForwards(pairs) !== before) throw new Error('the host stack of a node whose pods go past it forwarded packets')
 }
 
-/** Packets of nodes whose programs are to carry all. */
+/** Packets of nodes where programs, or the pods' own ENIs, are to carry all. */
 export function stackForwards(pairs: Pairs): number {
   return pastTheStack.flatMap(kind => pairs[kind]).reduce((sum, { node }) => sum + forwarded(node), 0)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pairs of nodes in network namespaces, all joined by one namespace that routes with the kernel's own forwarding: the same cost for every pair.
 import { execFileSync } from 'node:child_process'
-import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import type { ExclusiveEniAttachment, SharedEniAttachment } from '#datapath/attachment.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import { parseCidr } from '#net/cidr.ts'
@@ -98,6 +98,11 @@ export function makePod(node: BenchNode, n: number): BenchPod {
     defaultRoute: true,
     extraRoutes: [],
   }
+}
+
+/** The same pod with the node's ENI for itself. */
+export function withOwnEni(pod: BenchPod): ExclusiveEniAttachment {
+  return { ...pod, kind: 'exclusive-eni', hostRoutes: [], hostPeer: true }
 }
 
 export function netnsFile(name: string): string {
