@@ -8,7 +8,7 @@ import { parseIfName } from '#kernel/names.ts'
 import { formatOp } from '#kernel/op.ts'
 import { parseCidr } from '#net/cidr.ts'
 import { parseMac } from '#net/mac.ts'
-import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe } from './datapath-lab.ts'
+import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe, until } from './datapath-lab.ts'
 
 /** Pods that have an ENI for themselves, with packets: its device goes into the pod and comes back. */
 
@@ -240,6 +240,17 @@ test('every damage is repaired, exactly it', async t => {
       for (const to of ['10.0.1.41', 'fd00:1::41']) assert.match(await host.ask(to), /^pod41 /)
     })
   }
+})
+
+test("a change of the node's addresses is told, since pods have routes to them", async t => {
+  await running(t, 55)
+  let told = 0
+  t.after(lab.datapath.onChange(() => told++))
+  // Once it is told that everything may have changed before.
+  await until('it is told again and again', () => {
+    for (const verb of ['add', 'del']) lab.run('host', `ip addr ${verb} 192.0.2.98/32 dev eth0`)
+    return told > 2
+  })
 })
 
 test('damage to devices is repaired: renamed, taken out, its pair gone', async t => {
