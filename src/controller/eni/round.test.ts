@@ -10,7 +10,7 @@ import { usualTimes } from '#controller/eni/usual.ts'
 import { creatorTag } from '#controller/tags.ts'
 import { makeVSwitchCache } from '#controller/vswitch/cache.ts'
 import { localBindingAnnotation, localBindingVersion } from '#ipam/release.ts'
-import { type Nic, type NodeCr, nodeCrs } from '#kube/crd/node.ts'
+import { eniModeLabel, type Nic, type NodeCr, nodeCrs } from '#kube/crd/node.ts'
 import type { NodeRuntime } from '#kube/crd/node-runtime.ts'
 import { type Node, nodes } from '#kube/reflect/node.ts'
 import type { Pod } from '#kube/reflect/pod.ts'
@@ -396,4 +396,23 @@ test('an address that another controller has spelled differently stays the same 
   assert.deepEqual(found(), { 'fd00::a': { ...entry, ip: 'fd00::a' } })
   await s.round(3_700_000)
   assert.deepEqual(found(), { 'fd00::a': { ...entry, ip: 'fd00::a' } }, 'compared with the cloud')
+})
+
+test('where each pod has an ENI a daemon that leaves binding to the controller gets none, and an event says so', async () => {
+  const s = new Stage(['vsw-a'], [])
+  const { metadata, ...cr } = s.cr
+  s.model.put(nodeCrs, { ...cr, metadata: { ...metadata, annotations: {}, labels: { [eniModeLabel]: 'eniOnly' } } })
+  s.pods = [pod]
+  const announcing = s.runtime
+  s.runtime = undefined
+  await s.round(40_000)
+  const told = () => s.model.events.filter(e => e.reason === 'AllocIPFailed').map(e => e.message)
+  assert.deepEqual([s.calls, told()], [[], []], 'nothing is known of the daemon yet')
+  s.runtime = { apiVersion: 'network.alibabacloud.com/v1beta1', kind: 'NodeRuntime', metadata: { name: 'n' }, spec: {} }
+  await s.rounds(41_000, 80_000)
+  assert.deepEqual(s.calls, [])
+  assert.match(told().join(), /^the terwayd of node n leaves it to the controller/)
+  s.runtime = announcing
+  await s.round(80_000)
+  assert.deepEqual(s.calls, ['create in vsw-a'])
 })
