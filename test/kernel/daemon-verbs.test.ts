@@ -6,7 +6,8 @@ import { test } from 'node:test'
 import { nodeRuntimes } from '#kube/crd/node-runtime.ts'
 import { type CniCall, conf, podArgs } from '../support/cni-client.ts'
 import { ipOf, ipsOf } from '../support/daemon-world.ts'
-import { ip, NetnsNode } from '../support/netns-node.ts'
+import { noneWaits, slowDetection } from '../support/duplicate-detection.ts'
+import { NetnsNode } from '../support/netns-node.ts'
 import { nodeName } from '../support/node-world.ts'
 import { until } from '../support/until.ts'
 
@@ -43,14 +44,13 @@ for (const stack of ['dual', 'ipv6'] as const) {
     await node.started()
     const before = node.state()
     node.cluster.pod('web')
+    const namespaces = [node.name, node.sandbox('c-web').replace('/run/netns/', '')]
+    slowDetection(...namespaces)
     const reply = await node.add('web')
     const ips = ipsOf(reply)
     assert.deepEqual(ips, stack === 'dual' ? ['10.0.0.1', 'fd00:1::1'] : ['fd00:1::1'], JSON.stringify(reply))
-    for (const ns of [node.name, `${node.name}-c-web`]) {
-      const devices = ip('-n', ns, '-o', '-6', 'addr', 'show', 'tentative').filter(l => !/: eth0 /.test(l) || ns !== node.name)
-      assert.deepEqual(devices, [], 'no address of ours waits for duplicate detection')
-    }
     for (const address of ips) assert.ok(node.reaches(address), `${address} does not answer\n${node.state().join('\n')}`)
+    for (const ns of namespaces) await noneWaits(ns)
     assert.deepEqual(await node.add('web'), reply)
     const check = { command: 'CHECK', containerId: 'c-web', netns: node.sandbox('c-web'), config: { ...conf, prevResult: reply.body } }
     assert.deepEqual(await node.call(check), { exit: 0, body: undefined })
