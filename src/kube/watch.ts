@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from '#lib/clock.ts'
+import { type Clock, sleepUnlessAborted } from '#lib/clock.ts'
 import { Lines } from './lines.ts'
 import { isObject } from './parse.ts'
 import type { KubeObject, Resource, Selector, Watch, WatchHandler } from './port.ts'
@@ -83,7 +83,7 @@ export class WatchLoop<T extends KubeObject> implements Watch {
         if (signal.aborted) return
         if (e instanceof StatusError && e.gone) this.forget()
         this.handler.interrupted?.(e)
-        await clock.sleep(this.delay(e), signal).catch(() => undefined)
+        await sleepUnlessAborted(clock, this.delay(e), signal)
       }
     }
   }
