@@ -10,10 +10,10 @@ import { watchCluster } from '#policyd/cluster.ts'
 import type { Deps, Options } from '#policyd/deps.ts'
 import { GoneBackends } from '#policyd/gone-backends.ts'
 import { HealthChecks } from '#policyd/health-checks.ts'
+import { serveUntil } from '#policyd/listen.ts'
 import { healthz, isEligible, isHealthy, livez, type ProxyState } from '#policyd/proxy-health.ts'
 import { syncReport } from '#policyd/report.ts'
 import { type Unread, Unreadable } from '#policyd/unreadable.ts'
-import { serveHttp } from '#rpc/http/serve.ts'
 import { nodeFacts } from '#state/node-facts.ts'
 import { Sync, type SyncStatus } from '#sync/sync.ts'
 
@@ -52,7 +52,7 @@ export class Policyd {
   #cancelRound: (() => void) | undefined
   #cancelExpiry: (() => void) | undefined
   #lastWrite: number | undefined
-  #health: { close(): Promise<void> } | undefined
+  #health: Promise<void> | undefined
 
   constructor(deps: Deps, options: Options) {
     const { clock, log, metrics, kernel } = deps
@@ -74,7 +74,7 @@ export class Policyd {
   /** Resolves when all that is known of Services is on its way to the maps. Rejects when it is stopped while there are no maps. */
   async start(): Promise<void> {
     const { kube, clock, log } = this.#deps
-    void this.#serveHealth()
+    this.#health = this.#serveHealth()
     const live = await this.#sync.restore()
     const state = new ServiceState(
       restoreIds(map => rawEntries(live(map))),
@@ -128,7 +128,7 @@ export class Policyd {
     for (const watch of this.#watches) watch.stop()
     this.#cancelRound?.()
     this.#cancelExpiry?.()
-    await Promise.all([this.#sync.stop(), this.#checks.close(), this.#health?.close()])
+    await Promise.all([this.#sync.stop(), this.#checks.close(), this.#health])
   }
 
   get #stopped(): boolean {
@@ -204,22 +204,14 @@ export class Policyd {
   }
 
   /** kube-proxy may hold the port for a while. */
-  async #serveHealth(): Promise<void> {
+  #serveHealth(): Promise<void> {
     const { clock, log } = this.#deps
+    const { proxyHealth, listenRetry } = this.#options
     const routes = {
       '/healthz': () => healthz(this.#proxyState(), clock.wall()),
       '/livez': () => livez(this.#proxyState(), clock.wall()),
     }
-    while (!this.#stopped) {
-      try {
-        const server = await serveHttp(this.#options.proxyHealth, routes, log)
-        if (this.#stopped) await server.close()
-        else this.#health = server
-        return
-      } catch (e) {
-        log.warn({ err: messageOf(e) }, "kube-proxy's port of health checks is taken")
-        await clock.sleep(this.#options.listenRetry, this.#stopper.signal).catch(() => undefined)
-      }
-    }
+    const failed = (e: unknown) => log.warn({ err: messageOf(e) }, "kube-proxy's port of health checks is taken; it is tried again")
+    return serveUntil(this.#stopper.signal, proxyHealth, routes, { clock, log, retry: listenRetry, failed })
   }
 }
