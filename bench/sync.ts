@@ -55,7 +55,7 @@ class Policy {
   /** Seconds from the start until it says that all is in the maps. */
   async ready(): Promise<number> {
     const ok = async () => (await fetch(`${base}/readyz`).catch(() => undefined))?.status === 200
-    await until(ok, 120_000, 'terway-policy is ready')
+    await until(ok, 'terway-policy is ready')
     return (performance.now() - this.begun) / 1000
   }
 
@@ -156,7 +156,7 @@ await isolated(async dir => {
     await cold.stop()
     const warm = new Policy(dir, kubeconfig)
     again.push(await warm.ready())
-    await until(() => api.watched, 60_000, 'the restarted process watches')
+    await until(() => api.watched, 'the restarted process watches')
     await setTimeout(2000)
     written.push(await warm.written())
     peaks.push(warm.memory('VmHWM'))
@@ -165,7 +165,7 @@ await isolated(async dir => {
   }
   const policy = new Policy(dir, kubeconfig)
   await policy.ready()
-  await until(() => api.watched, 60_000, 'the process watches')
+  await until(() => api.watched, 'the process watches')
   await setTimeout(2000)
   const quietFrom = policy.cpuMs()
   await setTimeout(idleMs)

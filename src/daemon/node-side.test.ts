@@ -216,7 +216,7 @@ test('a device that cannot be deleted keeps its address taken, and is tried agai
   assert.notEqual(ipOf(await world.add('b')), address)
   assert.equal(daemon.state.leases().find(l => l.containerId === 'c-a')?.state, 'dying')
   world.kernel.stuck.clear()
-  await until(() => daemon.state.leases().length === 1, 5_000)
+  await until(() => daemon.state.leases().length === 1)
 })
 
 test('a setup that fails leaves nothing behind, and the error says whether waiting helps', async () => {

@@ -270,6 +270,6 @@ describe('KubeClient against a real kube-apiserver', () => {
       kind: 'ConfigMap',
       metadata: { name: 'after', namespace: 'default', labels: { restart: 'yes' } },
     })
-    await until(() => names.includes('after'), 60_000)
+    await until(() => names.includes('after'))
   })
 })

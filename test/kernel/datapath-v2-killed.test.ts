@@ -11,7 +11,8 @@ import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import type { NodeDatapath } from '#datapath/port.ts'
 import { socketProgramNames } from '#kernel/bpf/programs.ts'
 import { observeHost } from '#kernel/host.ts'
-import { DatapathLab, internet4, internet6, type Probe, until, v2 } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, internet4, internet6, type Probe, v2 } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
 import { tracesOn } from './datapath-traces.ts'
 
@@ -68,11 +69,11 @@ function worthKilling(steps: readonly string[]): readonly number[] {
 async function goesOn(): Promise<void> {
   for (const probe of [pod, outside]) {
     const earlier = await probe.beats()
-    await until('connections go on', async () => {
+    await until(async () => {
       const now = Object.entries(await probe.beats())
       for (const [row, { ended }] of now) assert.equal(ended, '', row)
       return now.every(([row, { echoed }]) => echoed > (earlier[row]?.sent ?? 0))
-    })
+    }, 'connections go on')
   }
 }
 

@@ -95,20 +95,16 @@ export class ApiServer {
     const dispatcher = new Agent({ connect: { ca: readFileSync(this.caFile, 'utf8') } })
     const headers = { authorization: `Bearer ${tokens.admin}` }
     try {
-      await until(
-        async () => {
-          if (this.server.exitCode !== null) throw new Error(`kube-apiserver ended: ${tail(join(this.dir, 'kube-apiserver.log'))}`)
-          try {
-            const { statusCode, body } = await request(`https://127.0.0.1:${this.port}/readyz`, { dispatcher, headers })
-            await body.dump()
-            return statusCode === 200
-          } catch {
-            return false
-          }
-        },
-        120_000,
-        'kube-apiserver is ready',
-      )
+      await until(async () => {
+        if (this.server.exitCode !== null) throw new Error(`kube-apiserver ended: ${tail(join(this.dir, 'kube-apiserver.log'))}`)
+        try {
+          const { statusCode, body } = await request(`https://127.0.0.1:${this.port}/readyz`, { dispatcher, headers })
+          await body.dump()
+          return statusCode === 200
+        } catch {
+          return false
+        }
+      }, 'kube-apiserver is ready')
     } finally {
       await dispatcher.destroy()
     }

@@ -20,5 +20,5 @@ export async function noneWaits(ns: string): Promise<void> {
   const tentative = (...of: readonly string[]) =>
     execFileSync('ip', ['-n', ns, '-o', '-6', 'addr', 'show', ...of, 'tentative'], { encoding: 'utf8' })
   assert.equal(tentative('scope', 'global'), '')
-  await until(() => tentative() === '', undefined, `no address of ${ns} waits for duplicate detection`)
+  await until(() => tentative() === '', `no address of ${ns} waits for duplicate detection`)
 }

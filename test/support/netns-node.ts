@@ -14,6 +14,7 @@ import { KubeModel } from './kube-model.ts'
 import { eni, NodeWorld, nodeName } from './node-world.ts'
 import { compileShim, type Shim } from './shim.ts'
 import type { TerwaydConfig } from './terwayd.ts'
+import { until } from './until.ts'
 
 let worlds = 0
 
@@ -108,7 +109,7 @@ export class NetnsNode implements AsyncDisposable {
     )
     this.process = child
     serveKube(child, this.model.client('terwayd'))
-    await wait(
+    await until(
       () => existsSync(this.options.cniSocket) || child.exitCode !== null || child.signalCode !== null,
       'terwayd to open its socket',
     )
@@ -118,7 +119,7 @@ export class NetnsNode implements AsyncDisposable {
   /** Also waits until STATUS succeeds. */
   async started(o: Start = {}): Promise<ChildProcess> {
     const child = await this.start(o)
-    await wait(async () => (await this.call({ command: 'STATUS' })).exit === 0, 'STATUS to succeed')
+    await until(async () => (await this.call({ command: 'STATUS' })).exit === 0, 'STATUS to succeed')
     return child
   }
 
@@ -180,9 +181,9 @@ export class NetnsNode implements AsyncDisposable {
   }
 
   /** Whether the fabric's gateway reaches the address, through the ENI, the node and the pod, and back: a closed port refuses. */
-  reaches(address: string, seconds = 5): boolean {
+  reaches(address: string): boolean {
     const command = `exec 3<>/dev/tcp/${address}/9`
-    const { stderr } = spawnSync('ip', ['netns', 'exec', `${this.name}-f`, 'timeout', String(seconds), 'bash', '-c', command], {
+    const { stderr } = spawnSync('ip', ['netns', 'exec', `${this.name}-f`, 'timeout', '30', 'bash', '-c', command], {
       encoding: 'utf8',
     })
     return stderr.includes('Connection refused')
@@ -210,12 +211,4 @@ export function ip(...args: string[]): string[] {
   return execFileSync('ip', args, { encoding: 'utf8' })
     .split('\n')
     .filter(line => line !== '')
-}
-
-async function wait(holds: () => boolean | Promise<boolean>, what: string, ms = 15_000): Promise<void> {
-  const end = performance.now() + ms
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`waited ${ms} ms for ${what}`)
-    await realClock.sleep(20)
-  }
 }
