@@ -4,7 +4,7 @@ import { backendState } from '#kernel/bpf/words.ts'
 import { type Clock, sleepUnlessAborted } from '#lib/clock.ts'
 import { messageOf } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
-import type { Change } from '#state/entry.ts'
+import { backendHas, type Change } from '#state/entry.ts'
 import type { ServiceTables } from '#state/service-tables.ts'
 import { protocols, type Target, target } from '#state/target.ts'
 
@@ -137,11 +137,9 @@ export class GoneBackends {
 }
 
 function backendIn({ map, value }: Change): { readonly target: Target; readonly drains: boolean } | undefined {
-  if (map !== 'backends' || value === undefined) return undefined
+  if (map !== 'backends' || value === undefined || !backendHas('protocol', protocols.UDP, value)) return undefined
   const { ip, port, protocol, state } = maps.backends.value.decode(Buffer.from(value, 'hex'))
-  return ip === undefined || protocol !== protocols.UDP
-    ? undefined
-    : { target: target(ip, port, protocol), drains: state === backendState.draining }
+  return ip === undefined ? undefined : { target: target(ip, port, protocol), drains: state === backendState.draining }
 }
 
 /** Where somebody answers over UDP for any Service, by the targets' keys. */

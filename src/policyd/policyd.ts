@@ -50,7 +50,8 @@ export class Policyd {
   #heard: number | undefined
   #lastRound = Number.NEGATIVE_INFINITY
   #cancelRound: (() => void) | undefined
-  #cancelExpiry: (() => void) | undefined
+  /** When a backend has drained long enough. */
+  #expiry: { readonly time: number; cancel(): void } | undefined
   #lastWrite: number | undefined
   #health: Promise<void> | undefined
 
@@ -127,7 +128,7 @@ export class Policyd {
     this.#gone.stop()
     for (const watch of this.#watches) watch.stop()
     this.#cancelRound?.()
-    this.#cancelExpiry?.()
+    this.#expiry?.cancel()
     await Promise.all([this.#sync.stop(), this.#checks.close(), this.#health])
   }
 
@@ -165,17 +166,26 @@ export class Policyd {
     const changes = this.#state.take(now)
     this.#gone.hear(changes)
     this.#sync.want(changes, heard)
-    if (this.#sync.status().pending === 0) this.#lookForGone()
+    if (this.#sync.isSettled) this.#lookForGone()
     this.#tellResults(this.#state)
   }
 
   #tellResults(state: ServiceState): void {
-    const { clock } = this.#deps
     for (const { about, reason, message } of state.facts()) this.#tell(about, reason, message, 'SyncService')
     this.#checks.set(state.healthChecks(), state.tables.node?.addresses ?? [])
-    this.#cancelExpiry?.()
-    const next = state.nextExpiry()
-    this.#cancelExpiry = next === undefined ? undefined : clock.after(Math.max(1, next - clock.now()), () => this.#changed())
+    this.#expireAt(state.nextExpiry())
+  }
+
+  #expireAt(time: number | undefined): void {
+    if (time === this.#expiry?.time) return
+    const { clock } = this.#deps
+    this.#expiry?.cancel()
+    this.#expiry = time === undefined ? undefined : { time, cancel: clock.after(Math.max(1, time - clock.now()), () => this.#expired()) }
+  }
+
+  #expired(): void {
+    this.#expiry = undefined
+    this.#changed()
   }
 
   #tell({ apiVersion = 'v1', kind = 'Service', namespace, name, uid }: About, reason: string, message: string, action: string): void {
