@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../../test/support/free-port.ts'
 import { until } from '../../test/support/until.ts'
 
 /** The lab's C programs, compiled as the images have them. */
@@ -27,18 +27,6 @@ before(() => {
   compile('heartbeat')
 })
 after(() => rmSync(directory, { recursive: true, force: true }))
-
-/** Below those that the kernel gives away: nobody gets it before it is used. */
-async function freePort(): Promise<number> {
-  const port = randomInt(10_000, 30_000)
-  const server = createServer().listen(port)
-  const isFree = await once(server, 'listening').then(
-    () => true,
-    () => false,
-  )
-  if (isFree) await new Promise(resolve => server.close(resolve))
-  return isFree ? port : freePort()
-}
 
 /** How long nobody may come before the application, told to stop, shuts its door (QUIET_MS), ms. */
 const quiet = 200
