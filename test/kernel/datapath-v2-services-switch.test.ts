@@ -137,6 +137,16 @@ test('from kube-proxy: what it translates it goes on translating, and a node wit
     for (const ip of ips) assert.match(await pod.call(ip), / 10\.0\.1\.11$/)
     assert.ok(((await lab.counted('paths')).podViaHost ?? 0) > before, 'new connections are the programs')
     assert.equal(await pod.call('10.96.0.13'), 'pod11 10.96.0.13')
+    // Datagrams that never pause leave a backend that goes; they were the host stack's alone until then.
+    const other = { backends: ['10.0.2.12', 'fd00:2::12'], local: true }
+    await putServices(
+      lab.kernel,
+      services.map(s => (s.name === 'remote' ? { ...s, ...other } : s)),
+    )
+    const translated = async () => (await lab.counted('paths')).podViaHost ?? 0
+    const sofar = await translated()
+    await until(async () => (await translated()) > sofar, 'datagrams go to another backend')
+    await allGoOn()
   }, lesson.clock)
 })
 
