@@ -26,19 +26,19 @@ import terway_pb2 as pb, terway_pb2_grpc as stubs
 channel = grpc.insecure_channel('unix:' + sys.argv[1])
 backend, tracing = stubs.TerwayBackendStub(channel), stubs.TerwayTracingStub(channel)
 pod = dict(K8sPodName='web-0', K8sPodNamespace='default', K8sPodInfraContainerId='c0')
-a = backend.AllocIP(pb.AllocIPRequest(Netns='/run/netns/a', IfName='eth0', **pod), timeout=10)
+a = backend.AllocIP(pb.AllocIPRequest(Netns='/run/netns/a', IfName='eth0', **pod), timeout=120)
 n = a.NetConfs[0]
 print(a.Success, pb.IPType.Name(a.IPType), a.IPv4, a.IPv6, n.BasicInfo.PodIP.IPv4, n.BasicInfo.GatewayIP.IPv6, n.ENIInfo.MAC,
       n.ENIInfo.HasField('VfId'), n.Pod.Ingress, n.ExtraRoutes[0].Dst, n.DefaultRoute)
-print(backend.ReleaseIP(pb.ReleaseIPRequest(**pod), timeout=10).Success)
-print(pb.Error.Name(backend.GetIPInfo(pb.GetInfoRequest(**pod), timeout=10).Error))
+print(backend.ReleaseIP(pb.ReleaseIPRequest(**pod), timeout=120).Success)
+print(pb.Error.Name(backend.GetIPInfo(pb.GetInfoRequest(**pod), timeout=120).Error))
 try:
-  backend.AllocIP(pb.AllocIPRequest(Netns='n', **{**pod, 'K8sPodName': 'absent'}), timeout=10)
+  backend.AllocIP(pb.AllocIPRequest(Netns='n', **{**pod, 'K8sPodName': 'absent'}), timeout=120)
 except grpc.RpcError as e:
   print(e.code().name, e.details())
 print([m.Message for m in tracing.ResourceExecute(pb.ResourceExecuteRequest(
-  Type='network_service', Name='default', Command='why', Args=['default/web-1']), timeout=10)])
-m = tracing.GetResourceMapping(pb.Placeholder(), timeout=10)
+  Type='network_service', Name='default', Command='why', Args=['default/web-1']), timeout=120)])
+m = tracing.GetResourceMapping(pb.Placeholder(), timeout=120)
 print(m.info[0].NetworkInterfaceID, m.resource_db[0].ipv4)
 `
 
