@@ -91,7 +91,7 @@ class Pods {
     clearTimeout(timer)
     watch.stop()
     await this.#client.delete(pods, name, 'default')
-    await until(async () => (await this.#client.get(pods, name, 'default')) === undefined, 60_000, `${name} is gone`)
+    await until(async () => (await this.#client.get(pods, name, 'default')) === undefined, `${name} is gone`)
     return took
   }
 

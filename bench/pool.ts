@@ -27,7 +27,7 @@ function usable(cr: NodeCr | undefined): number {
 /** From the moment the node's wish for 50 addresses is written until the Node CR holds them. */
 async function fill(cloud: BenchCloud, { client }: BenchCluster, name: string): Promise<number> {
   await cloud.instance(name).register()
-  await until(async () => (await client.get(nodeCrs, name))?.spec.nodeCap !== undefined, 20_000, `Node CR ${name}`)
+  await until(async () => (await client.get(nodeCrs, name))?.spec.nodeCap !== undefined, `Node CR ${name}`)
   const done = Promise.withResolvers<number>()
   const watch = client.watch(
     nodeCrs,

@@ -72,16 +72,12 @@ class Hearts {
     const add = (now: readonly Beats[]) => {
       worst = worst.map((w, i) => ({ ...w, gapMs: Math.max(w.gapMs, now[i]?.gapMs ?? 0), ended: now[i]?.ended ?? w.ended }))
     }
-    await until(
-      async () => {
-        const now = await this.beats()
-        add(now)
-        if (now.some(b => b.ended === '' && b.gapMs > 50)) calmSince = performance.now()
-        return performance.now() - calmSince > calm
-      },
-      20_000,
-      'the connections are echoed again',
-    )
+    await until(async () => {
+      const now = await this.beats()
+      add(now)
+      if (now.some(b => b.ended === '' && b.gapMs > 50)) calmSince = performance.now()
+      return performance.now() - calmSince > calm
+    }, 'the connections are echoed again')
     return worst
   }
 }
@@ -112,7 +108,7 @@ await isolated(async dir => {
       const before = stateOf()
       await hearts.recovered()
       run(command(ip, device, table))
-      await until(() => stateOf() === before, 10_000, `terwayd repairs ${id}`)
+      await until(() => stateOf() === before, `terwayd repairs ${id}`)
       const noticed = (await hearts.recovered()).map((b, pod) => ({ ...b, pod })).filter(b => !dead.has(b.pod))
       for (const b of noticed) {
         if (b.ended !== '') dead.add(b.pod)

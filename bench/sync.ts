@@ -55,7 +55,7 @@ class Policy {
   /** Seconds from the start until it says that all is in the maps. */
   async ready(): Promise<number> {
     const ok = async () => (await fetch(`${base}/readyz`).catch(() => undefined))?.status === 200
-    await until(ok, 120_000, 'terway-policy is ready')
+    await until(ok, 'terway-policy is ready')
     return (performance.now() - this.begun) / 1000
   }
 
@@ -123,15 +123,15 @@ async function change(api: ListApi, kernel: Kernel, service: number, endpoints: 
   return performance.now() - begun
 }
 
-/** Each when its time has come, whether those before are in the map or not. */
-function churn(api: ListApi, kernel: Kernel): Promise<number[]> {
+/** Changes from this number on, each when its time has come, whether those before are in the map or not. */
+function churn<T>(from: number, make: (service: number, endpoints: number) => T | Promise<T>): Promise<T[]> {
   const begun = performance.now()
   const one = async (i: number) => {
-    await setTimeout(Math.max(0, begun + (i * 1000) / perSecond - performance.now()))
+    await setTimeout(Math.max(0, begun + ((i - from) * 1000) / perSecond - performance.now()))
     const service = (i * 7919) % count
-    return await change(api, kernel, service, endpointsEach + 1 - 2 * (Math.floor((i * 7919) / count) % 2))
+    return await make(service, endpointsEach + 1 - 2 * (Math.floor((i * 7919) / count) % 2))
   }
-  return Promise.all(Array.from({ length: changes }, (_, i) => one(i)))
+  return Promise.all(Array.from({ length: changes }, (_, i) => one(from + i)))
 }
 
 await isolated(async dir => {
@@ -156,7 +156,7 @@ await isolated(async dir => {
     await cold.stop()
     const warm = new Policy(dir, kubeconfig)
     again.push(await warm.ready())
-    await until(() => api.watched, 60_000, 'the restarted process watches')
+    await until(() => api.watched, 'the restarted process watches')
     await setTimeout(2000)
     written.push(await warm.written())
     peaks.push(warm.memory('VmHWM'))
@@ -165,15 +165,18 @@ await isolated(async dir => {
   }
   const policy = new Policy(dir, kubeconfig)
   await policy.ready()
-  await until(() => api.watched, 60_000, 'the process watches')
+  await until(() => api.watched, 'the process watches')
   await setTimeout(2000)
   const quietFrom = policy.cpuMs()
   await setTimeout(idleMs)
   const quiet = (policy.cpuMs() - quietFrom) / idleMs
-  const [from, begun, writtenFrom] = [policy.cpuMs(), performance.now(), await policy.written()]
-  const times = await churn(api, kernel)
-  const busy = (policy.cpuMs() - from) / (performance.now() - begun)
+  const writtenFrom = await policy.written()
+  const times = await churn(0, (service, endpoints) => change(api, kernel, service, endpoints))
   const writtenEach = ((await policy.written()) - writtenFrom) / changes
+  // As many once more, while nobody looks: whoever spins on a map takes processor and caches from whom is measured.
+  const [from, begun] = [policy.cpuMs(), performance.now()]
+  await churn(changes, (service, endpoints) => changeEndpoints(api, service, endpoints))
+  const busy = (policy.cpuMs() - from) / (performance.now() - begun)
   rss.push(policy.memory('VmRSS'))
   await policy.stop()
   await kernel.unloadPrograms()

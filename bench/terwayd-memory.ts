@@ -35,18 +35,14 @@ async function empty(side: TerwaySide, made: readonly BenchPod[]): Promise<void>
 async function resting(side: TerwaySide): Promise<number> {
   let last = Number.POSITIVE_INFINITY
   let readAt = Number.NEGATIVE_INFINITY
-  await until(
-    () => {
-      if (performance.now() - readAt < 1000) return false
-      const now = side.daemon.rss()
-      const still = Math.abs(now - last) < steady
-      last = now
-      readAt = performance.now()
-      return still
-    },
-    30_000,
-    'the memory of terwayd rests',
-  )
+  await until(() => {
+    if (performance.now() - readAt < 1000) return false
+    const now = side.daemon.rss()
+    const still = Math.abs(now - last) < steady
+    last = now
+    readAt = performance.now()
+    return still
+  }, 'the memory of terwayd rests')
   return last
 }
 

@@ -25,7 +25,7 @@ INLINE outcome take_answer(struct packet *p) {
 INLINE outcome node_receives(struct packet *p, const struct node_config *node, struct target *to) {
   struct passage x = {0};
   if (p->skb->vlan_present) return NOT_OWNED;
-  if (is_icmp_error(p)) return take_error(p, node);
+  if (is_icmp_error(p)) return take_error(p, node, to);
   if (!has_ports(p)) return NOT_OWNED;
   if (p->fragment == FRAGMENT_LATER && share_ports(p)) return NOT_OWNED;
   forget_packet(p);

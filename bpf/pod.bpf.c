@@ -3,29 +3,10 @@
 #include "lib/forward.h"
 #include "lib/guard.h"
 #include "lib/hand_over.h"
+#include "lib/pod_error.h"
 #include "lib/reject.h"
 
 char _license[] SECTION("license") = "Dual BSD/GPL";
-
-/*
- * An error about what a client of the node sent is about the frontend, as the client sees it. Others go to the host stack, which translates what it has to:
- * on the way to a pod, pod_out does.
- */
-INLINE outcome pod_sends_error(struct packet *p, struct end *own) {
-  __u32 transport;
-  own->policy = find_policy(p, own->number);
-  int enforced = enforces(&own->policy, DIRECTION_OUT);
-  if (!enforced && !in_mode(p, MODE_SERVICE)) return PATH_ICMP_ERROR;
-  int readable = read_about(p, own, &transport, 1);
-  if (enforced && !(readable && is_related(p, own))) return DROPPED(DROP_ICMP_UNRELATED);
-  if (!in_mode(p, MODE_SERVICE) || !readable || !own->flow || !is_answer_to_client(own->flow)) return PATH_ICMP_ERROR;
-  struct frontend *f = find_frontend(own->flow->frontend);
-  if (!f) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
-  struct rewrite r = {SIDE_DESTINATION, own->key.local, f->ip, own->key.local_port, f->port};
-  if (translate_inner(p, transport, &r)) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
-  __u32 reason = translate_source(p, f->ip, 0);
-  return reason ? DROPPED(reason) : PATH_POD_ANSWERS_CLIENT;
-}
 
 INLINE outcome pod_sends(struct packet *p, struct end *own, struct target *to) {
   own->number = p->skb->ifindex;
@@ -40,7 +21,7 @@ INLINE outcome pod_sends(struct packet *p, struct end *own, struct target *to) {
   if (UNLIKELY(reason)) return DROPPED(reason);
   if (UNLIKELY(source == SOURCE_OTHER || !in_mode(p, MODE_FORWARD | MODE_SERVICE) || p->skb->vlan_present)) return PATH_NONE;
   if (UNLIKELY(is_neighbour_discovery(p))) return find_address(p->destination) ? DROPPED(DROP_NEIGHBOUR_DISCOVERY) : PATH_NONE;
-  if (UNLIKELY(is_icmp_error(p))) return pod_sends_error(p, own);
+  if (UNLIKELY(is_icmp_error(p))) return pod_sends_error(p, own, to);
   if (UNLIKELY(share_ports(p))) return in_mode(p, MODE_FORWARD) ? DROPPED(DROP_FRAGMENT_WITHOUT_FIRST) : PATH_NONE;
   return forward(p, own, to);
 }

@@ -85,7 +85,7 @@ test('a bundled process can ask an API server: it is refused a connection, not a
   const env = { PATH: process.env.PATH, KUBECONFIG: join(directory, 'kubeconfig'), POD_NAME: 'p' }
   const args = ['terway-controlplane.mjs', '-config', join(directory, 'ctrl-config.json')]
   // It asks again and again: the first answer is enough.
-  const child = spawn(process.execPath, args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'inherit'], timeout: 20_000 })
+  const child = spawn(process.execPath, args, { cwd: directory, env, stdio: ['ignore', 'pipe', 'inherit'], timeout: 120_000 })
   let told = ''
   for await (const text of child.stdout.setEncoding('utf8')) {
     told += text

@@ -28,7 +28,8 @@ const reach: Readonly<Record<string, readonly string[]>> = {
   bench: ['src', 'sim', 'lab', 'test', 'tools', 'deploy'],
 }
 
-/** Unit tests of the product may also use the test helpers and check what the generators write. */
+/** Unit tests of these may also use the test helpers and check what the generators write. */
+const withUnitTests: readonly string[] = ['src', 'deploy', 'tools']
 const reachOfUnitTests: readonly string[] = ['test', 'tools']
 
 /** The ledger records attachments as data: their types, and nothing else, may be named by a peer. */
@@ -101,7 +102,7 @@ function fileProblem(path: string, target: string, item: Import): string | null 
   if (!target.endsWith('.ts') && !target.endsWith('.json')) return `${item.specifier}: name the file with its extension`
   const [fromTop = '', fromFolder = ''] = path.split('/')
   const [toTop = '', toFolder = ''] = target.split('/')
-  const reachable = [...(reach[fromTop] ?? []), ...(fromTop === 'src' && path.endsWith('.test.ts') ? reachOfUnitTests : [])]
+  const reachable = [...(reach[fromTop] ?? []), ...(withUnitTests.includes(fromTop) && path.endsWith('.test.ts') ? reachOfUnitTests : [])]
   if (fromTop !== toTop) return reachable.includes(toTop) ? null : `${fromTop}/ imports nothing from ${toTop}/ (${item.specifier})`
   if (fromTop !== 'src' || fromFolder === toFolder) return null
   if (item.typeOnly && fromFolder === sharedTypes.from && target === sharedTypes.file) return null

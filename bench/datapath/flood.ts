@@ -52,7 +52,7 @@ class Heartbeats {
       for (const [i, { echoed }] of (await this.#said('')).entries()) if (echoed > 0) silent.delete(i)
       return silent.size === 0
     }
-    await until(look, 10_000).catch(() => {})
+    await until(look, 'every connection answers', 10_000).catch(() => {})
     return silent.size
   }
 

@@ -37,14 +37,10 @@ async function writeHere({ node, ips, mode, services }: Work): Promise<void> {
   const proxy = start(node, mode, await api.listen(), log)
   const wanted = services.length + services.reduce((sum, { endpoints }) => sum + endpoints.length, 0)
   try {
-    await until(
-      () => {
-        if (proxy.exitCode !== null) throw new Error('kube-proxy ended')
-        return ([4, 6] as const).every(family => translations(mode, family) === wanted)
-      },
-      60_000,
-      `kube-proxy's rules for ${services.length} Services`,
-    )
+    await until(() => {
+      if (proxy.exitCode !== null) throw new Error('kube-proxy ended')
+      return ([4, 6] as const).every(family => translations(mode, family) === wanted)
+    }, `kube-proxy's rules for ${services.length} Services`)
   } catch (e) {
     console.error(readFileSync(log, 'utf8'))
     throw e

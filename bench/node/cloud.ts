@@ -68,15 +68,11 @@ export class BenchCloud {
     const files = ['-config', join(dir, 'ctrl-config.yaml'), '-credential', join(dir, 'ctrl-secret.yaml')]
     const child = spawn(process.execPath, [join(root, 'dist', 'terway-controlplane.mjs'), ...files], { env, stdio: ['ignore', out, out] })
     closeSync(out)
-    await until(
-      () => {
-        const said = readFileSync(log, 'utf8')
-        if (child.exitCode !== null) throw new Error(`terway-controlplane ended:\n${said}`)
-        return said.includes('the cluster is known')
-      },
-      60_000,
-      'terway-controlplane leads',
-    )
+    await until(() => {
+      const said = readFileSync(log, 'utf8')
+      if (child.exitCode !== null) throw new Error(`terway-controlplane ended:\n${said}`)
+      return said.includes('the cluster is known')
+    }, 'terway-controlplane leads')
   }
 
   /** A new instance without secondary ENIs; `register` makes it a node of the cluster. */

@@ -54,8 +54,8 @@ export class BenchCluster {
       data: { eni_conf: JSON.stringify(eniConf) },
     }
     // The server makes its namespaces a moment after it is ready.
-    await until(() => succeeds(() => client.create(configMaps, configMap)), 30_000, 'the configuration is written')
-    await until(async () => (await client.get(nodeCrs, 'none')) === undefined, 30_000, 'the CRDs are served')
+    await until(() => succeeds(() => client.create(configMaps, configMap)), 'the configuration is written')
+    await until(async () => (await client.get(nodeCrs, 'none')) === undefined, 'the CRDs are served')
     return cluster
   }
 

@@ -43,14 +43,10 @@ export class Terwayd {
   /** Until it has written the CNI configuration, which it does when it serves. Throws with the log's end when it does not. */
   async ready(): Promise<void> {
     try {
-      await until(
-        () => {
-          if (this.process.exitCode !== null) throw new Error('terwayd ended')
-          return existsSync(conflist)
-        },
-        60_000,
-        'terwayd is ready',
-      )
+      await until(() => {
+        if (this.process.exitCode !== null) throw new Error('terwayd ended')
+        return existsSync(conflist)
+      }, 'terwayd is ready')
       const { exit, body } = await callCni(cniSocket, { command: 'STATUS' })
       if (exit !== 0) throw new Error(body?.msg)
     } catch (e) {
@@ -83,7 +79,7 @@ export class Terwayd {
 
   /** Until the kernel has removed every device of a pod. The daemon is not asked: that would cost it time. */
   async settled(): Promise<void> {
-    await until(() => !readdirSync('/sys/class/net').some(name => name.startsWith('cali')), 60_000, 'every device is gone')
+    await until(() => !readdirSync('/sys/class/net').some(name => name.startsWith('cali')), 'every device is gone')
   }
 
   /** Samples of a metric, by the value of the label, or by '' without labels. */

@@ -38,6 +38,9 @@ INLINE void look_up_translated(const struct packet *p, struct end *own, const st
   int hairpin = is_own(p, own->endpoint, b->ip);
   own->key.local_port = hairpin ? b->port : p->source_port;
   own->key.remote_port = hairpin ? p->source_port : b->port;
+  /* With one port for the client, the Service and the backend the key of the choice would be the same. */
+  int alike = hairpin && p->source_port == b->port && p->destination_port == b->port;
+  own->key.kind = forget(p, alike ? FLOW_KIND_BACKEND : FLOW_KIND_POD);
   copy_ip(own->key.remote, hairpin ? p->destination : b->ip);
   own->remote_sends = forget(p, hairpin);
   own->peer = 0;

@@ -32,6 +32,8 @@ INLINE outcome return_to_pod(const struct packet *p, struct end *own, const stru
   to->number = own->number;
   to->endpoint = own->endpoint;
   if (own->flow) {
+    /* With one port for all nobody can tell an answer: it is the first packet that is no repetition. */
+    if (own->key.kind != FLOW_KIND_POD && !(own->flow->flags & FLOW_FLAG_ANSWERED) && !is_syn(p)) own->remote_sends = 0;
     if (own->flow->frontend != t->frontend) own->flow->frontend = t->frontend;
     track(p, own);
     keep_choice(p, own, t);
@@ -62,13 +64,21 @@ INLINE outcome answer_as_frontend(struct packet *p, const struct end *own, int h
   return hairpin ? PATH_HAIRPIN : PATH_POD_ANSWERS_CLIENT;
 }
 
+/*
+ * Does the host stack translate the flow to a backend that is gone? Nobody tells it so after kube-proxy, and whoever never pauses would stay with it. Only flows
+ * without connections have the number.
+ */
+INLINE int is_forsaken(const struct packet *p, const struct flow *f) {
+  return f->way == FLOW_WAY_HOST && f->backend && in_mode(p, MODE_SERVICE) && !is_usable(find_backend(f->backend), p->protocol);
+}
+
 /* The flow of the packet as the pod sends it. */
 INLINE void find_own(const struct packet *p, struct end *own) {
   look_up(p, own, 1);
   struct flow *f = own->flow;
   if (UNLIKELY(!f)) return;
   if (UNLIKELY(!in_mode(p, MODE_SERVICE)) && (f->way == FLOW_WAY_SERVICE || f->flags & FLOW_FLAG_HAIRPIN)) own->flow = 0;
-  if (begins_anew(p, own, f)) own->flow = 0;
+  if (begins_anew(p, own, f) || UNLIKELY(is_forsaken(p, f))) own->flow = 0;
   /* It speaks to the backend itself, from a port that it spoke to the Service from. */
   if (UNLIKELY(!in_mode(p, MODE_FORWARD)) && f->way != FLOW_WAY_SERVICE && f->frontend && !(f->flags & FLOW_FLAG_REMOTE_FIRST)) f->frontend = 0;
 }

@@ -10,12 +10,19 @@
 INLINE outcome host_hands_error(struct packet *p, struct end *own) {
   __u32 transport;
   if (!in_mode(p, MODE_SERVICE) || !read_about(p, own, &transport, 0) || !own->flow) return PATH_ICMP_ERROR;
-  own->remote_sends = 1;
-  if (!is_reply(p, own, own->flow)) return PATH_ICMP_ERROR;
-  struct frontend *f = find_frontend(own->flow->frontend);
-  if (!f) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
-  struct rewrite r = {SIDE_DESTINATION, own->key.remote, f->ip, own->key.remote_port, f->port};
-  return translate_inner(p, transport, &r) ? DROPPED(DROP_SERVICE_TRANSLATION_FAILED) : PATH_ICMP_ERROR;
+  __u32 reason = show_frontend_inside(p, own, transport);
+  return reason ? DROPPED(reason) : PATH_ICMP_ERROR;
+}
+
+/*
+ * On a node that does not forward, of a flow with a client of the node: is the packet of one who speaks to the pod itself, and is answered by it from now on?
+ * What node_in has translated came in by the node's device.
+ */
+INLINE int asks_itself(const struct packet *p, struct flow *f) {
+  struct node_config *node = find_node_config();
+  if (node && p->skb->ingress_ifindex == node->if_index) return 0;
+  f->frontend = 0;
+  return 1;
 }
 
 INLINE outcome hand_over(struct packet *p, struct end *own) {
@@ -26,7 +33,7 @@ INLINE outcome hand_over(struct packet *p, struct end *own) {
   if (own->flow) {
     __u32 frontend = is_reply(p, own, own->flow) ? own->flow->frontend : 0;
     /* On a node that does not forward, the other flows here are those of clients of the node. */
-    if (!forwards && !frontend && !is_answer_to_client(own->flow)) return PATH_NONE;
+    if (!forwards && !frontend && (!is_answer_to_client(own->flow) || asks_itself(p, own->flow))) return PATH_NONE;
     __u32 reason = forwards ? judge(p, own) : 0;
     /* The node is never refused: its flow becomes another one of the host stack. */
     if (reason && !is_node(remote_reason(p, own))) return DROPPED(reason);

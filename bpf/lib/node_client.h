@@ -74,8 +74,9 @@ INLINE outcome find_passage(const struct packet *p, struct passage *x) {
   return begin_passage(p, x, &key);
 }
 
-INLINE enum place find_place(const struct packet *p, const struct passage *x, const struct node_config *node, struct target *to) {
-  struct address *a = find_address(x->to->ip);
+/* Of the backend that the packet goes to. */
+INLINE enum place find_place(const struct packet *p, const struct node_config *node, struct target *to) {
+  struct address *a = find_address(p->destination);
   if (a && a->state == ADDRESS_STATE_STACK) return PLACE_STACK;
   if (a && a->state == ADDRESS_STATE_EXCLUSIVE) return PLACE_ELSEWHERE;
   if (a) {
@@ -87,7 +88,7 @@ INLINE enum place find_place(const struct packet *p, const struct passage *x, co
     }
   }
   __be32 own[4];
-  return !node_address(p, node, own) && same_ip(x->to->ip, own) ? PLACE_NODE : PLACE_ELSEWHERE;
+  return !node_address(p, node, own) && same_ip(p->destination, own) ? PLACE_NODE : PLACE_ELSEWHERE;
 }
 
 /* Into a pod here, which sees the client's own address. Its flow knows how to answer. */
@@ -179,7 +180,7 @@ INLINE outcome pass(struct packet *p, const struct passage *x, const struct node
   __u32 reason = translate_destination(p, x->to->ip, x->to->port);
   if (reason) return DROPPED(reason);
   forget_packet(p);
-  enum place place = find_place(p, x, node, to);
+  enum place place = find_place(p, node, to);
   if (place == PLACE_POD) return pass_to_pod(p, x, to);
   if (place == PLACE_NODE) return pass_to_node(p, x);
   if (place == PLACE_ELSEWHERE) return pass_on(p, x, node);

@@ -48,7 +48,12 @@ INLINE __u32 send_error(struct packet *p, const struct error *e) {
   return translate_destination(p, e->source, 0);
 }
 
-INLINE outcome take_error(struct packet *p, const struct node_config *node) {
+/* Has a pod here sent what the error is about? Then it gets it past the host stack, which never saw that, and may drop the error as invalid. */
+INLINE int goes_into_pod(const struct packet *p, const struct node_config *node, struct target *to) {
+  return p->mode & MODE_FORWARD && find_place(p, node, to) == PLACE_POD && packet_size(p) <= to->endpoint->mtu;
+}
+
+INLINE outcome take_error(struct packet *p, const struct node_config *node, struct target *to) {
   struct error e = {0};
   if (p->fragment != FRAGMENT_NONE || read_inner(p, &e.about, &e.transport, 0) || !e.transport) return NOT_OWNED;
   e.about.kind = FLOW_KIND_BACKEND;
@@ -67,5 +72,6 @@ INLINE outcome take_error(struct packet *p, const struct node_config *node) {
   __u32 reason = send_error(p, &e);
   /* Nobody outside would take it from a router's address by way of the node. */
   if (!reason && path == PATH_NODE_TO_REMOTE) reason = translate_source(p, e.destination, 0);
+  if (!reason && path == PATH_ICMP_ERROR && goes_into_pod(p, node, to)) return PATH_NODE_TO_POD;
   return reason ? DROPPED(reason) : path;
 }

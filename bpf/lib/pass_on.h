@@ -49,7 +49,7 @@ INLINE outcome send_to_pod(struct packet *p, struct end *e, const struct target 
     if (e->flow->way != FLOW_WAY_DIRECT && !is_syn(p)) return leave_to_host_with(p, e, sender, sent_by);
   }
   if (e->flow && e->flow->way == FLOW_WAY_DIRECT) {
-    if (UNLIKELY(is_reply(p, e, e->flow))) frontend = e->flow->frontend;
+    frontend = frontend_to_show(p, e);
     track(p, e);
   } else {
     struct decision d = {.way = FLOW_WAY_DIRECT, .peer = e->other, .peer_incarnation = e->other_incarnation};

@@ -34,9 +34,9 @@ INLINE outcome receive_flow(struct packet *p, struct end *own) {
   if (LIKELY(own->flow)) {
     __u32 reason = judge(p, own);
     if (UNLIKELY(reason)) return DROPPED(reason);
-    /* pod_out tracks it. */
+    frontend = frontend_to_show(p, own);
+    /* pod_out tracks it, and shows the frontend. */
     if (UNLIKELY(own->flow->way != FLOW_WAY_DIRECT)) return PATH_REMOTE_VIA_HOST;
-    if (UNLIKELY(is_reply(p, own, own->flow))) frontend = own->flow->frontend;
     track(p, own);
   } else {
     if (is_expected_by_host(p, own)) return PATH_REMOTE_VIA_HOST;
@@ -51,17 +51,17 @@ INLINE outcome receive_flow(struct packet *p, struct end *own) {
 }
 
 /*
- * What the host stack never saw it takes an error about for invalid, and kube-proxy has it drop what is: such an error goes the way of its flow. What a program
- * translated is pod_out's to translate back.
+ * What the host stack never saw it takes an error about for invalid, and kube-proxy has it drop what is: such an error goes the way of its flow.
  */
-INLINE outcome receive_error(const struct packet *p, struct end *own) {
+INLINE outcome receive_error(struct packet *p, struct end *own) {
   __u32 transport;
   own->policy = find_policy(p, own->number);
   int enforced = enforces(&own->policy, DIRECTION_IN);
   if (!read_about(p, own, &transport, 0) || !is_related(p, own)) return enforced ? DROPPED(DROP_ICMP_UNRELATED) : PATH_ICMP_ERROR;
-  struct flow *f = own->flow;
-  if (!f || f->way != FLOW_WAY_DIRECT || f->frontend || packet_size(p) > own->endpoint->mtu) return PATH_ICMP_ERROR;
-  return PATH_REMOTE_TO_POD;
+  const struct flow *f = own->flow;
+  if (!f || f->way != FLOW_WAY_DIRECT || (f->frontend && !in_mode(p, MODE_SERVICE)) || packet_size(p) > own->endpoint->mtu) return PATH_ICMP_ERROR;
+  __u32 reason = show_frontend_inside(p, own, transport);
+  return reason ? DROPPED(reason) : PATH_REMOTE_TO_POD;
 }
 
 /* `to` becomes the pod. */

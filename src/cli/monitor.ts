@@ -10,7 +10,7 @@ import type { Event } from '#kernel/bpf/ring.ts'
 import { dropReasons } from '#kernel/bpf/words.ts'
 import { observeHost } from '#kernel/host.ts'
 import type { Kernel } from '#kernel/port.ts'
-import { realClock } from '#lib/clock.ts'
+import { realClock, sleepUnlessAborted } from '#lib/clock.ts'
 import { AppError } from '#lib/errors.ts'
 import { withPort } from '#net/ip.ts'
 
@@ -51,7 +51,7 @@ async function watch(deps: CliDeps, socket: string, kernel: Kernel, source: Even
   let [beaten, named] = [started, started]
   try {
     for (;;) {
-      await realClock.sleep(look, stopped).catch(() => {})
+      await sleepUnlessAborted(realClock, look, stopped)
       await show(deps, kernel, source, names, options)
       const now = realClock.now()
       if (stopped.aborted || now - started >= (options.duration ?? Number.POSITIVE_INFINITY)) break

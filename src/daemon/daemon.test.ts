@@ -7,7 +7,7 @@ import { nodes } from '#kube/reflect/node.ts'
 import { AppError } from '#lib/errors.ts'
 import { parseIp } from '#net/ip.ts'
 import { conf, podArgs } from '../../test/support/cni-client.ts'
-import { DaemonWorld, ipOf, ipsOf } from '../../test/support/daemon-world.ts'
+import { DaemonWorld, hasty, ipOf, ipsOf } from '../../test/support/daemon-world.ts'
 import { nodeName } from '../../test/support/node-world.ts'
 import { until } from '../../test/support/until.ts'
 
@@ -88,7 +88,7 @@ test("IPv6 alone: the IPv4 address of an ENI is nobody's", async () => {
 })
 
 test('a node that becomes dual-stack: pods have what they have, and new ones wait for both, also before the Node CR says so', async () => {
-  await using world = new DaemonWorld(addresses(3), { addressWait: 60_000 })
+  await using world = new DaemonWorld(addresses(3))
   await world.started()
   world.cluster.pod('old')
   assert.deepEqual(ipsOf(await world.add('old')), ['10.0.0.1'])
@@ -107,7 +107,7 @@ test('a node that becomes dual-stack: pods have what they have, and new ones wai
 })
 
 test('an MTU that IPv6 cannot use is refused before there is a lease, also where no address is idle', async () => {
-  await using world = new DaemonWorld(['fd00:1::1'], { addressWait: 60_000 }, 'ipv6')
+  await using world = new DaemonWorld(['fd00:1::1'], {}, 'ipv6')
   const daemon = await world.started()
   for (const name of ['web', 'next']) world.cluster.pod(name)
   const add = (name: string, mtu: number) => world.add(name, `c-${name}`, undefined, { ...conf, mtu })
@@ -152,7 +152,7 @@ test('a full node: a new sandbox takes the address of its previous one, whose DE
 })
 
 test('a DEL of the previous container does not wait for an ADD that waits', async () => {
-  await using world = new DaemonWorld(addresses(2), { addressWait: 60_000, podWait: 60_000 })
+  await using world = new DaemonWorld(addresses(2))
   const daemon = await world.started()
   world.cluster.pod('web')
   assert.equal((await world.add('web', 'c1')).exit, 0)
@@ -292,7 +292,7 @@ test('forty pods at once hold forty addresses, and all go again', async () => {
 })
 
 test('a dry pool: ADD waits, takes the address that comes, and says what is missing when none does', async () => {
-  await using world = new DaemonWorld([], { addressWait: 2_000 })
+  await using world = new DaemonWorld([])
   const daemon = await world.started()
   world.cluster.pod('web')
   const waiting = world.add('web')
@@ -340,7 +340,7 @@ test('an ENI whose device the driver has not shown yet: ADD waits for it', async
 })
 
 test('DEL of a sandbox ends the wait of its ADD', async () => {
-  await using world = new DaemonWorld([], { addressWait: 60_000 })
+  await using world = new DaemonWorld([])
   const daemon = await world.started()
   world.cluster.pod('web')
   const waiting = world.add('web')
@@ -372,7 +372,7 @@ test('warm ADD and DEL work while the API server is away', async () => {
 
 test('marks: an idle address is given back, a leased one is not, and both answers survive a restart', async () => {
   const disposed: number[] = []
-  await using world = new DaemonWorld(addresses(2))
+  await using world = new DaemonWorld(addresses(2), hasty)
   world.observer = { ...world.observer, disposed: family => disposed.push(family) }
   await world.started()
   world.cluster.pod('web')
@@ -400,7 +400,7 @@ test('marks: an idle address is given back, a leased one is not, and both answer
 })
 
 test("Terway's protocol: while another controller leads, only addresses bound to the pod are leased and nothing is acked", async () => {
-  await using world = new DaemonWorld(addresses(2), { addressWait: 2_000 })
+  await using world = new DaemonWorld(addresses(2))
   world.cluster.lead('terway-controlplane-7d9f_0b1c')
   const daemon = await world.started()
   assert.equal(daemon.state.binding().mode, 'foreign')
@@ -435,7 +435,7 @@ test('a pod that was bound but never had a sandbox is reported as deleted once i
 })
 
 test('a STATUS that comes while the daemon starts is answered when it is ready', async () => {
-  await using world = new DaemonWorld(addresses(1), { statusWait: 10_000 })
+  await using world = new DaemonWorld(addresses(1), { statusWait: 60_000 })
   world.model.faults.unavailable(true)
   const daemon = await world.start()
   const early = world.call({ command: 'STATUS' })

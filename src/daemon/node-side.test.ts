@@ -7,7 +7,7 @@ import { configMaps } from '#kube/reflect/config-map.ts'
 import { nodes } from '#kube/reflect/node.ts'
 import { silent } from '#lib/log.ts'
 import type { Stack } from '#net/stack.ts'
-import { DaemonWorld, ipOf } from '../../test/support/daemon-world.ts'
+import { DaemonWorld, hasty, ipOf } from '../../test/support/daemon-world.ts'
 import { eniConf, nodeName } from '../../test/support/node-world.ts'
 import { until } from '../../test/support/until.ts'
 
@@ -216,11 +216,11 @@ test('a device that cannot be deleted keeps its address taken, and is tried agai
   assert.notEqual(ipOf(await world.add('b')), address)
   assert.equal(daemon.state.leases().find(l => l.containerId === 'c-a')?.state, 'dying')
   world.kernel.stuck.clear()
-  await until(() => daemon.state.leases().length === 1, 5_000)
+  await until(() => daemon.state.leases().length === 1)
 })
 
 test('a setup that fails leaves nothing behind, and the error says whether waiting helps', async () => {
-  await using world = new DaemonWorld(['10.0.0.1'])
+  await using world = new DaemonWorld(['10.0.0.1'], hasty)
   const daemon = await world.started()
   world.cluster.pod('a')
   const macs = [...world.kernel.enis]
@@ -235,7 +235,7 @@ test('a setup that fails leaves nothing behind, and the error says whether waiti
 })
 
 test('leases by gRPC: the same book, the same rules, and the kernel is not touched', async () => {
-  await using world = new DaemonWorld(['10.0.0.1', '10.0.0.2'])
+  await using world = new DaemonWorld(['10.0.0.1', '10.0.0.2'], hasty)
   const daemon = await world.started()
   world.cluster.pod('old')
   const ref = { namespace: 'default', name: 'old', containerId: 'c1' }

@@ -18,7 +18,7 @@ async function startWaiting(world: DaemonWorld, pod: string): Promise<{ readonly
 }
 
 test('a sandbox on which a verb waits holds up the repair of no other', async () => {
-  await using world = new DaemonWorld(addresses(2), { podWait: 60_000, repairInterval: 50 })
+  await using world = new DaemonWorld(addresses(2), { podWait: 600_000, repairInterval: 50 })
   await world.started()
   for (const name of ['first', 'second']) {
     world.cluster.pod(name)
@@ -26,7 +26,7 @@ test('a sandbox on which a verb waits holds up the repair of no other', async ()
   }
   const { reply } = await startWaiting(world, 'first')
   world.kernel.disturb(() => world.kernel.routes.clear())
-  await until(() => world.kernel.routes.size === 1, 5_000)
+  await until(() => world.kernel.routes.size === 1)
   assert.equal((await world.del('c-first')).exit, 0)
   assert.equal((await reply).exit, 1)
 })
@@ -39,7 +39,7 @@ test('a difference that is found while a verb is at work on the sandbox is close
   const { reply } = await startWaiting(world, 'web')
   world.kernel.disturb(() => world.kernel.routes.clear())
   assert.equal((await reply).body?.code, 11)
-  await until(() => world.kernel.routes.size === 1, 5_000)
+  await until(() => world.kernel.routes.size === 1)
 })
 
 test('a pod that cannot be repaired is tried in every round, and keeps no other from it', async () => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from '#lib/clock.ts'
+import { type Clock, sleepUnlessAborted } from '#lib/clock.ts'
 import { AppError, isAppError } from '#lib/errors.ts'
 import { microTime } from './events.ts'
 import type { Kube } from './port.ts'
@@ -102,7 +102,7 @@ export class Election {
         onWait?.(e instanceof Error ? e.message : String(e))
       }
       // Jitter as in client-go, up to 1.2 periods more, so that candidates do not move in step.
-      await this.clock.sleep(this.times.retryPeriod * (1 + 1.2 * this.clock.random()), stop).catch(() => undefined)
+      await sleepUnlessAborted(this.clock, this.times.retryPeriod * (1 + 1.2 * this.clock.random()), stop)
     }
     return false
   }

@@ -1,4 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+
+/**
+ * Hears the lines of a stream until it ends; rejects when it is cut off, and with what `each` throws. Not by iteration, whose promises cost a watch that
+ * brings one small line after the other half as much again as reading them.
+ */
+export async function eachLine(stream: Readable, each: (line: string) => void): Promise<void> {
+  const lines = new Lines()
+  stream.on('data', (chunk: Uint8Array) => {
+    try {
+      lines.push(chunk, each)
+    } catch (e) {
+      stream.destroy(e instanceof Error ? e : new Error(String(e)))
+    }
+  })
+  await finished(stream)
+}
 
 /** Splits a byte stream into lines. A last line without newline is dropped: it was cut off. */
 export class Lines {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Readable } from 'node:stream'
 import type { Clock } from '#lib/clock.ts'
 import { isAppError } from '#lib/errors.ts'
 import { type KubeConfig, readSource } from './config.ts'
@@ -15,7 +16,7 @@ export interface Request {
 
 /** A successful answer (2xx) whose body is still to be read. */
 export interface Answer {
-  readonly body: AsyncIterable<Uint8Array>
+  readonly body: Readable
 }
 
 interface Credentials {
@@ -170,11 +171,11 @@ export class Transport {
 
 class Received {
   readonly status: number
-  readonly body: AsyncIterable<Uint8Array>
+  readonly body: Readable
   private readonly label: string
   private readonly retryAfter: string | undefined
 
-  constructor(label: string, status: number, body: AsyncIterable<Uint8Array>, retryAfter: string | undefined) {
+  constructor(label: string, status: number, body: Readable, retryAfter: string | undefined) {
     this.label = label
     this.status = status
     this.body = body
@@ -189,7 +190,7 @@ class Received {
   }
 }
 
-async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+async function textOf(body: Readable): Promise<string> {
   const chunks: Uint8Array[] = []
   for await (const chunk of body) chunks.push(chunk)
   return Buffer.concat(chunks).toString('utf8')

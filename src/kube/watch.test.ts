@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { VirtualClock } from '../../test/support/virtual-clock.ts'
 import type { KubeObject, WatchHandler } from './port.ts'
@@ -37,7 +38,7 @@ class Scripted implements WatchSource {
   async openWatch(_: unknown, __: unknown, o: { resourceVersion: string }, signal: AbortSignal) {
     this.asked.push(`watch ${o.resourceVersion}`)
     const script = this.scripts.shift() ?? silence
-    return { body: script(signal) }
+    return { body: Readable.from(script(signal), { objectMode: false }) }
   }
 }
 

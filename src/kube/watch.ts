@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from '#lib/clock.ts'
-import { Lines } from './lines.ts'
+import { type Clock, sleepUnlessAborted } from '#lib/clock.ts'
+import { eachLine } from './lines.ts'
 import { isObject } from './parse.ts'
 import type { KubeObject, Resource, Selector, Watch, WatchHandler } from './port.ts'
 import { nameIn } from './resource.ts'
@@ -83,7 +83,7 @@ export class WatchLoop<T extends KubeObject> implements Watch {
         if (signal.aborted) return
         if (e instanceof StatusError && e.gone) this.forget()
         this.handler.interrupted?.(e)
-        await clock.sleep(this.delay(e), signal).catch(() => undefined)
+        await sleepUnlessAborted(clock, this.delay(e), signal)
       }
     }
   }
@@ -125,18 +125,13 @@ export class WatchLoop<T extends KubeObject> implements Watch {
     try {
       const from = { resourceVersion: this.version ?? '', timeoutSeconds }
       const { body } = await this.source.openWatch(this.resource, this.selector, from, abort.signal)
-      const lines = new Lines()
-      for await (const chunk of body) {
-        lines.push(chunk, line => {
-          if (this.stopper.signal.aborted) return
-          events++
-          this.event(JSON.parse(line))
-        })
-        if (events > 0) {
-          this.failures = 0
-          this.goneInARow = 0
-        }
-      }
+      await eachLine(body, line => {
+        if (this.stopper.signal.aborted) return
+        events++
+        this.event(JSON.parse(line))
+        this.failures = 0
+        this.goneInARow = 0
+      })
     } catch (e) {
       throw abort.signal.aborted ? unavailable(this.label(), abort.signal.reason) : e
     } finally {

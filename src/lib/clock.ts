@@ -16,6 +16,15 @@ export interface Clock {
   uuid(): string
 }
 
+/** Sleeps, and is over at once when aborted: for loops that look at their signal themselves. */
+export async function sleepUnlessAborted(clock: Pick<Clock, 'sleep'>, ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await clock.sleep(ms, signal)
+  } catch (e) {
+    if (!signal.aborted) throw e
+  }
+}
+
 export const realClock: Clock = {
   wall: () => Date.now(),
   now: () => performance.now(),

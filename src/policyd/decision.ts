@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { parseCapabilities } from '#config/capabilities.ts'
 import { algorithmOf, type ServiceAlgorithm } from '#config/kube-proxy.ts'
-import type { Clock } from '#lib/clock.ts'
+import { type Clock, sleepUnlessAborted } from '#lib/clock.ts'
 import { messageOf } from '#lib/errors.ts'
 
 /** Whose Services are: ours, or somebody else's, and why; and how backends are chosen where a Service does not say it. */
@@ -46,6 +46,6 @@ export async function followDecision(
     const now = decisionOf(read())
     if (!isDeepStrictEqual(now, last)) await heard(now)
     last = now
-    await clock.sleep(interval, signal).catch(() => undefined)
+    await sleepUnlessAborted(clock, interval, signal)
   }
 }

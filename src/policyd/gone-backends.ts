@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { maps } from '#kernel/bpf/maps.ts'
 import { backendState } from '#kernel/bpf/words.ts'
-import type { Clock } from '#lib/clock.ts'
+import { type Clock, sleepUnlessAborted } from '#lib/clock.ts'
 import { messageOf } from '#lib/errors.ts'
 import type { Logger } from '#lib/log.ts'
-import type { Change } from '#state/entry.ts'
+import { backendHas, type Change } from '#state/entry.ts'
 import type { ServiceTables } from '#state/service-tables.ts'
 import { protocols, type Target, target } from '#state/target.ts'
 
@@ -110,11 +110,11 @@ export class GoneBackends {
     const { clock } = this.#deps
     const some = [...this.#gone]
     if (!(await this.#cut(some.map(([, t]) => t)))) {
-      await clock.sleep(retry, this.#stopper.signal).catch(() => undefined)
+      await sleepUnlessAborted(clock, retry, this.#stopper.signal)
       return
     }
     if (some.length === 0 || this.#cannot !== undefined) return
-    await clock.sleep(afterwards, this.#stopper.signal).catch(() => undefined)
+    await sleepUnlessAborted(clock, afterwards, this.#stopper.signal)
     const still = some.filter(([key]) => this.#gone.has(key))
     for (const [key] of still) this.#gone.delete(key)
     if (still.length > 0 && !this.#stopper.signal.aborted) await this.#cut(still.map(([, t]) => t))
@@ -137,11 +137,9 @@ export class GoneBackends {
 }
 
 function backendIn({ map, value }: Change): { readonly target: Target; readonly drains: boolean } | undefined {
-  if (map !== 'backends' || value === undefined) return undefined
+  if (map !== 'backends' || value === undefined || !backendHas('protocol', protocols.UDP, value)) return undefined
   const { ip, port, protocol, state } = maps.backends.value.decode(Buffer.from(value, 'hex'))
-  return ip === undefined || protocol !== protocols.UDP
-    ? undefined
-    : { target: target(ip, port, protocol), drains: state === backendState.draining }
+  return ip === undefined ? undefined : { target: target(ip, port, protocol), drains: state === backendState.draining }
 }
 
 /** Where somebody answers over UDP for any Service, by the targets' keys. */

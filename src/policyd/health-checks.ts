@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { HealthCheck } from '#compile/service/state.ts'
-import type { Clock } from '#lib/clock.ts'
-import type { Logger } from '#lib/log.ts'
 import { type Ip, withPort } from '#net/ip.ts'
-import { type Answer, serveHttp } from '#rpc/http/serve.ts'
+import { type Listening, serveUntil } from '#policyd/listen.ts'
+import type { Answer } from '#rpc/http/serve.ts'
 
-export interface HealthChecksDeps {
-  readonly clock: Clock
-  readonly log: Logger
+export interface HealthChecksDeps extends Omit<Listening, 'failed'> {
   /** Whether terway-policy does its work. */
   healthy(): boolean
   /** Nobody can be told by this port whether the node has endpoints of the Service. */
   failed(check: HealthCheck, reason: unknown): void
-  /** Milliseconds until a port that is taken is tried again. */
-  readonly retry: number
 }
 
 /** kube-proxy's answer on a healthCheckNodePort, which load balancers ask for Services of policy Local. */
@@ -57,7 +52,7 @@ export class HealthChecks {
   }
 }
 
-/** Listens until it is closed. A port that is taken is tried again. */
+/** Listens until it is closed. */
 class HealthServer {
   check: HealthCheck
   readonly #stopper = new AbortController()
@@ -65,26 +60,14 @@ class HealthServer {
 
   constructor(check: HealthCheck, ip: Ip, deps: HealthChecksDeps) {
     this.check = check
-    this.#done = this.#serve(withPort(ip, check.port), deps)
+    this.#done = serveUntil(this.#stopper.signal, withPort(ip, check.port), () => healthAnswer(this.check, deps.healthy()), {
+      ...deps,
+      failed: reason => deps.failed(this.check, reason),
+    })
   }
 
   async close(): Promise<void> {
     this.#stopper.abort(new Error('closed'))
     await this.#done
-  }
-
-  async #serve(address: string, { clock, log, healthy, failed, retry }: HealthChecksDeps): Promise<void> {
-    const { signal } = this.#stopper
-    const closed = new Promise<void>(done => signal.addEventListener('abort', () => done(), { once: true }))
-    for (let tries = 0; !signal.aborted; tries++) {
-      try {
-        const server = await serveHttp(address, () => healthAnswer(this.check, healthy()), log)
-        await closed
-        return await server.close()
-      } catch (e) {
-        if (tries === 0) failed(this.check, e)
-        await clock.sleep(retry, signal).catch(() => undefined)
-      }
-    }
   }
 }

@@ -10,10 +10,10 @@ import { watchCluster } from '#policyd/cluster.ts'
 import type { Deps, Options } from '#policyd/deps.ts'
 import { GoneBackends } from '#policyd/gone-backends.ts'
 import { HealthChecks } from '#policyd/health-checks.ts'
+import { serveUntil } from '#policyd/listen.ts'
 import { healthz, isEligible, isHealthy, livez, type ProxyState } from '#policyd/proxy-health.ts'
 import { syncReport } from '#policyd/report.ts'
 import { type Unread, Unreadable } from '#policyd/unreadable.ts'
-import { serveHttp } from '#rpc/http/serve.ts'
 import { nodeFacts } from '#state/node-facts.ts'
 import { Sync, type SyncStatus } from '#sync/sync.ts'
 
@@ -50,9 +50,10 @@ export class Policyd {
   #heard: number | undefined
   #lastRound = Number.NEGATIVE_INFINITY
   #cancelRound: (() => void) | undefined
-  #cancelExpiry: (() => void) | undefined
+  /** When a backend has drained long enough. */
+  #expiry: { readonly time: number; cancel(): void } | undefined
   #lastWrite: number | undefined
-  #health: { close(): Promise<void> } | undefined
+  #health: Promise<void> | undefined
 
   constructor(deps: Deps, options: Options) {
     const { clock, log, metrics, kernel } = deps
@@ -75,7 +76,7 @@ export class Policyd {
   /** Resolves when all that is known of Services is on its way to the maps. Rejects when it is stopped while there are no maps. */
   async start(): Promise<void> {
     const { kube, clock, log } = this.#deps
-    void this.#serveHealth()
+    this.#health = this.#serveHealth()
     const live = await this.#sync.restore()
     const state = new ServiceState(
       restoreIds(map => rawEntries(live(map))),
@@ -128,8 +129,8 @@ export class Policyd {
     this.#gone.stop()
     for (const watch of this.#watches) watch.stop()
     this.#cancelRound?.()
-    this.#cancelExpiry?.()
-    await Promise.all([this.#sync.stop(), this.#checks.close(), this.#health?.close()])
+    this.#expiry?.cancel()
+    await Promise.all([this.#sync.stop(), this.#checks.close(), this.#health])
   }
 
   get #stopped(): boolean {
@@ -166,17 +167,26 @@ export class Policyd {
     const changes = this.#state.take(now)
     this.#gone.hear(changes)
     this.#sync.want(changes, heard)
-    if (this.#sync.status().pending === 0) this.#lookForGone()
+    if (this.#sync.isSettled) this.#lookForGone()
     this.#tellResults(this.#state)
   }
 
   #tellResults(state: ServiceState): void {
-    const { clock } = this.#deps
     for (const { about, reason, message } of state.facts()) this.#tell(about, reason, message, 'SyncService')
     this.#checks.set(state.healthChecks(), state.tables.node?.addresses ?? [])
-    this.#cancelExpiry?.()
-    const next = state.nextExpiry()
-    this.#cancelExpiry = next === undefined ? undefined : clock.after(Math.max(1, next - clock.now()), () => this.#changed())
+    this.#expireAt(state.nextExpiry())
+  }
+
+  #expireAt(time: number | undefined): void {
+    if (time === this.#expiry?.time) return
+    const { clock } = this.#deps
+    this.#expiry?.cancel()
+    this.#expiry = time === undefined ? undefined : { time, cancel: clock.after(Math.max(1, time - clock.now()), () => this.#expired()) }
+  }
+
+  #expired(): void {
+    this.#expiry = undefined
+    this.#changed()
   }
 
   #tell({ apiVersion = 'v1', kind = 'Service', namespace, name, uid }: About, reason: string, message: string, action: string): void {
@@ -205,22 +215,14 @@ export class Policyd {
   }
 
   /** kube-proxy may hold the port for a while. */
-  async #serveHealth(): Promise<void> {
+  #serveHealth(): Promise<void> {
     const { clock, log } = this.#deps
+    const { proxyHealth, listenRetry } = this.#options
     const routes = {
       '/healthz': () => healthz(this.#proxyState(), clock.wall()),
       '/livez': () => livez(this.#proxyState(), clock.wall()),
     }
-    while (!this.#stopped) {
-      try {
-        const server = await serveHttp(this.#options.proxyHealth, routes, log)
-        if (this.#stopped) await server.close()
-        else this.#health = server
-        return
-      } catch (e) {
-        log.warn({ err: messageOf(e) }, "kube-proxy's port of health checks is taken")
-        await clock.sleep(this.#options.listenRetry, this.#stopper.signal).catch(() => undefined)
-      }
-    }
+    const failed = (e: unknown) => log.warn({ err: messageOf(e) }, "kube-proxy's port of health checks is taken; it is tried again")
+    return serveUntil(this.#stopper.signal, proxyHealth, routes, { clock, log, retry: listenRetry, failed })
   }
 }

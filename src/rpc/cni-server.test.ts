@@ -10,10 +10,10 @@ import { cniError } from '#rpc/cni-error.ts'
 import type { CniRequest } from '#rpc/cni-message.ts'
 import { type CniHandler, serveCni } from '#rpc/cni-server.ts'
 import { callCni, conf, podArgs } from '../../test/support/cni-client.ts'
-import { compileShim } from '../../test/support/shim.ts'
+import { compileShim, type Shim } from '../../test/support/shim.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'terway-cni-'))
-const shim = compileShim(['TERWAY_TIMEOUT_SECONDS=1', 'TERWAY_STATUS_GRACE_SECONDS=0'])
+const shim = compileShim(['TERWAY_TIMEOUT_SECONDS=120', 'TERWAY_STATUS_GRACE_SECONDS=0'])
 after(() => {
   shim[Symbol.dispose]()
   rmSync(dir, { recursive: true })
@@ -143,16 +143,15 @@ describe('the shim alone', () => {
   })
 
   test('STATUS waits for a daemon that restarts, and not where none has been since the boot', async () => {
-    using patient = compileShim(['TERWAY_STATUS_GRACE_SECONDS=10'])
+    // Longer than the test may take.
+    using patient = compileShim(['TERWAY_STATUS_GRACE_SECONDS=3600'])
     const path = newPath()
     const asked = patient.run(path, { command: 'STATUS' })
     assert.equal((await patient.run(path, add)).body?.code, 11, 'others are told at once')
     const server = await serveCni({ path, handler: async () => undefined, log: silent, now: () => 0 })
     assert.deepEqual(await asked, { exit: 0, body: undefined })
     server.close()
-    const began = performance.now()
     assert.equal((await patient.run(join(dir, 'no', 'directory'), { command: 'STATUS' })).body?.code, 50)
-    assert.ok(performance.now() - began < 5_000)
   })
 
   test('VERSION needs no daemon', async () => {
@@ -185,16 +184,22 @@ describe('the shim alone', () => {
     ['an answer without an exit code', (s: Socket) => s.end('{"cniVersion":"1.0.0"}\n'), /incomplete/],
     ['no answer', (s: Socket) => s.end(), /without an answer/],
     ['a daemon that dies', (s: Socket) => s.destroy(), /terwayd: /],
-    ['a daemon that hangs', () => {}, /receive the answer: timed out/],
   ] as const) {
-    test(`${what} is no success`, async () => {
-      const { path, server } = await oddServer(behaviour)
-      const reply = await shim.run(path, add)
-      server.close()
-      assert.equal(reply.exit, 1)
-      assert.equal(reply.body?.code, 11)
-      assert.match(reply.body?.msg ?? '', message)
-    })
+    test(`${what} is no success`, () => fails(shim, behaviour, message))
+  }
+
+  test('a daemon that hangs is no success', async () => {
+    using hasty = compileShim(['TERWAY_TIMEOUT_SECONDS=1'])
+    await fails(hasty, () => {}, /receive the answer: timed out/)
+  })
+
+  async function fails(of: Shim, behaviour: (socket: Socket) => void, message: RegExp): Promise<void> {
+    const { path, server } = await oddServer(behaviour)
+    const reply = await of.run(path, add)
+    server.close()
+    assert.equal(reply.exit, 1)
+    assert.equal(reply.body?.code, 11)
+    assert.match(reply.body?.msg ?? '', message)
   }
 
   test('an answer that comes in pieces is put together', async () => {

@@ -55,21 +55,29 @@ export function sliceRow(slice: EndpointSlice, before?: SliceRow): SliceRow | un
 /** An earlier row, by address. */
 class Known {
   readonly #row: SliceRow | undefined
-  readonly #places: ReadonlyMap<string, number>
+  /** Where the last one was that was asked for. */
+  #last = -1
 
   constructor(row: SliceRow | undefined) {
     this.#row = row
-    this.#places = new Map(row?.endpoints.map((e, i) => [e.ip, i]))
   }
 
   endpoint(ip: string): EndpointRow | undefined {
-    return this.#row?.endpoints[this.#places.get(ip) ?? -1]
+    return this.#row?.endpoints[this.#placeOf(ip)]
   }
 
   /** Makes the target of an endpoint for this port, or finds it. */
   targets(name: string, protocol: number, port: number): (ip: Ip) => Target {
     const old = this.#row?.ports.find(p => p.name === name && p.protocol === protocol && p.port === port)
-    return ip => old?.targets[this.#places.get(ip) ?? -1] ?? target(ip, port, protocol)
+    return ip => old?.targets[this.#placeOf(ip)] ?? target(ip, port, protocol)
+  }
+
+  /** -1 = nowhere. Mostly it is the next one: comparing two texts is much less than finding a new one in a Map. */
+  #placeOf(ip: string): number {
+    const endpoints = this.#row?.endpoints ?? []
+    const next = this.#last + 1
+    this.#last = endpoints[next]?.ip === ip ? next : endpoints.findIndex(e => e.ip === ip)
+    return this.#last
   }
 }
 

@@ -34,8 +34,13 @@ const removals: readonly (ServiceMap | 'drain')[] = [
 ]
 const lastStep = serviceMaps.length + removals.length - 1
 
-const drainingByte = backendState.draining.toString(16).padStart(2, '0')
-const stateAt = 2 * (backend.fields.find(f => f.name === 'state')?.offset ?? 0)
+const offsetOf = (name: string) => backend.fields.find(f => f.name === name)?.offset ?? 0
+const backendBytes = { protocol: 2 * offsetOf('protocol'), state: 2 * offsetOf('state') } as const
+
+/** Whether the value of a backend has this number in a field of one byte: most are asked for nothing else, and to take one apart takes longer. */
+export function backendHas(field: keyof typeof backendBytes, n: number, value: string): boolean {
+  return value.startsWith(n.toString(16).padStart(2, '0'), backendBytes[field])
+}
 
 /**
  * The order in which changes may be made one by one, so that at no moment something points at what is not there: a set's count follows its slots,
@@ -49,6 +54,6 @@ export function inOrder(changes: readonly Change[]): readonly Change[] {
 
 function stepOf({ map, value }: Change): number {
   if (value === undefined) return serviceMaps.length + removals.indexOf(map)
-  const drains = map === 'backends' && value.startsWith(drainingByte, stateAt)
+  const drains = map === 'backends' && backendHas('state', backendState.draining, value)
   return drains ? serviceMaps.length + removals.indexOf('drain') : serviceMaps.indexOf(map)
 }

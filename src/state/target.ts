@@ -2,7 +2,7 @@
 import { type Ip, withPort } from '#net/ip.ts'
 
 /** The numbers of protocols that can have Services. */
-export const protocols: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
+export const protocols: Readonly<Record<'TCP' | 'UDP' | 'SCTP', number> & Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
 const names = new Map(Object.entries(protocols).map(([name, number]) => [number, name]))
 
 /** An address and port of one protocol: what a client talks to, or who answers. */

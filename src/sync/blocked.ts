@@ -17,7 +17,7 @@ export class Blocked {
   }
 
   has(change: Change): boolean {
-    return change.value !== undefined && needsOf(change, change.value).some(n => this.#numbers.has(n))
+    return this.#numbers.size > 0 && change.value !== undefined && needsOf(change, change.value).some(n => this.#numbers.has(n))
   }
 }
 

@@ -105,6 +105,11 @@ export class Sync {
     if (this.#wanted.pendingCount > 0) this.#kick(heard)
   }
 
+  /** Everything that is wanted is in the maps. */
+  get isSettled(): boolean {
+    return this.#wanted.pendingCount === 0
+  }
+
   status(): SyncStatus {
     return {
       pinned: this.#pinned,

@@ -38,9 +38,13 @@ export async function terwayState(node: LabNode): Promise<readonly string[]> {
   return [...links, ...rules, ...routes].sort()
 }
 
-/** Addresses on the node, and in the namespaces of its pods, that wait for duplicate detection. */
+/**
+ * Addresses of the node's ENIs and of its pods that wait for duplicate detection. Link-local ones are the kernel's own, which also where it detects no
+ * duplicates are usable a moment later.
+ */
 export async function tentative(node: LabNode): Promise<readonly string[]> {
-  const script = 'ip -6 -o addr show tentative; for ns in $(ls /run/netns); do ip -n "$ns" -6 -o addr show tentative; done'
+  const show = '-6 -o addr show scope global tentative'
+  const script = `ip ${show}; for ns in $(ls /run/netns); do ip -n "$ns" ${show}; done`
   return lines(node, 'sh', '-c', script)
 }
 

@@ -11,6 +11,7 @@ import { makeVpc } from '#cloud/vpc.ts'
 import { CloudFault } from '#sim/model/errors.ts'
 import { readSeed } from '#sim/seed.ts'
 import type { Simulator } from '#sim/simulator.ts'
+import { until } from '../support/until.ts'
 import { key, startSim } from './sim-fixture.ts'
 
 type Sim = Awaited<ReturnType<typeof startSim>>
@@ -67,13 +68,10 @@ const of = (expected: CloudErrorClass) => (e: unknown) =>
   e instanceof CloudError && (e.class === expected || assert.fail(`${e.message} is ${e.class}, not ${expected}`))
 
 async function becomes(cloud: Cloud, id: string, status: string): Promise<void> {
-  const deadline = performance.now() + 10_000
-  for (;;) {
+  await until(async () => {
     const [eni] = await cloud.describeEnis({ ids: [id] })
-    if (eni?.status === status || (eni === undefined && status === 'gone')) return
-    if (performance.now() > deadline) throw new Error(`${id} is ${eni?.status ?? 'gone'}, not ${status}`)
-    await new Promise(resolve => setTimeout(resolve, 30))
-  }
+    return (eni?.status ?? 'gone') === status
+  }, `${id} is ${status}`)
 }
 
 for (const [way, connect] of Object.entries(ways)) {
@@ -120,12 +118,10 @@ for (const [way, connect] of Object.entries(ways)) {
     await cloud.unassignIpv4({ eniId: id, addresses: added.slice(0, 1) })
     await cloud.unassignIpv4({ eniId: id, addresses: added })
     await cloud.unassignIpv6({ eniId: id, addresses: v6 })
-    const deadline = performance.now() + 10_000
-    for (;;) {
+    await until(async () => {
       const [eni] = await cloud.describeEnis({ ids: [id] })
-      if (eni?.ipv4.length === 1 && eni.ipv6.length === 0) break
-      assert.ok(performance.now() < deadline, `left: ${eni?.ipv4.join()} ${eni?.ipv6.join()}`)
-    }
+      return eni?.ipv4.length === 1 && eni.ipv6.length === 0
+    })
     await cloud.unassignIpv4({ eniId: 'eni-unknown', addresses: added })
     await assert.rejects(cloud.assignIpv4({ clientToken: 'a2', eniId: 'eni-unknown', count: 1 }), of('gone'))
   })

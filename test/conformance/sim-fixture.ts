@@ -2,6 +2,7 @@
 import { readSeed } from '../../sim/seed.ts'
 import type { Seed } from '../../sim/seed-schema.ts'
 import { Simulator } from '../../sim/simulator.ts'
+import { until } from '../support/until.ts'
 
 export const key = { id: 'LTAI-lab-admin', secret: 'lab-admin-secret' }
 
@@ -12,13 +13,12 @@ export async function startSim(changes: Partial<Seed> = {}) {
   return { simulator, endpoint: `127.0.0.1:${port}`, port, [Symbol.asyncDispose]: () => simulator.stop() }
 }
 
-/** Asks until the answer is there; fails after `ms`. */
-export async function eventually<T>(what: string, ask: () => Promise<T | undefined> | T | undefined, ms = 10_000): Promise<T> {
-  const deadline = Date.now() + ms
-  for (;;) {
-    const got = await ask()
-    if (got !== undefined) return got
-    if (Date.now() > deadline) throw new Error(`timed out: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 30))
-  }
+/** Asks until the answer is there. */
+export async function eventually<T>(what: string, ask: () => Promise<T | undefined> | T | undefined): Promise<T> {
+  let got: T | undefined
+  await until(async () => {
+    got = await ask()
+    return got !== undefined
+  }, what)
+  return got as T
 }

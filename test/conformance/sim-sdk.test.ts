@@ -213,7 +213,7 @@ test('the Python SDK (signature version 1) leads an ENI through its life', async
   const sdk = await pythonWithSdk()
   if ('missing' in sdk) return t.skip(`no Python SDK: ${sdk.missing}`)
   await using sim = await startSim()
-  const { stdout } = await run(sdk.python, ['test/conformance/sim-sdk.py', sim.endpoint, key.id, key.secret], { timeout: 60_000 })
+  const { stdout } = await run(sdk.python, ['test/conformance/sim-sdk.py', sim.endpoint, key.id, key.secret])
   assert.deepEqual(JSON.parse(stdout), {
     tags: [{ TagKey: 'owner', TagValue: '(python) *~ ä' }],
     repeated: true,

@@ -10,8 +10,9 @@ import { applyAll } from '#kernel/host.ts'
 import { modeOp } from '#kernel/mode.ts'
 import type { Kernel } from '#kernel/port.ts'
 import { keptReleases, objectOf } from '../../tools/bpf-release.ts'
+import { until } from '../support/until.ts'
 import { pinRelease } from './bpf-release.ts'
-import { DatapathLab, internet4, internet6, type Probe, until, v2 } from './datapath-lab.ts'
+import { DatapathLab, internet4, internet6, type Probe, v2 } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
 
 /**
@@ -55,11 +56,11 @@ async function startAll(): Promise<void> {
 async function allGoOn(rows?: readonly string[]): Promise<void> {
   for (const probe of [pod, outside]) {
     const before = await probe.beats()
-    await until('every row goes on', async () => {
+    await until(async () => {
       const now = Object.entries(await probe.beats())
       for (const [row, { ended }] of now) assert.equal(ended, '', row)
       return now.every(([row, { echoed }]) => rows?.includes(row) === false || echoed > (before[row]?.sent ?? 0))
-    })
+    }, 'every row goes on')
   }
 }
 
@@ -86,10 +87,10 @@ async function untouchedBy(change: () => Promise<void>): Promise<void> {
   const there = await flows()
   for (const [flow, { ends }] of earlier) assert.equal(there.get(flow)?.ends, ends, flow)
   const forwarded = lab.forwarded()
-  await until('every flow counts on', async () => {
+  await until(async () => {
     const now = await flows()
     return [...there].every(([flow, { packets }]) => (now.get(flow)?.packets ?? 0) > packets)
-  })
+  }, 'every flow counts on')
   assert.equal(lab.forwarded(), forwarded)
 }
 
@@ -97,7 +98,7 @@ async function untouchedBy(change: () => Promise<void>): Promise<void> {
 async function nothingLost(): Promise<void> {
   for (const probe of [pod, outside]) {
     await probe.hush()
-    await until('all is answered', async () => Object.values(await probe.beats()).every(({ sent, echoed }) => sent === echoed))
+    await until(async () => Object.values(await probe.beats()).every(({ sent, echoed }) => sent === echoed), 'all is answered')
   }
 }
 
@@ -229,8 +230,8 @@ test('what kube-proxy translates goes on when programs do again, and also when t
 test('in the wrong order nobody answers datagrams, and somebody does when this release comes again', async () => {
   await become.release()
   assert.equal(await pod.beat('udp', lateIp, 20), 'ok')
-  await until('some were sent', async () => ((await pod.beats())[`udp ${lateIp}`]?.sent ?? 0) > 5)
+  await until(async () => ((await pod.beats())[`udp ${lateIp}`]?.sent ?? 0) > 5, 'some were sent')
   assert.equal((await pod.beats())[`udp ${lateIp}`]?.echoed, 0)
   await become.thisTree()
-  await until('they are answered', async () => ((await pod.beats())[`udp ${lateIp}`]?.echoed ?? 0) > 20)
+  await until(async () => ((await pod.beats())[`udp ${lateIp}`]?.echoed ?? 0) > 20, 'they are answered')
 })

@@ -23,7 +23,7 @@ interface Conversation {
   close(): void
 }
 
-const patience = 5000
+const patience = 60_000
 const open = new Map<number, Conversation>()
 
 async function serve({ name, host, port }: Extract<Command, { do: 'serve' }>): Promise<void> {

@@ -68,15 +68,11 @@ const needed: Readonly<Record<string, (node: NetnsNode) => Promise<void>>> = {
 
 async function refused(node: NetnsNode, what: string): Promise<void> {
   // Until the daemon is ready it refuses for that reason.
-  await until(
-    async () => {
-      const reply = await add(node, 'web')
-      assert.notEqual(reply.exit, 0, what)
-      return /EPERM|not permitted/.test(reply.body?.msg ?? '')
-    },
-    10_000,
-    what,
-  )
+  await until(async () => {
+    const reply = await add(node, 'web')
+    assert.notEqual(reply.exit, 0, what)
+    return /EPERM|not permitted/.test(reply.body?.msg ?? '')
+  }, what)
 }
 
 test('every capability of the DaemonSet has its reason here', () => {

@@ -131,5 +131,5 @@ async function serve(ns: string): Promise<AsyncDisposable> {
 }
 
 function hear(ns: string, address: string, port: number): string {
-  return inside(ns, 'timeout', '5', 'bash', '-c', `exec 3<>/dev/tcp/${address}/${port}; cat <&3`)
+  return inside(ns, 'timeout', '60', 'bash', '-c', `exec 3<>/dev/tcp/${address}/${port}; cat <&3`)
 }

@@ -80,7 +80,7 @@ for (const { pods, make, damage, enisOf } of kinds)
   describe(`killed at each point, the node converges: ${pods}`, { skip, concurrency: false }, () => {
     let killed = 0
     for (const point of points) {
-      test(point, { timeout: 60_000 }, async () => {
+      test(point, async () => {
         await using node = make()
         for (const pod of ['a', 'b', 'c', 'old']) node.cluster.pod(pod)
         await node.started()
@@ -117,18 +117,14 @@ for (const { pods, make, damage, enisOf } of kinds)
           if (!dead()) await run()
           return dead()
         }
-        await until(untilDead, 20_000, `terwayd to die at ${point}`)
+        await until(untilDead, `terwayd to die at ${point}`)
         assert.equal(child.signalCode, 'SIGKILL')
 
         await node.started()
-        await until(
-          async () => {
-            await run()
-            return answers.size === steps.length && [...answers.values()].every(r => r.exit === 0)
-          },
-          20_000,
-          'every call to succeed in the end',
-        )
+        await until(async () => {
+          await run()
+          return answers.size === steps.length && [...answers.values()].every(r => r.exit === 0)
+        }, 'every call to succeed in the end')
         const addressesOf = (step: string) => ipsOf(answers.get(step) ?? { exit: 1, body: undefined })
         const expected = new Map([
           ['old', addressesOf('ADD old again')],
@@ -139,24 +135,24 @@ for (const { pods, make, damage, enisOf } of kinds)
         const held = [...expected.values()].flat().sort()
         assert.equal(new Set(held).size, 6)
         const addresses = () => new Set(node.state().flatMap(l => /10\.0\.0\.\d+|fd00:1::\w+/.exec(l)?.[0] ?? []))
-        await until(() => [...addresses()].sort().join() === held.join(), 5_000, 'the kernel to have the three pods')
-        await until(() => node.state().filter(l => l.startsWith('cali')).length === 3, 5_000, 'three host devices')
-        for (const ip of held) await until(() => node.reaches(ip), 10_000, `${ip} to answer`)
+        await until(() => [...addresses()].sort().join() === held.join(), 'the kernel to have the three pods')
+        await until(() => node.state().filter(l => l.startsWith('cali')).length === 3, 'three host devices')
+        for (const ip of held) await until(() => node.reaches(ip), `${ip} to answer`)
         const inPods = () =>
           node
             .places()
             .filter(place => place !== 'node')
             .toSorted()
             .join()
-        await until(() => inPods() === enisOf.join(), 5_000, 'each ENI to be in its pod, or on the node')
+        await until(() => inPods() === enisOf.join(), 'each ENI to be in its pod, or on the node')
 
         const status = () => node.model.read(nodeRuntimes, nodeName)?.status
         for (const ip of pairOf(7)) {
-          await until(() => status()?.releases?.[ip]?.answer === 'acked', 5_000, 'the mark to be answered')
+          await until(() => status()?.releases?.[ip]?.answer === 'acked', 'the mark to be answered')
           assert.equal(status()?.releases?.[ip]?.nonce, 'n1')
         }
         const reported = (pod: string) => [status()?.pods?.[`uid-${pod}`]?.ipv4, status()?.pods?.[`uid-${pod}`]?.ipv6].join()
-        for (const [pod, ips] of expected) await until(() => reported(pod) === ips.join(), 5_000, `${pod} to be reported with ${ips}`)
+        for (const [pod, ips] of expected) await until(() => reported(pod) === ips.join(), `${pod} to be reported with ${ips}`)
         assert.equal(status()?.pods?.['uid-c']?.containerID, 'c-c2')
         const gone = status()?.pods?.['uid-a']
         assert.ok(gone === undefined || gone.status.deleted !== undefined)

@@ -42,7 +42,7 @@ test('a daemon with its kernel: a pod goes on over label, kill, switch file and 
   const present = node.model.read(nodes, nodeName)
   assert.ok(present)
   node.model.put(nodes, { ...present, metadata: { ...present.metadata, labels: { [datapathLabel]: 'datapathv2' } } })
-  await until(() => kind() === 'v2' && events('DataPathSwitched').length === 1, 20_000)
+  await until(() => kind() === 'v2' && events('DataPathSwitched').length === 1)
   assert.ok(reachable() && existsSync(pins))
 
   await node.kill('SIGKILL')
@@ -52,7 +52,7 @@ test('a daemon with its kernel: a pod goes on over label, kill, switch file and 
   assert.ok(reachable())
 
   writeFileSync(node.options.switchPath, 'off\n')
-  await until(() => mode(pins) === 0, 20_000)
+  await until(() => mode(pins) === 0)
   const hooks = () => execFileSync('tc', ['-n', node.name, 'qdisc', 'show'], { encoding: 'utf8' })
   const joined = hooks()
   assert.match(joined, /ingress_block/)
@@ -62,11 +62,11 @@ test('a daemon with its kernel: a pod goes on over label, kill, switch file and 
   assert.deepEqual([mode(pins), hooks(), reachable()], [0, joined, true])
 
   writeFileSync(node.options.switchPath, '')
-  await until(() => (mode(pins) ?? 0) !== 0, 20_000)
+  await until(() => (mode(pins) ?? 0) !== 0)
   assert.deepEqual([hooks(), reachable()], [joined, true])
 
   writeFileSync(node.options.switchPath, 'veth\n')
-  await until(() => kind() === 'veth', 20_000)
+  await until(() => kind() === 'veth')
   assert.deepEqual([mode(pins), reachable()], [undefined, true])
   assert.deepEqual(events('ConfigCheck'), [])
   await node.kill('SIGTERM')

@@ -28,7 +28,7 @@ test('a pod through the shim: it has the ENI, VPC and node reach it, CHECK passe
   assert.deepEqual(ipsOf(reply), pairOf(1), JSON.stringify(reply))
   assert.deepEqual(node.places(), ['c-web', 'node'])
   for (const address of ipsOf(reply)) {
-    await until(() => node.reaches(address), 5_000, `${address} to answer the VPC`)
+    await until(() => node.reaches(address), `${address} to answer the VPC`)
     assert.ok(probes(node, address), `${address} does not answer its node\n${node.state().join('\n')}`)
   }
   assert.deepEqual(await node.add('web'), reply)
@@ -53,7 +53,7 @@ test('the ENI of a pod that is gone serves the next one, and a pod without a hos
     assert.deepEqual([ipsOf(reply), reply.body?.interfaces?.map(i => i.name)], [pairOf(1), ['eth0']], JSON.stringify(reply))
     assert.deepEqual(node.places(), [`c-${name}`])
     assert.deepEqual(node.state(), [])
-    for (const address of pairOf(1)) await until(() => node.reaches(address), 5_000, `${address} to answer the VPC`)
+    for (const address of pairOf(1)) await until(() => node.reaches(address), `${address} to answer the VPC`)
     assert.deepEqual(await node.call(checkOf(node, `c-${name}`, reply)), { exit: 0, body: undefined })
     assert.equal((await node.del(`c-${name}`)).exit, 0)
     node.removeSandbox(`c-${name}`)
@@ -70,7 +70,7 @@ test('one more pod than ENIs is told what it waits for, and gets the ENI of the 
   assert.equal(dry.body?.code, 11)
   assert.match(dry.body?.msg ?? '', /each pod takes a whole ENI: 1 of 1 have theirs/)
   assert.equal((await node.del('c-first')).exit, 0)
-  await until(async () => (await node.add('second')).exit === 0, 5_000, 'the second pod to be served')
+  await until(async () => (await node.add('second')).exit === 0, 'the second pod to be served')
   assert.deepEqual(node.places(), ['c-second'])
 })
 
@@ -90,8 +90,8 @@ test('what a pod lost inside and outside is put back', { skip }, async () => {
   for (const command of damage) {
     ip(...command)
     const heals = async () => (await node.call(checkOf(node, 'c-web', reply))).exit === 0 && node.state().join() === before.join()
-    await until(heals, 10_000, `${command.join(' ')} to be put right`)
-    for (const address of pairOf(1)) await until(() => node.reaches(address) && probes(node, address), 10_000, `${address} to answer`)
+    await until(heals, `${command.join(' ')} to be put right`)
+    for (const address of pairOf(1)) await until(() => node.reaches(address) && probes(node, address), `${address} to answer`)
   }
 })
 
@@ -105,9 +105,9 @@ test('a daemon that was killed while the ledger was lost: pods keep their ENIs, 
   node.loseLedger()
   node.cluster.removePod('gone')
   await node.started()
-  await until(() => node.places().join() === 'c-kept,node', 5_000, 'the ENI of the pod that is gone to come back')
+  await until(() => node.places().join() === 'c-kept,node', 'the ENI of the pod that is gone to come back')
   assert.deepEqual(await node.add('kept'), reply)
-  for (const address of pairOf(1)) await until(() => node.reaches(address), 5_000, `${address} to answer`)
+  for (const address of pairOf(1)) await until(() => node.reaches(address), `${address} to answer`)
   assert.equal((await node.del('c-kept')).exit, 0)
   assert.deepEqual(node.places(), ['node', 'node'])
 })
@@ -120,6 +120,6 @@ test('the namespace goes before its DEL: the lease ends all the same', { skip },
   assert.equal((await node.add('web')).exit, 0)
   node.removeSandbox('c-web')
   assert.equal((await node.call({ command: 'DEL', containerId: 'c-web', netns: `/run/netns/${node.name}-c-web`, args })).exit, 0)
-  await until(() => node.state().length === 0, 5_000, 'the host end to go')
+  await until(() => node.state().length === 0, 'the host end to go')
   assert.deepEqual(ipsOf(await node.add('web', 'c-2')), ['10.0.0.2'])
 })

@@ -21,7 +21,7 @@ async function cli(args: readonly string[], env: Readonly<Record<string, string>
   return stdout.trimEnd()
 }
 
-test('terway-cli and the metrics of a terwayd that has served a pod', { skip, timeout: 120_000 }, async () => {
+test('terway-cli and the metrics of a terwayd that has served a pod', { skip }, async () => {
   await using node = new NetnsNode(['10.0.0.1', '10.0.0.2'])
   const at = (name: string) => join(node.dir, name)
   const exposed = { grpcSocket: at('eni.socket'), debug: `unix://${at('debug.socket')}`, probes: `unix://${at('probes.socket')}` }

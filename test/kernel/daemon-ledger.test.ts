@@ -56,9 +56,9 @@ test('a ledger that is lost before the report: a pair is found by its device, an
   const check = { command: 'CHECK', containerId: 'c-web', netns: node.sandbox('c-web'), config: { ...conf, prevResult: reply.body } }
   assert.deepEqual(await node.call(check), { exit: 0, body: undefined })
   node.ip('rule', 'del', 'priority', '2048', 'from', ipOf(reply))
-  await until(() => node.state().join() === before.join(), 10_000, 'the rule to be put back')
+  await until(() => node.state().join() === before.join(), 'the rule to be put back')
   assert.equal((await node.del('c-web')).exit, 0)
-  await until(() => node.state().join() === empty.join(), 10_000, 'its device to go')
+  await until(() => node.state().join() === empty.join(), 'its device to go')
 })
 
 test('another boot: leases of the old one are void', { skip }, async () => {

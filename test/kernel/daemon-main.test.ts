@@ -16,7 +16,6 @@ const isolate = 'ip link set lo up && mount -t tmpfs tmpfs /run && mount -t tmpf
 
 test('the program itself: it serves without an API server, keeps a second one out, and stops when told', {
   skip,
-  timeout: 60_000,
 }, async () => {
   const dir = mkdtempSync(join(tmpdir(), 'terwayd-main-'))
   const kubeconfig = join(dir, 'kubeconfig')
@@ -27,12 +26,12 @@ test('the program itself: it serves without an API server, keeps a second one ou
   try {
     const root = `/proc/${child.pid}/root`
     const socket = `${root}/run/eni/cni.socket`
-    await until(() => existsSync(socket), 20_000)
+    await until(() => existsSync(socket))
     const status = await callCni(socket, { command: 'STATUS' })
     assert.equal(status.body?.code, 50)
     assert.match(status.body?.msg ?? '', /terwayd is not ready/)
     assert.ok(existsSync(`${root}/var/lib/cni/terway/ledger.db`))
-    await until(() => existsSync(`${root}/run/eni/eni.socket`) && existsSync(`${root}/run/eni/eni_debug.socket`), 5_000)
+    await until(() => existsSync(`${root}/run/eni/eni.socket`) && existsSync(`${root}/run/eni/eni_debug.socket`))
     assert.equal((await callCni(socket, { command: 'DEL', containerId: 'unknown' })).exit, 0)
 
     const second = spawn('nsenter', ['-t', String(child.pid), '-m', '-n', process.execPath, main, ...args], {
@@ -56,7 +55,7 @@ test('the program itself: it serves without an API server, keeps a second one ou
   }
 })
 
-test('when it cannot listen for probes it ends, so that the next one is started', { skip, timeout: 60_000 }, async () => {
+test('when it cannot listen for probes it ends, so that the next one is started', { skip }, async () => {
   const dir = mkdtempSync(join(tmpdir(), 'terwayd-main-'))
   const kubeconfig = join(dir, 'kubeconfig')
   writeFileSync(kubeconfig, kubeconfigTo('https://127.0.0.1:1'))
@@ -72,7 +71,7 @@ test('when it cannot listen for probes it ends, so that the next one is started'
     said += chunk
   })
   try {
-    await until(() => child.exitCode !== null, 20_000)
+    await until(() => child.exitCode !== null)
     assert.equal(child.exitCode, 1)
     assert.match(said, /terwayd cannot start/)
   } finally {

@@ -29,7 +29,7 @@ test('what a pod lost inside is put back within seconds', { skip }, async () => 
     ip('-n', pod, 'neigh', 'del', gateway, 'dev', 'eth0')
   }
   // It may be repaired before anybody could look at the damage.
-  await until(() => node.model.events.some(e => e.action === 'Repair' && e.about.name === 'web') && inside() === whole, 10_000)
+  await until(() => node.model.events.some(e => e.action === 'Repair' && e.about.name === 'web') && inside() === whole)
   for (const address of pair) assert.ok(node.reaches(address), address)
 })
 
@@ -44,7 +44,7 @@ test('after a restart, damage to pods of before is noticed at once', { skip }, a
   const [device] = /cali[0-9a-f]{11}/.exec(before.join('\n')) ?? assert.fail(before.join('\n'))
   node.ip('link', 'set', device, 'down')
   // It is often repaired before anybody could look at the damage.
-  await until(() => node.model.events.some(e => e.action === 'Repair'), 5_000)
+  await until(() => node.model.events.some(e => e.action === 'Repair'))
   assert.deepEqual(node.state(), before)
   assert.ok(node.reaches('10.0.0.1'))
 })

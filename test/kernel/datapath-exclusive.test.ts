@@ -8,7 +8,8 @@ import { parseIfName } from '#kernel/names.ts'
 import { formatOp } from '#kernel/op.ts'
 import { parseCidr } from '#net/cidr.ts'
 import { parseMac } from '#net/mac.ts'
-import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe, until } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe } from './datapath-lab.ts'
 
 /** Pods that have an ENI for themselves, with packets: its device goes into the pod and comes back. */
 
@@ -247,10 +248,10 @@ test("a change of the node's addresses is told, since pods have routes to them",
   let told = 0
   t.after(lab.datapath.onChange(() => told++))
   // Once it is told that everything may have changed before.
-  await until('it is told again and again', () => {
+  await until(() => {
     for (const verb of ['add', 'del']) lab.run('host', `ip addr ${verb} 192.0.2.98/32 dev eth0`)
     return told > 2
-  })
+  }, 'it is told again and again')
 })
 
 test('damage to devices is repaired: renamed, taken out, its pair gone', async t => {

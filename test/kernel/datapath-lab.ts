@@ -305,7 +305,7 @@ export class Probe {
   }
 
   /** Who answered and what address it saw: `gw1 10.0.1.5`; `timeout` when nobody did. */
-  ask(host: string, timeoutMs = 3000, at = port, bytes?: number): Promise<string> {
+  ask(host: string, timeoutMs?: number, at = port, bytes?: number): Promise<string> {
     return this.say({ cmd: 'ask', host, port: at, timeoutMs, bytes })
   }
 
@@ -315,13 +315,13 @@ export class Probe {
   }
 
   /** Who answered over TCP and what address it saw; or the code of what went wrong. */
-  call(host: string, timeoutMs = 3000, at = port): Promise<string> {
+  call(host: string, timeoutMs?: number, at = port): Promise<string> {
     return this.say({ cmd: 'call', host, port: at, timeoutMs })
   }
 
   /** Sends so many bytes over TCP and waits for all of them to come back: `ok`, or what went wrong. */
   stream(host: string, bytes = 100, at = port): Promise<string> {
-    return this.say({ cmd: 'stream', host, port: at, bytes, timeoutMs: 20_000 })
+    return this.say({ cmd: 'stream', host, port: at, bytes })
   }
 
   /** One byte, or one datagram, every so many milliseconds from now on. */
@@ -357,15 +357,6 @@ export class Probe {
 
 export function netnsFile(name: string): string {
   return `/run/netns/${name}`
-}
-
-/** Polls until the condition holds; fails after five seconds. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>, patienceMs = 5000): Promise<void> {
-  const deadline = performance.now() + patienceMs
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
 }
 
 /** Where pins go is mounted, and the programs are beside it. */

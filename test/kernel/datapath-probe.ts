@@ -54,8 +54,8 @@ function speak(): string {
   return 'ok'
 }
 
-/** Time for a first packet to be sent four times: what is asked is whether a connection comes about. */
-const connectMs = 10_000
+/** For what is to come about, also on a busy machine. */
+const patience = 60_000
 
 /**
  * UDP: answers the first byte of the question and "<name> <asker's address>". TCP: echoes; on the next port, speaks first, when it is told to; on the one after, says
@@ -179,7 +179,7 @@ function beat(kind: string, host: string, port: number, ms?: number): Promise<st
   })
   return new Promise(resolve => {
     socket.once('error', e => resolve(e.message))
-    setTimeout(() => resolve('timeout'), connectMs).unref()
+    setTimeout(() => resolve('timeout'), patience).unref()
     socket.once('connect', () => {
       if (ms !== undefined) {
         every(ms, () => {
@@ -192,22 +192,33 @@ function beat(kind: string, host: string, port: number, ms?: number): Promise<st
   })
 }
 
+/** So many datagrams of a row may be on their way: where a process gets no time, its socket's queue must not fill. What comes after is sent slowly, for some may be lost. */
+const [mostUnderWay, slowMs] = [16, 100]
+
 /** Datagrams from one socket, which are counted and not sent again. Only who was asked answers. */
 function pulse(host: string, port: number, ms: number): Promise<string> {
   const mine = newBeats('udp', host)
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
+  let [number, answered, sentAt] = [0, 0, 0]
   socket.on('error', e => {
     mine.ended = e.message
   })
-  socket.on('message', (_, { address }) => {
-    if (address === host) mine.echoed++
+  socket.on('message', ([first = 0], { address }) => {
+    if (address !== host) return
+    mine.echoed++
+    answered = first
   })
+  const send = () => {
+    const underWay = (number - answered + 256) % 256
+    if (underWay >= mostUnderWay && performance.now() - sentAt < slowMs) return
+    number = (number + 1) % 256
+    sentAt = performance.now()
+    socket.send(Buffer.of(number), port, host, () => undefined)
+    mine.sent++
+  }
   return new Promise(resolve =>
     socket.bind(0, () => {
-      every(ms, () => {
-        socket.send('?', port, host, () => undefined)
-        mine.sent++
-      })
+      every(ms, send)
       resolve('ok')
     }),
   )
@@ -218,9 +229,9 @@ async function run(c: Command): Promise<unknown> {
     case 'serve':
       return serve(c.port, c.name ?? '')
     case 'ask':
-      return ask(c.host ?? '', c.port, c.timeoutMs ?? 2000, c.bytes ?? 1, c.source)
+      return ask(c.host ?? '', c.port, c.timeoutMs ?? patience, c.bytes ?? 1, c.source)
     case 'stream':
-      return stream(c.host ?? '', c.port, c.timeoutMs ?? 2000, c.bytes ?? 1)
+      return stream(c.host ?? '', c.port, c.timeoutMs ?? patience, c.bytes ?? 1)
     case 'beat':
       return beat('tcp', c.host ?? '', c.port, c.everyMs ?? 5)
     case 'hear':
@@ -228,7 +239,7 @@ async function run(c: Command): Promise<unknown> {
     case 'speak':
       return speak()
     case 'call':
-      return call(c.host ?? '', c.port + 2, c.timeoutMs ?? 2000)
+      return call(c.host ?? '', c.port + 2, c.timeoutMs ?? patience)
     case 'pulse':
       return pulse(c.host ?? '', c.port, c.everyMs ?? 5)
     case 'beats':

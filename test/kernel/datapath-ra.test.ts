@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
-import { DatapathLab, internet6, until } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, internet6 } from './datapath-lab.ts'
 
 /** Router advertisements: the node that lives by them goes on doing so, and nothing of ours takes any. */
 
@@ -22,12 +23,14 @@ beforeEach(async () => {
 })
 afterEach(() => lab.close())
 
-/** Advertises `prefix` from one end of a wire and waits until the other end's namespace got it. */
+/** Advertises `prefix` from one end of a wire until the other end's namespace got it: a device that has just come up may lose the first one. */
 async function advertise(from: string, dev: string, prefix: string, to: string): Promise<void> {
   const received = () => Number(/\s(\d+)\s/.exec(lab.run(to, 'nstat -asz Icmp6InRouterAdvertisements').split('\n').at(1) ?? '')?.[1])
   const before = received()
-  lab.run(from, `${raSend} ${dev} ${prefix}`)
-  await until('the advertisement arrives', () => received() > before)
+  await until(() => {
+    lab.run(from, `${raSend} ${dev} ${prefix}`)
+    return received() > before
+  }, 'the advertisement arrives')
 }
 
 /** The devices that have a default route, or an address, from an advertisement. */

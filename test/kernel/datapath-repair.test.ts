@@ -9,7 +9,8 @@ import { formatOp } from '#kernel/op.ts'
 import { realClock } from '#lib/clock.ts'
 import { silent } from '#lib/log.ts'
 import { parseMac } from '#net/mac.ts'
-import { DatapathLab, netnsFile, type Probe, port, until } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, netnsFile, type Probe, port } from './datapath-lab.ts'
 
 /** Damage to a working pod, and the repair: which operations, and that a connection with a heartbeat lives on. */
 
@@ -38,11 +39,11 @@ interface Beats {
 /** Waits until a heartbeat sent from now on was echoed. */
 async function alive(): Promise<void> {
   const { sent } = await pod.say<Beats>({ cmd: 'beats' })
-  await until('a heartbeat is echoed', async () => {
+  await until(async () => {
     const beats = await pod.say<Beats>({ cmd: 'beats' })
     assert.equal(beats.ended, '')
     return beats.echoed > sent
-  })
+  }, 'a heartbeat is echoed')
 }
 
 /** [what is broken, where, by which command, the repair]. `#` stands for the table of the ENI, `cali0` and `MAC` for the host end. */
@@ -156,26 +157,40 @@ for (const [what, ns, damage, repair] of matrix) {
   })
 }
 
-/** Counts what the datapath is told; resolves when it is told of changes, which it proves by one. */
-async function told(datapath: Datapath): Promise<() => number> {
-  let count = 0
-  datapath.onChange(() => count++)
-  await until('the watch is on', () => {
-    lab.run('host', 'ip rule add priority 512 to 10.0.1.77 lookup main')
-    lab.run('host', 'ip rule del priority 512 to 10.0.1.77')
-    return count > 0
-  })
-  await quiet(() => count)
-  return () => count
-}
+/** Counts how often the datapath is told of changes to what is not `marked`, once it is told of any. */
+class Told {
+  #count = 0
+  #marks = 0
+  readonly #marked: SharedEniAttachment | undefined
 
-/** Until nothing has been told for a while: changes that were made before are known then. */
-async function quiet(count: () => number): Promise<void> {
-  await until('earlier changes are told', async () => {
-    const before = count()
-    await new Promise(resolve => setTimeout(resolve, 500))
-    return count() === before
-  })
+  private constructor(datapath: Datapath, marked: SharedEniAttachment | undefined) {
+    this.#marked = marked
+    datapath.onChange(named => {
+      if (marked !== undefined && named.includes(marked.hostIfName)) this.#marks++
+      if (named.length === 0 || named.some(name => name !== marked?.hostIfName)) this.#count++
+    })
+  }
+
+  static async of(datapath: Datapath, marked?: SharedEniAttachment): Promise<Told> {
+    const told = new Told(datapath, marked)
+    // With its beginning a watch says that it does not know what was before.
+    await until(() => told.#count > 0, 'the watch is on')
+    return told
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** What happened before is told before these changes are. */
+  async all(): Promise<number> {
+    for (const change of ['add', 'del']) {
+      const before = this.#marks
+      lab.run('host', `ip rule ${change} priority 512 to ${this.#marked?.v4?.address} lookup 100`)
+      await until(() => this.#marks > before, 'the mark is told')
+    }
+    return this.#count
+  }
 }
 
 test('the device of a pod that a predecessor set up is watched once the pod was compared, also after a failed setup', async () => {
@@ -187,10 +202,10 @@ test('the device of a pod that a predecessor set up is watched once the pod was 
   try {
     assert.deepEqual(await datapath.differing([b]), [])
     await assert.rejects(datapath.setup({ ...b, eni: { ...b.eni, mac: parseMac('00:16:3e:00:00:77') } }), { code: 'eni-absent' })
-    const count = await told(datapath)
-    const before = count()
+    const told = await Told.of(datapath)
+    const before = told.count
     lab.run('host', `ip link set ${b.hostIfName} down`)
-    await until('the change is told', () => count() > before)
+    await until(() => told.count > before, 'the change is told')
     assert.deepEqual(await datapath.differing([b]), [b])
     assert.equal((await datapath.setup(b)).ops.length, 2)
   } finally {
@@ -246,20 +261,18 @@ test('foreign rules of our priorities and foreign routes stay', async () => {
 })
 
 test('changes by others are told, our own are not', async () => {
-  const count = await told(lab.datapath)
-  const b = lab.pod(22)
-  const before = count()
+  const [b, marked] = [lab.pod(22), lab.pod(28)]
+  await lab.datapath.setup(marked)
+  const told = await Told.of(lab.datapath, marked)
+  const before = await told.all()
   await lab.datapath.setup(b)
-  await quiet(count)
-  assert.equal(count(), before, 'a setup of our own is not a change')
+  assert.equal(await told.all(), before, 'a setup of our own is not a change')
   lab.run('host', 'ip route add 203.0.113.0/24 via 192.0.2.1')
   lab.run('host', 'ip addr add 192.0.2.77/24 dev eth0')
-  await quiet(count)
-  assert.equal(count(), before, 'nothing of ours')
+  assert.equal(await told.all(), before, 'nothing of ours')
   await lab.datapath.withdraw(b)
   await lab.datapath.reap([b.hostIfName])
-  await quiet(count)
-  assert.equal(count(), before, 'a teardown of our own is not a change')
+  assert.equal(await told.all(), before, 'a teardown of our own is not a change')
   await lab.datapath.setup(b)
   for (const damage of [
     'ip rule del priority 512 to 10.0.1.22',
@@ -267,9 +280,8 @@ test('changes by others are told, our own are not', async () => {
     `ip route flush table ${table}`,
     `ip link set ${b.hostIfName} down`,
   ]) {
-    const seen = count()
+    const seen = await told.all()
     lab.run('host', damage)
-    await until(damage, () => count() > seen)
-    await quiet(count)
+    await until(() => told.count > seen, damage)
   }
 })

@@ -11,7 +11,8 @@ import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import type { NodeDatapath } from '#datapath/port.ts'
 import { socketProgramNames } from '#kernel/bpf/programs.ts'
 import { observeHost } from '#kernel/host.ts'
-import { DatapathLab, internet4, internet6, type Probe, until, v2 } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, internet4, internet6, type Probe, v2 } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
 import { tracesOn } from './datapath-traces.ts'
 import { worthKilling } from './worth-killing.ts'
@@ -59,11 +60,11 @@ async function stepsOf(node: NodeDatapath, killedBefore: number): Promise<readon
 async function goesOn(): Promise<void> {
   for (const probe of [pod, outside]) {
     const earlier = await probe.beats()
-    await until('connections go on', async () => {
+    await until(async () => {
       const now = Object.entries(await probe.beats())
       for (const [row, { ended }] of now) assert.equal(ended, '', row)
       return now.every(([row, { echoed }]) => echoed > (earlier[row]?.sent ?? 0))
-    })
+    }, 'connections go on')
   }
 }
 

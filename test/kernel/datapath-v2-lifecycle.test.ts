@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { maps } from '#kernel/bpf/maps.ts'
-import { DatapathLab, internet4, internet6, type Probe, until, v2 } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, internet4, internet6, type Probe, v2 } from './datapath-lab.ts'
 
 /** Processes and pods come and go; the programs and what they know follow, and traffic does not notice. */
 
@@ -30,11 +31,11 @@ async function remove(...pods: SharedEniAttachment[]): Promise<void> {
 
 async function goesOn(pod: Probe): Promise<void> {
   const before = await pod.beats()
-  await until('every connection goes on', async () => {
+  await until(async () => {
     const now = Object.entries(await pod.beats())
     for (const [row, { ended }] of now) assert.equal(ended, '', row)
     return now.every(([row, { echoed }]) => echoed > (before[row]?.sent ?? 0))
-  })
+  }, 'every connection goes on')
 }
 
 test('a new process finds everything as it left it: it loads nothing, changes nothing, and traffic goes on', async () => {
@@ -99,7 +100,7 @@ test('a pod whose namespace took its device along is withdrawn whole, by this pr
     const a = lab.pod(n, { families: [4, 6] })
     await lab.datapath.setup(a)
     lab.removeNetns(`pod${n}`)
-    await until('the device went', () => !lab.run('host', 'ip link').includes(a.hostIfName))
+    await until(() => !lab.run('host', 'ip link').includes(a.hostIfName), 'the device went')
     assert.equal((await entries()).endpoints, 1)
     if (n === 41) await lab.datapath.withdraw(a)
     else await lab.afterRestart(datapath => datapath.setNode(v2, []))

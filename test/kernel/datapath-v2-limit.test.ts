@@ -4,7 +4,8 @@ import { after, before, test } from 'node:test'
 import { programsOf } from '#daemon/programs.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { applyAll } from '#kernel/host.ts'
-import { DatapathLab, internet4, type Probe, until } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, internet4, type Probe } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
 
 /** One pod opens more connections than a pod may have: it is refused, what it has goes on, and so do the others. */
@@ -33,9 +34,10 @@ function sendsTo(ports: number): void {
 
 test('a pod has so many connections and no more, and what it has goes on', async () => {
   sendsTo(50)
+  await until(async () => (await dropped()) >= 50 + 1 - limit, 'all have passed the programs')
   assert.equal(await dropped(), 50 + 1 - limit)
   const { sent = 0 } = Object.values(await greedy.beats())[0] ?? {}
-  await until('the old connection goes on', async () => (Object.values(await greedy.beats())[0]?.echoed ?? 0) > sent)
+  await until(async () => (Object.values(await greedy.beats())[0]?.echoed ?? 0) > sent, 'the old connection goes on')
 })
 
 test('others have theirs', async () => {

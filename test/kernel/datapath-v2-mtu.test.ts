@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { parseIpv4, parseIpv6 } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
+import { until } from '../support/until.ts'
 import { DatapathLab, internet4, internet6, type Probe, v2 } from './datapath-lab.ts'
 
 /**
@@ -101,7 +102,10 @@ test('a router far away says that a packet is too big', async () => {
     ['ip -6 route add', '2001:db8:fffe::99'],
   ] as const) {
     lab.run('gw1', `${route} ${far} dev narrow`)
-    assert.equal(await podWide.say({ cmd: 'ask', host: far, port: 7, bytes: 3000, timeoutMs: 200 }), 'timeout')
+    await until(async () => {
+      assert.equal(await podWide.ask(far, 200, 7, 3000), 'timeout')
+      return learned('pod11', far) !== undefined
+    }, 'the sender learns it')
     assert.equal(learned('pod11', far), '1400')
   }
 })

@@ -4,7 +4,8 @@ import { after, before, test } from 'node:test'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { block, hostReason } from '#kernel/bpf/words.ts'
-import { DatapathLab, internet4, type Probe, until, v2 } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, internet4, type Probe, v2 } from './datapath-lab.ts'
 
 /** Damage to what a pod and the node have for the programs, and the repair: which operations, under a living connection. */
 
@@ -24,10 +25,10 @@ after(() => lab.close())
 
 async function goesOn(): Promise<void> {
   const before = await pod.beats()
-  await until('the connection goes on', async () => {
+  await until(async () => {
     const now = Object.entries(await pod.beats())
     return now.every(([row, { echoed, ended }]) => ended === '' && echoed > (before[row]?.sent ?? 0))
-  })
+  }, 'the connection goes on')
 }
 
 async function deleteEntry(map: 'endpoints' | 'addresses', which: number): Promise<void> {
@@ -84,11 +85,11 @@ async function hostSet(): Promise<Map<string | undefined, number>> {
 test('the addresses of the node come and go, and the host set with them; what somebody put there goes', async () => {
   let told = 0
   lab.datapath.onChange(() => void told++)
-  await until('the watch is on', () => told > 0)
+  await until(() => told > 0, 'the watch is on')
   assert.equal((await hostSet()).get('192.0.2.10'), hostReason.node)
   const before = told
   for (const address of ['192.0.2.77/24', '2001:db8:1::77/64']) host(`ip addr add ${address} dev eth0`)
-  await until('the change is told', () => told > before)
+  await until(() => told > before, 'the change is told')
   assert.deepEqual(await lab.datapath.differing([a]), [])
   const grown = await hostSet()
   assert.deepEqual([grown.get('192.0.2.77'), grown.get('2001:db8:1::77')], [hostReason.node, hostReason.node])

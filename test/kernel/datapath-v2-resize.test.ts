@@ -12,7 +12,8 @@ import { flowFlag, flowState, flowWay } from '#kernel/bpf/words.ts'
 import { applyAll } from '#kernel/host.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { parseIp } from '#net/ip.ts'
-import { DatapathLab, hostIp4, internet4, internet6, type Probe, until } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, hostIp4, internet4, internet6, type Probe } from './datapath-lab.ts'
 import { nodes, putServices } from './datapath-services.ts'
 
 /**
@@ -49,7 +50,7 @@ async function goesOn(): Promise<void> {
   const all = async () => [...Object.values(await pod.beats()), ...Object.values(await outside.beats())]
   const before = await all()
   assert.equal(before.length, 5)
-  await until('all connections go on', async () => (await all()).every((b, i) => b.ended !== '' || b.echoed > (before[i]?.sent ?? 0)))
+  await until(async () => (await all()).every((b, i) => b.ended !== '' || b.echoed > (before[i]?.sent ?? 0)), 'all connections go on')
   assert.deepEqual(
     (await all()).map(b => b.ended),
     before.map(() => ''),
@@ -149,7 +150,7 @@ test('nothing was lost on the way', async t => {
   for (const probe of [pod, outside]) {
     await probe.hush()
     const beats = async () => Object.values(await probe.beats())
-    await until('everything came back', async () => (await beats()).every(b => b.echoed === b.sent))
+    await until(async () => (await beats()).every(b => b.echoed === b.sent), 'everything came back')
     t.diagnostic(`sent and came back: ${(await beats()).map(b => b.echoed).join(', ')}`)
   }
 })

@@ -6,9 +6,10 @@ import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { mode } from '#kernel/bpf/words.ts'
 import { turnOff } from '#kernel/mode.ts'
-import { type Clock, realClock } from '#lib/clock.ts'
-import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe, until } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe } from './datapath-lab.ts'
 import { nodes, putServices, type TestService } from './datapath-services.ts'
+import { Lesson } from './lesson.ts'
 
 /** Nodes change their way of forwarding, their programs and who translates their Services while connections through Services go on. */
 
@@ -18,8 +19,6 @@ const services: readonly TestService[] = [
   { name: 'self', ips: ['10.96.0.13', 'fd00:96::13'], backends: ['10.0.1.11', 'fd00:1::11'], local: true },
 ]
 const v2 = mode.guard | mode.forward | mode.policy | mode.service
-/** The minute of learning is over sooner. */
-const hurried: Clock = { ...realClock, after: (ms, fn) => realClock.after(ms === 60_000 ? 400 : ms, fn) }
 
 let lab: DatapathLab
 let pods: readonly SharedEniAttachment[]
@@ -46,18 +45,18 @@ async function start(from: Probe, hosts: readonly string[], port?: number): Prom
 async function allGoOn(): Promise<void> {
   for (const probe of [pod, outside, own]) {
     const before = await probe.beats()
-    await until('every row goes on', async () => {
+    await until(async () => {
       const now = Object.entries(await probe.beats())
       for (const [row, { ended }] of now) assert.equal(ended, '', row)
       return now.every(([row, { echoed }]) => echoed > (before[row]?.sent ?? 0))
-    })
+    }, 'every row goes on')
   }
 }
 
 async function nothingLost(): Promise<void> {
   for (const probe of [pod, outside, own]) {
     await probe.hush()
-    await until('all is answered', async () => Object.values(await probe.beats()).every(({ sent, echoed }) => sent === echoed))
+    await until(async () => Object.values(await probe.beats()).every(({ sent, echoed }) => sent === echoed), 'all is answered')
   }
 }
 
@@ -120,6 +119,7 @@ function translate(): void {
 test('from kube-proxy: what it translates it goes on translating, and a node with pods waits for its Services', async () => {
   translate()
   const ips = ['10.96.0.10', '10.96.0.11']
+  const lesson = new Lesson()
   await start(pod, ips)
   await allGoOn()
   await lab.afterRestart(async datapath => {
@@ -128,15 +128,26 @@ test('from kube-proxy: what it translates it goes on translating, and a node wit
     for (const ip of ips) assert.match(await pod.call(ip), / 10\.0\.1\.11$/)
     await allGoOn()
     await putServices(lab.kernel, services)
-    await until('Services are translated', async () => ((await lab.mode()) & mode.service) !== 0)
+    await until(async () => ((await lab.mode()) & mode.service) !== 0, 'Services are translated')
     await allGoOn()
-    await until('the learning is over', async () => (await lab.mode()) === mode.service)
+    lesson.end()
+    await until(async () => (await lab.mode()) === mode.service, 'the learning is over')
     await allGoOn()
     const before = (await lab.counted('paths')).podViaHost ?? 0
     for (const ip of ips) assert.match(await pod.call(ip), / 10\.0\.1\.11$/)
     assert.ok(((await lab.counted('paths')).podViaHost ?? 0) > before, 'new connections are the programs')
     assert.equal(await pod.call('10.96.0.13'), 'pod11 10.96.0.13')
-  }, hurried)
+    // Datagrams that never pause leave a backend that goes; they were the host stack's alone until then.
+    const other = { backends: ['10.0.2.12', 'fd00:2::12'], local: true }
+    await putServices(
+      lab.kernel,
+      services.map(s => (s.name === 'remote' ? { ...s, ...other } : s)),
+    )
+    const translated = async () => (await lab.counted('paths')).podViaHost ?? 0
+    const sofar = await translated()
+    await until(async () => (await translated()) > sofar, 'datagrams go to another backend')
+    await allGoOn()
+  }, lesson.clock)
 })
 
 test("the node's side is told, repaired, and taken away whole", async () => {

@@ -6,7 +6,8 @@ import type { FlowRow } from '#cli/ct-rows.ts'
 import type { CliDeps } from '#cli/deps.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import type { Kernel } from '#kernel/port.ts'
-import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe, until } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, hostIp4, hostIp6, internet4, internet6, type Probe } from './datapath-lab.ts'
 import { nodes, putServices, type TestService } from './datapath-services.ts'
 
 /**
@@ -93,25 +94,25 @@ for (const [kind, node] of Object.entries(nodes)) {
     })
 
     test("a pod reaches a port of its node, and the node's policy Local does not concern it", async () => {
-      assert.equal(await pod.call(hostIp4, 3000, 30010), 'gw1 10.0.1.11')
-      assert.equal(await pod.ask(hostIp6, 3000, 30020), 'pod12 fd00:1::11')
-      assert.equal(await pod.call(hostIp4, 3000, 30070), 'gw1 10.0.1.11')
+      assert.equal(await pod.call(hostIp4, undefined, 30010), 'gw1 10.0.1.11')
+      assert.equal(await pod.ask(hostIp6, undefined, 30020), 'pod12 fd00:1::11')
+      assert.equal(await pod.call(hostIp4, undefined, 30070), 'gw1 10.0.1.11')
     })
 
     for (const [what, nodePort, answers] of fromOutside) {
       test(`port ${nodePort} leads to ${what}`, async () => {
         for (const i of [0, 1] as const) {
           const to = host[i] ?? ''
-          assert.equal(await outside.call(to, 3000, nodePort), answers[i])
-          assert.equal(await outside.ask(to, 3000, nodePort), answers[i])
-          assert.equal(await outside.say({ cmd: 'stream', host: to, port: nodePort, bytes: 300_000, timeoutMs: 20_000 }), 'ok')
+          assert.equal(await outside.call(to, undefined, nodePort), answers[i])
+          assert.equal(await outside.ask(to, undefined, nodePort), answers[i])
+          assert.equal(await outside.say({ cmd: 'stream', host: to, port: nodePort, bytes: 300_000 }), 'ok')
         }
       })
     }
 
     test('from outside: a Service without a backend refuses, one without a backend here says nothing, a ClusterIP is nobody', async () => {
       for (const to of host) {
-        assert.equal(await outside.call(to, 3000, 30050), 'ECONNREFUSED')
+        assert.equal(await outside.call(to, undefined, 30050), 'ECONNREFUSED')
         assert.equal(await outside.call(to, 300, 30070), 'timeout')
       }
     })
@@ -124,7 +125,7 @@ for (const [kind, node] of Object.entries(nodes)) {
         assert.match(await own.ask(to), /^pod12 /)
       }
       assert.match(await own.call('10.96.0.12'), /^host /)
-      assert.match(await own.call('127.0.0.1', 3000, 30020), /^pod12 /)
+      assert.match(await own.call('127.0.0.1', undefined, 30020), /^pod12 /)
       for (const to of ['10.96.0.14', 'fd00:96::14']) assert.equal(await own.call(to), 'ECONNREFUSED')
     })
 
@@ -172,7 +173,7 @@ for (const [kind, node] of Object.entries(nodes)) {
       )
       assert.equal(await pod.call('10.96.0.10'), 'ECONNREFUSED')
       const { echoed = 0 } = (await pod.beats())['tcp 10.96.0.10'] ?? {}
-      await until('it goes on', async () => ((await pod.beats())['tcp 10.96.0.10']?.echoed ?? 0) > echoed)
+      await until(async () => ((await pod.beats())['tcp 10.96.0.10']?.echoed ?? 0) > echoed, 'it goes on')
       await putServices(lab.kernel, all)
       assert.equal(await pod.call('10.96.0.10'), 'gw1 10.0.1.11')
       await pod.hush()

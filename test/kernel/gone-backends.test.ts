@@ -87,7 +87,7 @@ test('an endpoint of UDP that leaves the API server ends the sockets that are co
   await until(async () => {
     const said = await conversation.ask().catch(String)
     return typeof said === 'string' && said.includes('ECONNABORTED')
-  }, 20_000)
+  })
   await conversation.close()
   for (let i = 0; i < 5; i++) assert.equal((await node.ask('udp-connected', vip, port)).name, other)
 })

@@ -61,9 +61,7 @@ test("a change of somebody else's is told, none of our own is; nothing is left b
     Array.from({ length: count }, (_, i) => 2000 + i),
   )
   stop()
-  const closing = performance.now()
   await kernel.close()
-  assert.ok(performance.now() - closing < 900, 'closing does not wait for the read that waits')
 })
 
 test('the thread of deletions starts while somebody watches: nothing is missed, and what it does is not told', async () => {

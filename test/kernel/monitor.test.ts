@@ -11,7 +11,8 @@ import { control, enforce, mode } from '#kernel/bpf/words.ts'
 import { applyAll, observeHost } from '#kernel/host.ts'
 import type { KernelOp } from '#kernel/op.ts'
 import { policiesChangedOp, policyEntry } from '#kernel/policies.ts'
-import { DatapathLab, internet4, internet6, type Probe, until, v2 } from './datapath-lab.ts'
+import { until } from '../support/until.ts'
+import { DatapathLab, internet4, internet6, type Probe, v2 } from './datapath-lab.ts'
 
 /** terway-cli monitor, each in a process of its own, on a node whose pods speak. */
 
@@ -43,6 +44,12 @@ interface Monitor {
 
 async function monitor(...words: string[]): Promise<Monitor> {
   const known = await present()
+  const started = start(...words)
+  await until(async () => ((await lab.mode()) & mode.monitor) !== 0 && (await present()) > known, 'the programs tell')
+  return started
+}
+
+function start(...words: string[]): Monitor {
   const script = join(import.meta.dirname, 'monitor-process.ts')
   const child = spawn(process.execPath, [script, JSON.stringify(lab.places), ...words, '--output', 'json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -58,8 +65,6 @@ async function monitor(...words: string[]): Promise<Monitor> {
     text = lines.pop() ?? ''
     rows.push(...lines.map(line => JSON.parse(line)))
   })
-  // A process takes its time to start on a busy machine.
-  await until('the programs tell', async () => ((await lab.mode()) & mode.monitor) !== 0 && (await present()) > known, 30_000)
   return { child, rows, said: () => complaints }
 }
 
@@ -103,7 +108,7 @@ test('drops are shown while it runs, with addresses and reason; afterwards the p
   const m = await monitor('--drops')
   for (const to of [internet4, internet6]) {
     assert.equal(await pod.ask(to, 100), 'timeout')
-    await until('the drop is shown', () => shown(m, 'policy-egress').some(row => String(row.destination).includes(to)))
+    await until(() => shown(m, 'policy-egress').some(row => String(row.destination).includes(to)), 'the drop is shown')
   }
   const [first] = shown(m, 'policy-egress')
   assert.deepEqual([first?.verdict, first?.hook, first?.protocol], ['dropped', 'podIn', 'UDP'])
@@ -114,15 +119,20 @@ test('drops are shown while it runs, with addresses and reason; afterwards the p
   await enforced(0)
 })
 
-test('samples are shown when they are asked for, and it ends by itself', async () => {
-  const m = await monitor('--samples', '1', '--for', '5s')
-  const exit = once(m.child, 'exit')
+test('samples are shown when they are asked for', async () => {
+  const m = await monitor('--samples', '1')
   assert.equal(await pod.ask(internet4), 'gw1 10.0.1.11')
-  await until('both ways are shown', () => ['podToRemote', 'remoteToPod'].every(way => shown(m, way).length > 0))
-  await exit
+  await until(() => ['podToRemote', 'remoteToPod'].every(way => shown(m, way).length > 0), 'both ways are shown')
+  await ended(m, 'SIGINT')
   assert.equal(await lab.mode(), forwarding)
   const [, sample] = await lab.kernel.mapEntries('control')
   assert.equal(sample && maps.control.value.decode(sample.value).value, 0n)
+})
+
+test('it ends by itself when its time is over', async () => {
+  const [code] = await once(start('--samples', '1', '--for', '1s').child, 'exit')
+  assert.equal(code, 0)
+  assert.equal(await lab.mode(), forwarding)
 })
 
 test('two at once see the same, and the last one out takes the bit away', async () => {
@@ -130,7 +140,7 @@ test('two at once see the same, and the last one out takes the bit away', async 
   const two = await monitor('--drops', '--reason', 'policy-egress')
   await enforced(enforce.out)
   const seen = (m: Monitor, to: string) =>
-    until('the drop is shown', () => shown(m, 'policy-egress').some(r => String(r.destination).includes(to)))
+    until(() => shown(m, 'policy-egress').some(r => String(r.destination).includes(to)), 'the drop is shown')
   assert.equal(await pod.ask(internet4, 100), 'timeout')
   await seen(one, internet4)
   await seen(two, internet4)
@@ -173,7 +183,7 @@ test('a node that is switched off stays so', async () => {
   const m = await monitor('--drops')
   await applyAll(lab.kernel, [word(0)])
   const [before] = await places()
-  await until('it has said again that it is there', async () => (await places())[0] !== before)
+  await until(async () => (await places())[0] !== before, 'it has said again that it is there')
   assert.equal(await lab.mode(), 0)
   await ended(m, 'SIGINT')
   assert.equal(await lab.mode(), 0)

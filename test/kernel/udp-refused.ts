@@ -8,7 +8,7 @@ const end = (word: string) => {
   console.log(word)
   process.exit()
 }
-setTimeout(end, 3000, 'timeout')
+setTimeout(end, 60_000, 'timeout')
 socket.on('error', (e: NodeJS.ErrnoException) => end(e.code ?? e.message))
 socket.connect(Number(port), host, () =>
   setInterval(() => socket.send('?', e => e && end((e as NodeJS.ErrnoException).code ?? e.message)), 20),

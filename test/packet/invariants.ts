@@ -5,7 +5,7 @@ import { backendOf, isUsable } from './oracle/choose.ts'
 import { type Flow, findFlow, flowKeyOf, isSyn, remoteBegan } from './oracle/flow.ts'
 import { modeOf, policyOf } from './oracle/policy.ts'
 import { isPorted, type Read, read } from './oracle/read.ts'
-import { isOfServices } from './oracle/service.ts'
+import { isForsaken, isOfServices } from './oracle/service.ts'
 import { type Arrival, type Endpoint, Step } from './oracle/step.ts'
 import type { Packet } from './topology.ts'
 import { type Change, idOf, type World } from './world.ts'
@@ -39,6 +39,7 @@ export function goesOn(world: World, program: Packet['program'], arrival: Arriva
 /** The packet as it goes on by its choice; undefined: that backend is there no more. */
 function throughChoice(world: World, packet: Read, ifIndex: number, at: number): Read | undefined {
   const { draft, flow } = flowOf(world, packet, ifIndex, 'local', at)
+  if (flow !== undefined && isForsaken(draft, packet, flow)) return undefined
   if (flow?.way !== flowWay.service) return packet
   const backend = backendOf(draft, flow.backend)
   if (!isUsable(backend, packet.protocol)) return undefined

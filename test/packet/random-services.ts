@@ -86,8 +86,7 @@ function anySetRows(c: Chance, family: Family): Change[] {
 function anyBackendRow(c: Chance, family: Family, id: number): Change {
   const ip = c.of(t.pod1.ip, t.pod2.ip, t.pod3.ip, t.remote, t.otherRemote, t.node, t.hostCidr)[family]
   const state = c.rarely(5) ? 'draining' : 'active'
-  // A pod that asks itself with one port for all three has but one entry for both its flows: no frontend has the port of a pod.
-  const port = t.pods.some(pod => pod.ip[family] === ip) ? c.of(54, 81) : c.of(80, 53)
+  const port = c.of(80, 53, 54)
   return c.rarely(6) ? backendGoes(id) : backendIs({ id, ip, port, protocol: tcp, state })
 }
 
@@ -109,6 +108,15 @@ export function anyServiceChange(c: Chance, family: Family): Change[] {
     default:
       return [anyBackendRow(c, family, anyBackend(c, family))]
   }
+}
+
+/** A flow that kube-proxy translated before, and where it led to. */
+export function anyTaken(c: Chance, pod: t.Pod, family: Family, now: number): Change[] {
+  const { ip, port, protocol } = c.of(...frontendsOf(family))
+  const key = { local: pod.ip[family], remote: ip, localPort: c.of(40000, 40001), remotePort: port, protocol }
+  const flags = flowFlag.answered | flowFlag.imported
+  const value = { seen: now, state: flowState.open, way: flowWay.host, flags, localIncarnation: pod.incarnation }
+  return [row('flows', key, { ...value, backend: anyBackend(c, family), identity: 2 }), { ...row('new_flows', key, {}), value: undefined }]
 }
 
 /** A flow of somebody who asked the node for a pod. */

@@ -5,7 +5,7 @@ import { type Family, familyOf, type Ip, parseIp } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
 import type { Chance } from '../support/chance.ts'
 import { type Extension, echo, etherTypes, frame, framed, icmp, icmpError, ipPacket, raw, type Segment, sctp, tcp, udp } from './build.ts'
-import { anyAsked, anyServiceChange, anyServices, asks, flowIn } from './random-services.ts'
+import { anyAsked, anyServiceChange, anyServices, anyTaken, asks, flowIn } from './random-services.ts'
 import * as t from './topology.ts'
 import { type Change, prefixRow, row, type World } from './world.ts'
 
@@ -202,7 +202,7 @@ export function anyChange(c: Chance, now: number): Change[] {
     case 5:
       return [t.inHostSet(stranger[family], family === 4 ? 32 : 128, c.of(...(Object.keys(hostReason) as [keyof typeof hostReason])))]
     case 6:
-      return anyAsked(c, pod, family, now)
+      return (c.rarely(2) ? anyTaken : anyAsked)(c, pod, family, now)
     case 7:
       return [anyRule(c)]
     case 8:

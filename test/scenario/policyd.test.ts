@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { type EndpointSlice, endpointSlices } from '#kube/reflect/endpoint-slice.ts'
 import { nodes } from '#kube/reflect/node.ts'
 import { type Service, services } from '#kube/reflect/service.ts'
+import { freePort } from '../support/free-port.ts'
 import { PolicydWorld, policyNode } from '../support/policyd-world.ts'
 import { until } from '../support/until.ts'
 
@@ -17,15 +18,6 @@ async function world(t: TestContext, seed?: number): Promise<PolicydWorld> {
 }
 
 const web = '172.21.0.10:80 inside'
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
-  const address = server.address()
-  await new Promise(done => server.close(done))
-  assert.ok(typeof address === 'object' && address !== null)
-  return address.port
-}
 
 /** The answer once there is one. */
 async function ask(port: number, path = '/'): Promise<{ status: number; body: unknown }> {

@@ -71,13 +71,13 @@ test('the controller starts before the metadata service and the API server: it l
   const child = spawn(process.execPath, [main, '-config', join(dir, 'config.yaml')], { env, stdio: ['ignore', 'ignore', 'inherit'] })
   const answers = (path: string, what: RegExp) => async () => what.test((await get(socket, path)) ?? '')
   try {
-    await until(answers('/readyz', /^503 the metadata service has not told the region/), 30_000)
+    await until(answers('/readyz', /^503 the metadata service has not told the region/))
     assert.equal(await get(socket, '/healthz'), '200 ok\n')
     w.simulator.clearFaults(outage)
-    await until(answers('/readyz', /^503 the CRDs are not installed/), 30_000)
+    await until(answers('/readyz', /^503 the CRDs are not installed/))
     assert.equal(await get(socket, '/healthz'), '200 ok\n')
     api.away = false
-    await until(answers('/readyz', /^200 ok/), 30_000)
+    await until(answers('/readyz', /^200 ok/))
     assert.equal(child.exitCode, null)
   } finally {
     child.kill('SIGKILL')

@@ -2,26 +2,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KubeConfig } from '#kube/config.ts'
 import { createPki, issue, type Pki } from '../../lab/pki.ts'
 import { binDir } from '../../tools/bin.ts'
+import { freePort } from './free-port.ts'
 import { until } from './until.ts'
 
 /** Bearer tokens that the server knows: `admin` may do everything, `nobody` is authenticated but has only the rights that a test gives it. */
 export const tokens = { admin: 'conformance-admin', nobody: 'conformance-nobody' } as const
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
-}
 
 /** A real kube-apiserver with its etcd, on loopback ports and in a directory of its own under the system's temporary one. */
 export class ApiServer {
@@ -95,20 +85,16 @@ export class ApiServer {
     const dispatcher = new Agent({ connect: { ca: readFileSync(this.caFile, 'utf8') } })
     const headers = { authorization: `Bearer ${tokens.admin}` }
     try {
-      await until(
-        async () => {
-          if (this.server.exitCode !== null) throw new Error(`kube-apiserver ended: ${tail(join(this.dir, 'kube-apiserver.log'))}`)
-          try {
-            const { statusCode, body } = await request(`https://127.0.0.1:${this.port}/readyz`, { dispatcher, headers })
-            await body.dump()
-            return statusCode === 200
-          } catch {
-            return false
-          }
-        },
-        120_000,
-        'kube-apiserver is ready',
-      )
+      await until(async () => {
+        if (this.server.exitCode !== null) throw new Error(`kube-apiserver ended: ${tail(join(this.dir, 'kube-apiserver.log'))}`)
+        try {
+          const { statusCode, body } = await request(`https://127.0.0.1:${this.port}/readyz`, { dispatcher, headers })
+          await body.dump()
+          return statusCode === 200
+        } catch {
+          return false
+        }
+      }, 'kube-apiserver is ready')
     } finally {
       await dispatcher.destroy()
     }

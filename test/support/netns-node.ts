@@ -14,6 +14,7 @@ import { KubeModel } from './kube-model.ts'
 import { eni, macOfEni, NodeWorld, nodeName } from './node-world.ts'
 import { compileShim, type Shim } from './shim.ts'
 import type { TerwaydConfig } from './terwayd.ts'
+import { until } from './until.ts'
 
 let worlds = 0
 
@@ -136,7 +137,7 @@ export class NetnsNode implements AsyncDisposable {
     )
     this.process = child
     serveKube(child, this.model.client('terwayd'))
-    await wait(
+    await until(
       () => existsSync(this.options.cniSocket) || child.exitCode !== null || child.signalCode !== null,
       'terwayd to open its socket',
     )
@@ -146,7 +147,7 @@ export class NetnsNode implements AsyncDisposable {
   /** Also waits until STATUS succeeds. */
   async started(o: Start = {}): Promise<ChildProcess> {
     const child = await this.start(o)
-    await wait(async () => (await this.call({ command: 'STATUS' })).exit === 0, 'STATUS to succeed')
+    await until(async () => (await this.call({ command: 'STATUS' })).exit === 0, 'STATUS to succeed')
     return child
   }
 
@@ -211,11 +212,11 @@ export class NetnsNode implements AsyncDisposable {
   }
 
   /** Whether the fabric's gateway reaches the address, through the ENI, the node and the pod, and back: a closed port refuses. */
-  reaches(address: string, seconds = 5): boolean {
+  reaches(address: string, seconds = 30): boolean {
     return this.reachesFrom(`${this.name}-f`, address, seconds)
   }
 
-  reachesFrom(namespace: string, address: string, seconds = 5): boolean {
+  reachesFrom(namespace: string, address: string, seconds = 30): boolean {
     const command = `exec 3<>/dev/tcp/${address}/9`
     const { stderr } = spawnSync('ip', ['netns', 'exec', namespace, 'timeout', String(seconds), 'bash', '-c', command], {
       encoding: 'utf8',
@@ -245,12 +246,4 @@ export function ip(...args: string[]): string[] {
   return execFileSync('ip', args, { encoding: 'utf8' })
     .split('\n')
     .filter(line => line !== '')
-}
-
-async function wait(holds: () => boolean | Promise<boolean>, what: string, ms = 15_000): Promise<void> {
-  const end = performance.now() + ms
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`waited ${ms} ms for ${what}`)
-    await realClock.sleep(20)
-  }
 }

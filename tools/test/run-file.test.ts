@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
+import { until } from '../../test/support/until.ts'
 import { runFile, runToEnd } from './run-file.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'terway-run-file-'))
@@ -70,17 +70,23 @@ test('a file without a test fails', async () => {
 })
 
 test('a file that does not end is ended, and keeps its results', async () => {
-  const { results, short } = await run('open.mjs', ["test('fine', () => { setInterval(() => {}, 1000) })"], 2)
-  assert.deepEqual(short, [
+  const wanted = [
     ['passed', 'fine', '3'],
     ['failed', 'open.mjs', '1'],
-  ])
-  assert.match(results[1]?.text ?? '', /not at its end after 2 s/)
+  ]
+  // A busy machine takes its time to come to the test in it.
+  for (const seconds of [2, 10, 60]) {
+    const { results, short } = await run('open.mjs', ["test('fine', () => { setInterval(() => {}, 1000) })"], seconds)
+    if (short.length < wanted.length && seconds < 60) continue
+    assert.deepEqual(short, wanted)
+    assert.match(results[1]?.text ?? '', new RegExp(`not at its end after ${seconds} s`))
+    return
+  }
 })
 
 test('what a command leaves behind ends with it', async () => {
   const { code, output } = await runToEnd(['/bin/sh', '-c', 'sleep 1000 & echo $!'], 60)
   assert.equal(code, 0)
   const dead = () => !existsSync(`/proc/${output}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${output}/status`, 'utf8'))
-  for (const deadline = performance.now() + 5000; !dead(); await delay(5)) assert.ok(performance.now() < deadline, 'it still runs')
+  await until(dead, 'it runs no more')
 })

@@ -11,7 +11,7 @@ import { factsOf, type ServiceFact, Telling } from './facts.ts'
 import { Frontends } from './frontends.ts'
 import { Hashing, mostHashedSets } from './hashing.ts'
 import { compileService, type FrontendPlan, type ServicePlan, type SetPlan } from './plan.ts'
-import { entriesOfFrontend, Published } from './published.ts'
+import { numbered, Published } from './published.ts'
 import { nothingRestored, type RestoredIds } from './restore.ts'
 import { type RestoredSet, Sets } from './sets.ts'
 import { type ServiceView, viewOf } from './view.ts'
@@ -163,14 +163,14 @@ export class ServiceState {
     const plan = this.#compiled.get(winner)?.frontends.get(id)
     if (plan === undefined) {
       this.#frontends.leave(frontend)
-      return this.#published.differences(id, [])
+      return this.#published.differences(id, undefined)
     }
-    const entries = entriesOfFrontend(plan, {
+    const next = numbered(plan, {
       frontend: this.#frontends.use(plan),
       set: name => this.#sets.numberOf(winner, name) ?? 0,
       flags: this.#hashing.isGranted(winner) ? serviceFlag.hashed : 0,
     })
-    return this.#published.differences(id, entries)
+    return this.#published.differences(id, next)
   }
 
   #factsOf(key: string): readonly ServiceFact[] {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import type { Options } from '#daemon/deps.ts'
 import { metricsObserver } from '#daemon/expose/observer.ts'
 import { expose } from '#daemon/expose/serve.ts'
 import { pods } from '#kube/reflect/pod.ts'
@@ -11,12 +12,12 @@ import { silent } from '#lib/log.ts'
 import { daemonMetrics } from '#lib/metrics.ts'
 import { connect } from '#rpc/grpc/client.ts'
 import { getOverSocket } from '#rpc/http/get.ts'
-import { DaemonWorld } from '../../../test/support/daemon-world.ts'
+import { DaemonWorld, hasty } from '../../../test/support/daemon-world.ts'
 import { until } from '../../../test/support/until.ts'
 
 /** A daemon with everything that it shows, reached as others reach it. */
-async function exposed(t: TestContext, addresses: readonly string[], unavailable = false) {
-  const world = new DaemonWorld(addresses)
+async function exposed(t: TestContext, addresses: readonly string[], unavailable = false, options: Partial<Options> = {}) {
+  const world = new DaemonWorld(addresses, options)
   const metrics = daemonMetrics()
   world.observer = metricsObserver(metrics)
   world.model.faults.unavailable(unavailable)
@@ -62,7 +63,7 @@ test('a plugin leases and gives back over gRPC, in the same book as CNI', async 
 })
 
 test('what a plugin is told when it gets nothing: a code that it knows', async t => {
-  const { world, client } = await exposed(t, ['10.0.0.1'])
+  const { world, client } = await exposed(t, ['10.0.0.1'], false, hasty)
   await assert.rejects(client.alloc(wanted('absent')), {
     message: /^code: IPNotAllocated, msg: pod default\/absent is not in the API server/,
   })
@@ -129,7 +130,7 @@ test('metrics after a real ADD: each of its phases, the answer, and the pool', a
 })
 
 test('the daemon tells each pod what came of its ADD', async t => {
-  const { world } = await exposed(t, ['10.0.0.1'])
+  const { world } = await exposed(t, ['10.0.0.1'], false, hasty)
   const told = () => world.model.events.filter(e => e.about.kind === 'Pod').map(e => [e.about.name, e.type, e.reason])
   world.cluster.pod('web')
   await world.add('web')

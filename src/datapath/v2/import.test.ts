@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { SharedEniAttachment } from '#datapath/attachment.ts'
 import { incarnationOf } from '#datapath/mode/ebpf.ts'
 import { importedFlows } from '#datapath/v2/import.ts'
+import type { ValueOf } from '#kernel/bpf/layout.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { parseIfName, parseNetnsPath } from '#kernel/names.ts'
 import type { FlowTuple, TranslatedFlow } from '#kernel/port.ts'
@@ -32,11 +33,14 @@ const tuple = (source: string, sourcePort: number, destination: string, destinat
   return { source: parseIp(source), destination: parseIp(destination), sourcePort, destinationPort }
 }
 
+const describe = (k: ValueOf<typeof maps.flows.key>) => `${k.local} ${k.localPort} ${k.remote} ${k.remotePort} ${k.protocol}`
+
 /** What the programs are told, in words: local, remote, whose; notes begin with `note`. */
-function told(original: FlowTuple, reply: FlowTuple, protocol = 6): string[] {
+function told(original: FlowTuple, reply: FlowTuple, protocol = 6, backend?: number | 'gone'): string[] {
   const flow: TranslatedFlow = { protocol, original, reply }
   const name = (incarnation: number) => [one, two].find(p => incarnationOf(p) === incarnation)?.containerId
-  return importedFlows([flow], [one, two], 77).map(op => {
+  return importedFlows([flow], [one, two], 77, () => backend).map(op => {
+    if (op.op === 'map-del') return `${op.map} forgets ${describe(maps.flows.key.decode(Buffer.from(op.key, 'hex')))}`
     if (op.op !== 'map-put') return assert.fail(op.op)
     const [key, value] = [Buffer.from(op.key, 'hex'), Buffer.from(op.value, 'hex')]
     if (op.map === 'host_notes') {
@@ -45,7 +49,8 @@ function told(original: FlowTuple, reply: FlowTuple, protocol = 6): string[] {
     }
     const [k, v] = [maps.flows.key.decode(key), maps.flows.value.decode(value)]
     assert.deepEqual([v.state, v.way, v.seen, v.peer], [2, 2, 77, 0])
-    return `${k.local} ${k.localPort} ${k.remote} ${k.remotePort} ${k.protocol} of ${name(v.localIncarnation)} flags ${v.flags}`
+    const of = `${describe(k)} of ${name(v.localIncarnation)} flags ${v.flags}`
+    return v.backend === 0 ? of : `${of} backend ${v.backend}`
   })
 }
 
@@ -82,4 +87,23 @@ test('a masqueraded flow is answered to the node, so that only what the pod send
 test('flows of nobody here, and pings, are left out', () => {
   assert.deepEqual(told(tuple('192.0.2.10', 4000, '10.96.0.1', 443), tuple('10.9.9.9', 6443, '192.0.2.10', 4000)), [])
   assert.deepEqual(told(tuple('10.0.1.1', 5, '10.96.0.1', 5), tuple('10.9.9.9', 5, '10.0.1.1', 5), 1), [])
+})
+
+const asked = [tuple('10.0.1.1', 4000, '10.96.0.1', 53), tuple('10.9.9.9', 5353, '10.0.1.1', 4000)] as const
+
+test('what has no connection says which backend it has, where the Service still has it', () => {
+  assert.deepEqual(told(...asked, 17, 7), [
+    '10.0.1.1 4000 10.96.0.1 53 17 of c1 flags 18 backend 7',
+    '10.0.1.1 4000 10.9.9.9 5353 17 of c1 flags 18',
+    'note 10.0.1.1 4000 17 of c1 at 77',
+  ])
+})
+
+test('what has no connection and no backend any more begins anew; connections end by themselves', () => {
+  assert.deepEqual(told(...asked, 17, 'gone'), [
+    'flows forgets 10.0.1.1 4000 10.96.0.1 53 17',
+    'new_flows forgets 10.0.1.1 4000 10.96.0.1 53 17',
+  ])
+  assert.deepEqual(told(...asked, 6, 'gone').length, 3)
+  assert.deepEqual(told(tuple('10.7.7.7', 1, '10.96.0.1', 53), tuple('10.9.9.9', 53, '10.7.7.7', 1), 17, 'gone'), [])
 })

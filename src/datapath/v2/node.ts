@@ -13,6 +13,7 @@ import { nodeConfigEntry, nodeDevices, nodeSideOps, nodeSideQuery, takenUplink }
 import { namespaceSweep, namespacesWithEni } from '#datapath/v2/served-pod.ts'
 import { attachSockets, detachSockets } from '#datapath/v2/sockets.ts'
 import { staleEntries } from '#datapath/v2/stale.ts'
+import { type BackendOf, backendsOf } from '#datapath/v2/taken-backends.ts'
 import { maps } from '#kernel/bpf/maps.ts'
 import { seenNow } from '#kernel/bpf/seen.ts'
 import { block, mode, serviceWord } from '#kernel/bpf/words.ts'
@@ -20,7 +21,7 @@ import { applyAll, observeHost } from '#kernel/host.ts'
 import { modeEntry, modeIn, modeOf, modeOp } from '#kernel/mode.ts'
 import { monitorEntries, monitorsIn } from '#kernel/monitors.ts'
 import { formatOp, type KernelOp } from '#kernel/op.ts'
-import type { Kernel, LoadedPrograms } from '#kernel/port.ts'
+import type { Kernel, LoadedPrograms, TranslatedFlow } from '#kernel/port.ts'
 import type { LinkState, NsState } from '#kernel/state.ts'
 import type { Clock } from '#lib/clock.ts'
 import { isAppError } from '#lib/errors.ts'
@@ -148,7 +149,7 @@ export class ProgrammedNode {
   /** `pods`: those whose flows the host stack may be translating. */
   async #turnTo(serves: boolean, learns: boolean, pods: readonly SharedEniAttachment[]): Promise<void> {
     const { kernel, clock, log } = this.#deps
-    if (pods.length > 0) await this.#importFlows(pods)
+    if (pods.length > 0) await this.#importFlows(pods, serves)
     this.#state = { serves, learns }
     this.#cancelLearning()
     if (learns) this.#cancelLearning = clock.after(learning, () => this.#endLearning())
@@ -214,17 +215,29 @@ export class ProgrammedNode {
   }
 
   /** Flows that the host stack is translating stay with it. A kernel that cannot tell them leaves it to the learning. */
-  async #importFlows(pods: readonly SharedEniAttachment[]): Promise<void> {
+  async #importFlows(pods: readonly SharedEniAttachment[], serves: boolean): Promise<void> {
     const { kernel, log } = this.#deps
     try {
       const flows = await kernel.translatedFlows()
-      const ops = importedFlows(flows, pods, seenNow())
+      const ops = importedFlows(flows, pods, seenNow(), await this.#backendsOf(serves ? flows : []))
       await applyAll(kernel, ops)
       log.info({ flows: flows.length, entries: ops.length }, 'translated flows imported')
     } catch (err) {
       if (!isAppError(err) || err.code !== 'kernel-refused') throw err
       log.warn({ err }, 'translated flows cannot be imported: those that are silent for a minute may break')
     }
+  }
+
+  /** Maps of Services may be large, and mean nothing where kube-proxy serves. */
+  async #backendsOf(flows: readonly TranslatedFlow[]): Promise<BackendOf> {
+    const { kernel } = this.#deps
+    if (flows.length === 0) return () => undefined
+    const [services, backend_slots, backends] = [
+      await kernel.mapEntries('services'),
+      await kernel.mapEntries('backend_slots'),
+      await kernel.mapEntries('backends'),
+    ]
+    return backendsOf({ services, backend_slots, backends })
   }
 
   /** Takes away the entries of pods whose devices are gone, or among the `doomed`. Entries are read first: what is added meanwhile has a device. */

@@ -69,7 +69,7 @@ export const flow = struct('flow', 64, {
   peer: 'u32',
   /** Which `frontend` the initiator sees instead of the responder, 0 = none: answers carry that. */
   frontend: 'u32',
-  /** Of a flow to a Service (way `service`): which backend was chosen. */
+  /** Of a flow to a Service (way `service`): which backend was chosen. Of one without a connection that kube-proxy began (way `host`): which one that chose. */
   backend: 'u32',
   txBytes: 'u64',
   rxBytes: 'u64',

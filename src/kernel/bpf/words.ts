@@ -76,7 +76,7 @@ export const flowFlag = {
   /** In the table of those in use, but not in use yet: it has a credit. */
   fresh: 64,
 } as const
-/** Of flow keys: kinds of `node_flows`. */
+/** Of flow keys: kinds of `node_flows`. A pod that asks itself with one port for all has a flow of kind `backend`, too. */
 export const flowKind = { pod: 0, client: 1, backend: 2 } as const
 
 /** `table_sums`: of which table they are. */

@@ -23,11 +23,11 @@ export class NetlinkListener {
   readonly #received = Buffer.allocUnsafeSlow(32768)
 
   /** `groups`: RTNLGRP_* numbers. What the ports `deafTo` asked for is not even received: the filter is there before the first group is joined. */
-  constructor(groups: readonly number[], deafTo: readonly number[]) {
+  constructor(groups: readonly number[], deafTo: readonly number[], timeoutSeconds = readTimeoutSeconds) {
     this.#fd = netlinkSocket(routeProtocol).fd
     try {
       setSocketOption(this.#fd, solSocket, soReceiveBufferForce, Buffer.from([0, 0, 16, 0]))
-      setSocketOption(this.#fd, solSocket, soReceiveTimeout, timeval(readTimeoutSeconds))
+      setSocketOption(this.#fd, solSocket, soReceiveTimeout, timeval(timeoutSeconds))
       this.deafTo(deafTo)
       for (const group of groups) setSocketOption(this.#fd, solNetlink, addMembership, Buffer.from([group, 0, 0, 0]))
     } catch (e) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { flowTimeout, mode } from '#kernel/bpf/words.ts'
+import { addressState, flowTimeout, mode } from '#kernel/bpf/words.ts'
 import { parseIp } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
 import { checksum, echo, icmpError, ipPacket, raw, tcp, udp } from '../build.ts'
@@ -110,12 +110,15 @@ for (const family of families) {
 
   const tooBig = family === 4 ? ([3, 4] as const) : ([2, 0] as const)
   test(`${v}: an error about an answer reaches the backend, as of what it answered`, () => {
-    for (const [backend, fate, path] of [
-      [pod1.ip[family], 'nodeToPod', 'icmpError'],
+    const regular = t.modeIs(mode.service)
+    for (const [backend, fate, path, more = []] of [
+      [pod1.ip[family], 'nodeToPod', 'nodeToPod'],
+      [pod1.ip[family], 'nodeToPod', 'icmpError', [regular]],
+      [pod1.ip[family], 'nodeToPod', 'icmpError', [t.addressOf(pod1, family, { state: addressState.stack })]],
       [here, 'nodeToHost', 'icmpError'],
       [far, 'nodeToRemote', 'nodeToRemote'],
     ] as const) {
-      const node = new Node(machine, rowsFor(backend))
+      const node = new Node(machine, [...rowsFor(backend), ...more])
       const asked = ends(node.meet(request(), fate).packet).split(' > ')
       const about = ipPacket(here, asker, kind.answer(port, client))
       const error = reached(router[family], here, icmpError(tooBig[0], tooBig[1], about))
@@ -126,6 +129,10 @@ for (const family of families) {
         reached(router[family], here, icmpError(tooBig[0], tooBig[1], ipPacket(here, asker, kind.answer(port + 1, client)))),
         'uncounted',
       )
+      if (path === 'nodeToPod') {
+        node.change(t.endpointOf(pod1, { mtu: error.arrival.packet.length - 15 }))
+        node.meet(error, 'icmpError')
+      }
       node.change({ map: 'backends', key: { backend: 1 }, value: undefined })
       node.meet(error, 'uncounted')
     }

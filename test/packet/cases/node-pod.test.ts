@@ -4,7 +4,7 @@ import { after, test } from 'node:test'
 import { addressState, direction, endpointFlag, flowFlag, flowKind, flowState, flowTimeout, flowWay, mode } from '#kernel/bpf/words.ts'
 import { tcp, udp } from '../build.ts'
 import { ago, client, ends, kinds, serviceNode, serviceOf, way } from '../exchange.ts'
-import { Node } from '../node.ts'
+import { type Fate, Node } from '../node.ts'
 import { Machine } from '../run.ts'
 import { serviceIs } from '../services.ts'
 import * as t from '../topology.ts'
@@ -13,7 +13,7 @@ import { nodeFlowsOf, type Row, row, rowsOf } from '../world.ts'
 /** A client asks the node for a pod that is here: the pod sees the client, whom it answers as what was asked. */
 const machine = new Machine()
 after(() => machine[Symbol.dispose]())
-const { families, node: nodeIp, otherRemote, pod1, reached, sent } = t
+const { families, node: nodeIp, arrived, handed, otherRemote, pod1, reached, sent } = t
 
 const flowOf = (node: Node): Row<'flows'>['value'] => {
   const [first, ...rest] = [...rowsOf(node.world, 'flows'), ...rowsOf(node.world, 'new_flows')]
@@ -145,6 +145,42 @@ for (const family of families) {
     assert.equal(ends(node.meet(answer, 'podAnswersClient').packet), way(here, 54, asker, client))
     node.meet(ask(), 'nodeToPod')
     assert.equal(ends(node.meet(answer, 'podAnswersClient').packet), way(here, port, asker, client))
+  })
+
+  test(`${v}: whoever then speaks to the pod itself from the same port is answered by the pod, and the other way round`, () => {
+    const itself = way(pod, target, asker, client)
+    const byFrontend = way(here, port, asker, client)
+    const answer = sent(pod1, asker, udp(target, client))
+    const direct = udp(client, target)
+    const node = new Node(machine, udpRows)
+    const says = (packet: t.Packet, path: Fate, back: Fate, as: string) => {
+      node.meet(packet, path)
+      assert.equal(ends(node.meet(answer, back).packet), as)
+    }
+    says(ask(), 'nodeToPod', 'podAnswersClient', byFrontend)
+    says(arrived(asker, pod1, direct), 'remoteToPod', 'podToRemote', itself)
+    says(ask(), 'nodeToPod', 'podAnswersClient', byFrontend)
+    // A pod whose ENI is the node's own.
+    node.change(t.endpointOf(pod1, { outIfIndex: t.nodeDevice }))
+    says(reached(asker, pod, direct), 'remoteToPod', 'podToRemote', itself)
+    // The client is a pod of this node now.
+    node.change(t.addressOf({ ...t.pod2, ip: { ...t.pod2.ip, [family]: asker } }, family))
+    says(ask(), 'nodeToPod', 'podAnswersClient', byFrontend)
+
+    const regular = new Node(machine, [...udpRows, t.modeIs(mode.service)])
+    for (let round = 0; round < 2; round++) {
+      regular.meet(ask(), 'nodeToPod')
+      regular.meet(handed(asker, pod1, direct, { ingressIfIndex: t.nodeDevice }), 'hostToPod')
+      assert.equal(ends(regular.meet(answer, 'podAnswersClient').packet), byFrontend)
+      regular.meet(handed(asker, pod1, direct), 'none')
+      regular.meet(answer, 'none')
+    }
+    // What the host stack carried before the node forwards, is the host stack's to hand over.
+    regular.meet(ask(), 'nodeToPod')
+    regular.change(t.modeIs(t.everything | mode.service))
+    regular.meet(arrived(asker, pod1, direct), 'remoteViaHost')
+    regular.meet(handed(asker, pod1, direct), 'hostToPod')
+    regular.meet(answer, 'podViaHost')
   })
 
   test(`${v}: the client's entry is as far as the pod's flow`, () => {

@@ -31,7 +31,7 @@ function meet(world: World, { program, arrival }: t.Packet): { readonly world: W
   return { world: wanted, fate: fateOf(ran) }
 }
 
-test('whatever clients, backends and processes do, the programs of the node do what the oracle says', { timeout: 240_000 }, context => {
+test('whatever clients, backends and processes do, the programs of the node do what the oracle says', context => {
   const chance = new Chance(generator(seed))
   const fates = new Map<string, number>()
   for (let round = 0; round < 6; round++) {
@@ -54,7 +54,7 @@ test('whatever clients, backends and processes do, the programs of the node do w
   context.diagnostic(`seed ${seed}: ${[...fates].map(([fate, count]) => `${fate} ${count}`).join(', ')}`)
 })
 
-test('what is nothing of a Service passes as it is, however broken, and leaves nothing behind', { timeout: 240_000 }, () => {
+test('what is nothing of a Service passes as it is, however broken, and leaves nothing behind', () => {
   const chance = new Chance(generator(seed))
   const rows = [
     ...t.nodeRows(),

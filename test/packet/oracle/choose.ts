@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { affinitySlot, backendState, dropReasons, flowFlag, flowWay, serviceFlag, serviceScope } from '#kernel/bpf/words.ts'
+import { affinitySlot, backendState, dropReasons, flowWay, serviceFlag, serviceScope } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
 import type { RowValue } from '../world.ts'
 import type { Draft } from './draft.ts'
@@ -86,8 +86,6 @@ export function choose(step: Step, client: Ip, own: FlowKey, service: Service, i
     // Whoever had been chosen before may still be there, too old to count.
     if (typeof option === 'string' || refused) return typeof option === 'string' && reason === dropReasons[option]
     const entry = row('new_flows', own) ?? row('flows', own)
-    // A pod that asks itself from the very port: its flow back has the key of the choice.
-    if (entry !== undefined && (entry.flags & flowFlag.hairpin) !== 0) return option.ip === client && option.port === own.localPort
     return entry?.way === flowWay.service && entry.backend === option.id
   })
   const stays = chosen === 'service-collision' ? triedLast(step, client, service, taken) : chosen

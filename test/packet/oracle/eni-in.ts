@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { addressState, flowWay, mode } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
-import { account, begin, current, type Flow, goOn, isSyn, make, type Side, store } from './flow.ts'
-import { hasNote, icmpError } from './icmp.ts'
+import { account, askedItself, begin, current, type Flow, goOn, isSyn, make, type Side, store } from './flow.ts'
+import { errorToPod, hasNote } from './icmp.ts'
 import { type Read, read } from './read.ts'
 import { receiverOf } from './receiver.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
@@ -22,7 +22,7 @@ export function eniIn(step: Step): Outcome {
   if (packet.is === 'other' || owner === undefined) return step.pass('none')
   if (packet.is === 'malformed') return step.drop('malformed')
   if (packet.kind === 'neighbour') return step.pass('none')
-  if (packet.kind === 'error') return icmpError(step, packet, owner.ifIndex, owner.endpoint, 'in')
+  if (packet.kind === 'error') return errorToPod(step, packet, owner.ifIndex, owner.endpoint)
   const ports = step.portsOf(packet)
   if (ports === undefined) return step.drop('fragment-without-first')
   return forward(step, { ...packet, ports }, owner)
@@ -44,7 +44,7 @@ function forward(step: Step, packet: Read, { ifIndex, endpoint }: Owner): Outcom
   if (current(moment, side)?.way === flowWay.service) return step.pass('remoteViaHost')
   const found = goOn(moment, side)
   if (found.is === 'drop') return step.dropFor(found.reason)
-  if (found.is === 'flow') return onward(step, packet, side, found.flow)
+  if (found.is === 'flow') return onward(step, packet, side, askedItself(found.flow))
   // The host stack may be translating it: pod_out judges what comes out of it, and makes the entry.
   if (!isSyn(packet) && (hasNote(step, side.key, endpoint) || step.has(mode.learn))) return step.pass('remoteViaHost')
   const beginning = begin(moment, side)

@@ -38,6 +38,9 @@ export function isSyn({ protocol, tcpFlags }: Read): boolean {
 }
 
 export const remoteBegan = (flow: Flow) => (flow.flags & flowFlag.remoteFirst) !== 0
+/** After a packet that came by no Service: a client of the node that asks the pod itself is answered by it. */
+export const askedItself = (flow: Flow): Flow =>
+  remoteBegan(flow) && (flow.flags & flowFlag.hairpin) === 0 ? { ...flow, frontend: 0 } : flow
 const initiator = (flow: Flow): Side['sends'] => (remoteBegan(flow) ? 'remote' : 'local')
 
 export function flowKeyOf(packet: Pick<Read, 'source' | 'destination' | 'protocol' | 'ports'>, sends: Side['sends']): FlowKey {

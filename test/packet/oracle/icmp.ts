@@ -3,9 +3,9 @@ import { flowState, flowWay, mode } from '#kernel/bpf/words.ts'
 import { type Flow, findFlow, flowKeyOf, isOlder, openTimeout, remoteBegan } from './flow.ts'
 import { type Direction, enforces, type FlowKey } from './policy.ts'
 import type { Read } from './read.ts'
-import { answerByNode, isOfServices } from './service.ts'
+import { isOfServices } from './service.ts'
 import type { Endpoint, Outcome, Step } from './step.ts'
-import { rewrite, translatedInside } from './translate.ts'
+import { translatedInside } from './translate.ts'
 
 /** What an endpoint noted when it sent by way of the host stack, of the same incarnation, and as long ago at most as an open flow may be idle. */
 export function hasNote({ draft, now }: Step, key: Pick<FlowKey, 'local' | 'localPort' | 'protocol'>, endpoint: Endpoint): boolean {
@@ -14,65 +14,41 @@ export function hasNote({ draft, now }: Step, key: Pick<FlowKey, 'local' | 'loca
   return note?.incarnation === endpoint.incarnation && !isOlder(now, note.seen, openTimeout(protocol))
 }
 
-/**
- * An ICMP error takes the host stack, which knows what it translated, but for one that a pod gets about a flow past the stack. An endpoint whose policy is enforced
- * may send (`out`) and get (`in`) only those about packets of flows that go on.
- */
-export function icmpError(step: Step, packet: Read, ifIndex: number, endpoint: Endpoint, way: Direction): Outcome {
-  if (enforces(step.draft, ifIndex, way) && !isRelated(step, packet, endpoint, way)) return step.drop('icmp-unrelated')
-  if (way === 'out') return icmpErrorOfPod(step, packet, endpoint)
+/** What arrives goes the way of its flow: the host stack never saw that. It says what the pod sent, where the network saw it translated. */
+export function errorToPod(step: Step, packet: Read, ifIndex: number, endpoint: Endpoint): Outcome {
+  if (!isRelated(step, packet, endpoint, 'in'))
+    return enforces(step.draft, ifIndex, 'in') ? step.drop('icmp-unrelated') : step.pass('icmpError')
   const flow = flowOf(step, packet, endpoint, 'in')
-  const isDirect = flow?.way === flowWay.direct && flow.frontend === 0 && flow.state !== flowState.denied
-  return isDirect && step.size(packet) <= endpoint.mtu ? step.deliver(ifIndex, endpoint, 'remoteToPod') : step.pass('icmpError')
+  // Without Services the host stack may be who translates it now.
+  const isOurs = flow?.way === flowWay.direct && (flow.frontend === 0 || step.has(mode.service))
+  if (!isOurs || step.size(packet) > endpoint.mtu) return step.pass('icmpError')
+  return showAskedInside(step, packet, flow) ? step.deliver(ifIndex, endpoint, 'remoteToPod') : step.drop('service-translation-failed')
 }
 
-/** A pod that answers clients of the node says so of what they sent to the node. */
-function icmpErrorOfPod(step: Step, packet: Read, endpoint: Endpoint): Outcome {
-  const { carried } = packet
-  const flow = flowOf(step, packet, endpoint, 'out')
-  if (
-    !step.has(mode.service) ||
-    carried === undefined ||
-    flow === undefined ||
-    !remoteBegan(flow) ||
-    flow.frontend === 0 ||
-    isOfServices(flow)
-  )
-    return step.pass('icmpError')
-  const front = step.draft.get('frontends', { frontend: flow.frontend })
-  if (front?.ip === undefined) return step.drop('service-translation-failed')
-  const { ip, port } = front
-  step.frame = translatedInside(step.frame, packet, carried, { which: 'destination', ip, port })
-  return rewrite(step, packet, { which: 'source', ip, port }) ? answerByNode(step) : step.drop('service-translation-failed')
-}
-
-/** An error about what a pod sent to a Service: the network saw it on its way to a backend, the pod did not. */
+/** The host stack hands over what it carries, or what it knows nothing of. */
 export function icmpErrorToPod(step: Step, packet: Read, endpoint: Endpoint): Outcome {
-  const { carried } = packet
   const flow = flowOf(step, packet, endpoint, 'in')
-  if (
-    !step.has(mode.service) ||
-    carried === undefined ||
-    flow === undefined ||
-    remoteBegan(flow) ||
-    flow.frontend === 0 ||
-    isOfServices(flow)
-  )
-    return step.pass('icmpError')
-  const front = step.draft.get('frontends', { frontend: flow.frontend })
-  if (front?.ip === undefined) return step.drop('service-translation-failed')
-  step.frame = translatedInside(step.frame, packet, carried, { which: 'destination', ip: front.ip, port: front.port })
-  return step.pass('icmpError')
+  return flow === undefined || showAskedInside(step, packet, flow) ? step.pass('icmpError') : step.drop('service-translation-failed')
 }
 
-function isRelated(step: Step, packet: Read, endpoint: Endpoint, way: Direction): boolean {
+/** An error about what a pod sent to a Service: the network saw it on its way to a backend, the pod did not. False when it cannot be said. */
+export function showAskedInside(step: Step, packet: Read, flow: Flow): boolean {
+  const { carried } = packet
+  if (!step.has(mode.service) || carried === undefined || remoteBegan(flow) || flow.frontend === 0 || isOfServices(flow)) return true
+  const front = step.draft.get('frontends', { frontend: flow.frontend })
+  if (front?.ip === undefined) return false
+  step.frame = translatedInside(step.frame, packet, carried, { which: 'destination', ip: front.ip, port: front.port })
+  return true
+}
+
+export function isRelated(step: Step, packet: Read, endpoint: Endpoint, way: Direction): boolean {
   const key = keyOf(packet, endpoint, way)
   if (key === undefined) return false
   const flow = findFlow(step.moment(packet), key, endpoint)
   return flow === undefined ? hasNote(step, key, endpoint) : flow.state !== flowState.denied
 }
 
-function flowOf(step: Step, packet: Read, endpoint: Endpoint, way: Direction): Flow | undefined {
+export function flowOf(step: Step, packet: Read, endpoint: Endpoint, way: Direction): Flow | undefined {
   const key = keyOf(packet, endpoint, way)
   return key && findFlow(step.moment(packet), key, endpoint)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { flowKind } from '#kernel/bpf/words.ts'
+import { flowKind, mode } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
 import { backendOf } from './choose.ts'
 import { findNodeFlow, type NodeFlow } from './node-flow.ts'
-import { nodeAddress, sendByNode } from './node-pass.ts'
+import { nodeAddress, placeOf, sendByNode } from './node-pass.ts'
 import type { Carried, Read } from './read.ts'
 import type { Outcome, Step } from './step.ts'
 import { rewrite, translatedInside } from './translate.ts'
@@ -46,7 +46,11 @@ function toBackend(step: Step, packet: Read, carried: Carried, flow: NodeFlow): 
   const own = nodeAddress(step.draft, packet.source)
   if (flow.natPort === 0) {
     const destination = { ip: carried.destination, port: carried.ports.destination }
-    return tell(step, packet, carried, { source, destination }) ? step.pass('icmpError') : step.drop('service-translation-failed')
+    const told = tell(step, packet, carried, { source, destination })
+    if (told === undefined) return step.drop('service-translation-failed')
+    const place = placeOf(step, source.ip)
+    const fits = place.is === 'pod' && step.has(mode.forward) && step.size(packet) <= place.endpoint.mtu
+    return fits ? step.deliver(place.ifIndex, place.endpoint, 'nodeToPod') : step.pass('icmpError')
   }
   if (own === undefined) return undefined
   const told = tell(step, packet, carried, { source, destination: { ip: own, port: flow.natPort } })

@@ -3,6 +3,7 @@ import { addressState, flowWay, mode } from '#kernel/bpf/words.ts'
 import { macFromBytes } from '#net/mac.ts'
 import {
   account,
+  askedItself,
   begin,
   current,
   type Flow,
@@ -17,11 +18,11 @@ import {
   type Side,
   store,
 } from './flow.ts'
-import { icmpError } from './icmp.ts'
+import { errorOfPod } from './pod-error.ts'
 import { isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
 import { receiverOf } from './receiver.ts'
-import { type Choice, isOfServices, keepChoice, serve } from './service.ts'
+import { type Choice, isForsaken, isOfServices, keepChoice, serve } from './service.ts'
 import { type Endpoint, isLinkLocal, isMulticast, type Outcome, type Step, unspecified6 } from './step.ts'
 import { showAsked } from './translate.ts'
 
@@ -41,7 +42,7 @@ export function podIn(step: Step): Outcome {
   if (!step.has(mode.forward) && !step.has(mode.service)) return step.pass('none')
   if (packet.kind === 'neighbour')
     return draft.get('addresses', { ip: packet.destination }) ? step.drop('neighbour-discovery') : step.pass('none')
-  if (packet.kind === 'error') return icmpError(step, packet, ifIndex, endpoint, 'out')
+  if (packet.kind === 'error') return errorOfPod(step, packet, endpoint)
   const ports = step.portsOf(packet)
   // A node that does not forward has the host stack put fragments in order.
   if (ports === undefined) return step.has(mode.forward) ? step.drop('fragment-without-first') : step.pass('none')
@@ -63,7 +64,8 @@ function guard(step: Step, packet: Read, endpoint: Endpoint): Outcome | undefine
 
 function forward(step: Step, packet: Read, endpoint: Endpoint): Outcome {
   const own = senderOf(step, packet, endpoint)
-  const flow = current(step.moment(packet), own, true)
+  const known = current(step.moment(packet), own, true)
+  const flow = known && step.has(mode.service) && isForsaken(step.draft, packet, known) ? undefined : known
   const served = step.has(mode.service) ? serve(step, packet, own, flow) : undefined
   if (served !== undefined && 'outcome' in served) return served.outcome
   if (served !== undefined) {
@@ -211,7 +213,7 @@ function toPod(step: Step, packet: Read, leaving: Leaving, flow: Flow): Outcome 
     const peer = { ifIndex: sender.ifIndex, incarnation: sender.endpoint.incarnation }
     received = make(moment, receiver, flowWay.direct, beginning, { peer })
     if (beginning.denied !== undefined) return step.dropFor(beginning.denied)
-  } else received = found.flow
+  } else received = askedItself(found.flow)
   account(moment, receiver, received)
   if (step.size(packet) > endpoint.mtu) return step.pass('tooLong')
   if (!showAsked(step, packet, received)) return step.drop('service-translation-failed')

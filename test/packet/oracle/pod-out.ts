@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flowWay, hostReason, mode, ownMark } from '#kernel/bpf/words.ts'
-import { account, begin, current, type Flow, flowKeyOf, isSyn, judge, make, type Side, store } from './flow.ts'
+import { account, askedItself, begin, current, type Flow, flowKeyOf, isSyn, judge, make, remoteBegan, type Side, store } from './flow.ts'
 import { icmpErrorToPod } from './icmp.ts'
 import { enforces, isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
@@ -67,6 +67,11 @@ function hand(step: Step, packet: Read, endpoint: Endpoint): Outcome {
 /** On a node that does not forward: only what a program translates has been remembered. */
 function handTranslated(step: Step, packet: Read, side: Side, flow: Flow | undefined): Outcome {
   if (flow === undefined || flow.frontend === 0 || isOfServices(flow)) return step.pass('none')
+  // What the node translates comes in by its own device.
+  if (remoteBegan(flow) && step.arrival.ingressIfIndex !== step.draft.get('node_configs', { index: 0 })?.ifIndex) {
+    store(step.draft, side.key, askedItself(flow))
+    return step.pass('none')
+  }
   account(step.moment(packet), side, flow)
   return showAsked(step, packet, flow) ? step.pass('hostToPod') : step.drop('service-translation-failed')
 }

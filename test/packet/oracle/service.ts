@@ -2,8 +2,9 @@
 import { flowFlag, flowState, flowWay, hostReason, mode, ownMark, serviceFlag } from '#kernel/bpf/words.ts'
 import { full } from '../world.ts'
 import { type Backend, backendOf, choose, isUsable, mayCome, type Service, serviceAt } from './choose.ts'
+import type { Draft } from './draft.ts'
 import { account, type Flow, findFlow, isOld, isOlder, isSyn, judge, place, remoteBegan, type Side, settles, store } from './flow.ts'
-import { answerItself, toItself } from './hairpin.ts'
+import { answerItself, hairpinKey, toItself } from './hairpin.ts'
 import { isPorted, protocols, type Read } from './read.ts'
 import { refusal } from './reject.ts'
 import type { Outcome, Step } from './step.ts'
@@ -24,6 +25,11 @@ const secondsInUse = 60
 /** A flow that means nothing where Services are not translated. */
 export function isOfServices(flow: Flow): boolean {
   return flow.way === flowWay.service || (flow.flags & flowFlag.hairpin) !== 0
+}
+
+/** What the host stack translates without a connection, to a backend that is known to be gone. */
+export function isForsaken(draft: Draft, { protocol }: Read, { way, backend }: Flow): boolean {
+  return way === flowWay.host && backend !== 0 && !isUsable(backendOf(draft, backend), protocol)
 }
 
 export function serve(step: Step, packet: Read, side: Side, flow: Flow | undefined): Served {
@@ -68,7 +74,7 @@ function makeChoice({ draft, now }: Step, { key, endpoint }: Side, { frontend }:
 function flowOf(step: Step, packet: Read, { key, endpoint }: Side, backend: Backend): Flow | undefined {
   const moment = step.moment(packet)
   if (backend.ip !== packet.source) return findFlow(moment, { ...key, remote: backend.ip, remotePort: backend.port }, endpoint)
-  const back = findFlow(moment, { ...key, localPort: backend.port, remotePort: packet.ports.source }, endpoint)
+  const back = findFlow(moment, hairpinKey(key, backend), endpoint)
   return back !== undefined && (back.flags & flowFlag.hairpin) !== 0 ? back : undefined
 }
 
@@ -103,9 +109,8 @@ function towards(step: Step, packet: Read, choice: Choice): Served {
 }
 
 /** A choice goes on as its flow does. */
-export function keepChoice({ draft }: Step, { side, entry }: Choice, flow: Flow): void {
+export function keepChoice({ draft }: Step, { side, entry }: Choice, flow: Flow, byInitiator = !remoteBegan(flow)): void {
   const state = flow.state === flowState.open || flow.state === flowState.closing ? flow.state : entry.state
-  const byInitiator = (flow.flags & (flowFlag.hairpin | flowFlag.remoteFirst)) !== flowFlag.remoteFirst
   store(draft, side.key, { ...entry, state }, settles(side.key.protocol, flow, byInitiator))
 }
 
