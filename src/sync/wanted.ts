@@ -9,7 +9,7 @@ interface Entry {
   value: string | undefined
   /** The last comparison that found it in the map. */
   seen: number
-  /** Which one the last comparison met after it. The kernel tells them mostly in the same order, so that none has to be looked up. */
+  /** Which one was read after it the last time. The kernel tells them mostly in the same order, so that none has to be looked up. */
   next: Entry | undefined
 }
 
@@ -25,9 +25,15 @@ export class Wanted {
   /** Of the map that is being compared: what was written since somebody began to read it. */
   #fresh: { readonly map: ServiceMap; readonly keys: Set<string> } | undefined
 
-  /** What is in the map already, at the start: wanted until something else is said. */
-  adopt(map: ServiceMap, key: string, value: string): void {
-    this.#entries[map].set(key, newEntry(key, value))
+  /** What is in the map already, at the start, as the kernel tells it: wanted until something else is said. */
+  adopt(map: ServiceMap, page: readonly { readonly key: string; readonly value: string }[]): void {
+    let before: Entry | undefined
+    for (const { key, value } of page) {
+      const entry = newEntry(key, value)
+      if (before !== undefined) before.next = entry
+      before = entry
+      this.#entries[map].set(key, entry)
+    }
   }
 
   set({ map, key, value }: Change): void {
