@@ -761,6 +761,7 @@ enum {
 
 enum {
   SERVICE_WORD_SYNCED = 0,
+  SERVICE_WORD_MOVING_UNTIL = 1,
 };
 
 enum {

@@ -16,7 +16,8 @@ INLINE outcome take_answer(struct packet *p) {
   struct flow_key key = {0};
   receiver_key(p, FLOW_KIND_BACKEND, &key);
   struct node_flow *f = find_node_flow(p, &key);
-  if (!f || !f->nat_port) return NOT_OWNED;
+  if (!f) return is_early(p) ? DROPPED(DROP_SERVICE_TRANSLATION_FAILED) : NOT_OWNED;
+  if (!f->nat_port) return NOT_OWNED;
   if (p->fragment == FRAGMENT_FIRST) share_ports(p);
   __u32 reason = send_back(p, f);
   return reason ? DROPPED(reason) : PATH_REMOTE_ANSWERS_CLIENT;

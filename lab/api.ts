@@ -30,13 +30,13 @@ export class Api {
       key: file('admin.key'),
     }
     return new Promise((resolve, reject) => {
-      const req = request({ ...options, agent: false, timeout: 10_000, headers: { 'content-type': contentType } }, response => {
+      const req = request({ ...options, agent: false, timeout: 30_000, headers: { 'content-type': contentType } }, response => {
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
         response.on('error', reject)
         response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }))
       })
-      req.on('timeout', () => req.destroy(new Error(`${method} ${path}: no answer in 10 s`)))
+      req.on('timeout', () => req.destroy(new Error(`${method} ${path}: no answer in 30 s`)))
       req.on('error', reject)
       req.end(body === undefined ? undefined : JSON.stringify(body))
     })

@@ -21,7 +21,7 @@ export async function beatSeconds(lab: Lab, client: string): Promise<readonly Be
 }
 
 /** Two more seconds of beats, in the very same processes, within `ms`: after an outage TCP waits before it tries again. */
-export async function beatGoesOn(lab: Lab, client: string, ms = 40_000): Promise<readonly BeatSecond[]> {
+export async function beatGoesOn(lab: Lab, client: string, ms = 120_000): Promise<readonly BeatSecond[]> {
   const before = await beatSeconds(lab, client)
   return until(
     `the heartbeat of ${client} goes on`,

@@ -66,7 +66,7 @@ export function processesIn(cgroup: string): readonly number[] {
 
 /** Kills everything in the cgroup and waits until nothing is left. */
 export async function killCgroup(cgroup: string): Promise<void> {
-  await until(`processes of cgroup ${cgroup} end`, 15_000, () => {
+  await until(`processes of cgroup ${cgroup} end`, 120_000, () => {
     const left = processesIn(cgroup).flatMap(pid => identify(pid) ?? [])
     for (const id of left) signal(id, 'SIGKILL')
     return left.length === 0
@@ -77,7 +77,7 @@ export async function killCgroup(cgroup: string): Promise<void> {
 export async function removeCgroup(cgroup: string): Promise<void> {
   for (const h of hierarchies()) {
     const top = join(h.mount, cgroup)
-    await until(`cgroup ${top} goes away`, 10_000, () => {
+    await until(`cgroup ${top} goes away`, 120_000, () => {
       for (const dir of directoriesBelow(top).toReversed()) {
         try {
           rmdirSync(dir)

@@ -45,7 +45,7 @@ export async function down(lab: string, progress: Progress): Promise<void> {
   await progress.step('cgroups and files', async () => {
     await removeCgroup(names.cgroup)
     for (const path of tracesOf(names).mounts.toReversed()) await must(['umount', '-l', path])
-    await until(`${names.dir} is removed`, 5_000, () => {
+    await until(`${names.dir} is removed`, 120_000, () => {
       rmSync(names.dir, { recursive: true, force: true })
       return !existsSync(names.dir)
     })

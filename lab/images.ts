@@ -81,7 +81,7 @@ async function importAll(work: string, bin: string, images: readonly Image[]): P
   const argv = ['--mount', '--propagation', 'private', '--', join(bin, 'containerd'), '--config', join(work, 'config.toml')]
   const containerd = spawn('unshare', argv, { stdio: 'ignore', env: { ...process.env, PATH: `${bin}:${process.env.PATH}` } })
   try {
-    await until('containerd for image import', 15_000, () => {
+    await until('containerd for image import', 120_000, () => {
       if (containerd.exitCode !== null) throw new Error(`containerd for image import ended with ${containerd.exitCode}`)
       return existsSync(socket)
     })

@@ -131,7 +131,7 @@ export class Lab {
     const spec = controlPlaneSpecs(names, pki, { identity: control, stack }, bin).find(({ name }) => name === `${CONTROL}/kube-apiserver`)
     if (spec === undefined) throw new Error('the control plane has no API server')
     await supervisor.start({ ...spec, argv: [...spec.argv, ...flags] })
-    await until('the API server is ready again', 60_000, () => api.ready(), 100)
+    await until('the API server is ready again', 120_000, () => api.ready(), 100)
   }
 
   /** Runs a program on the control plane's machine: an instance of the VPC that is no node. */

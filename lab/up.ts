@@ -111,7 +111,7 @@ export async function registered(context: Context, name: string): Promise<void> 
   }
   await until(
     `node ${name} is registered`,
-    60_000,
+    120_000,
     async () => {
       const node = await context.api.get<Node>(`/api/v1/nodes/${name}`)
       return node?.status?.conditions?.some(c => c.type === 'Ready' && c.status !== 'Unknown')
@@ -155,7 +155,7 @@ async function startSupervisor(names: Names): Promise<number> {
   })
   child.unref()
   const client = new SupervisorClient(names.supervisorSocket)
-  await until(`supervisor answers (see ${log})`, 10_000, () => client.status().catch(() => undefined))
+  await until(`supervisor answers (see ${log})`, 120_000, () => client.status().catch(() => undefined))
   return client.apiPort()
 }
 
@@ -173,7 +173,7 @@ async function startCloud({ names, supervisor, cloud }: Context, options: UpOpti
     wrapped: false,
   })
   await supervisor.start(spec('simulator', 'fabric', [join(HERE, 'cloud', 'main.ts'), names.lab]))
-  await until(`the simulated cloud answers (see ${names.logs}/cloud-simulator.log)`, 15_000, () =>
+  await until(`the simulated cloud answers (see ${names.logs}/cloud-simulator.log)`, 120_000, () =>
     cloud.send('/fabric/links', {}).catch(() => undefined),
   )
   await supervisor.start(spec('internet', 'internet', [join(HERE, '..', 'sim', 'fabric', 'internet-host.ts')]))
@@ -202,5 +202,5 @@ async function startControlPlane(context: Context, state: LabState): Promise<voi
     restart: true,
     wrapped: false,
   })
-  await until(`the API server is ready (see ${names.logs}/${CONTROL}-kube-apiserver.log)`, 60_000, () => api.ready(), 100)
+  await until(`the API server is ready (see ${names.logs}/${CONTROL}-kube-apiserver.log)`, 120_000, () => api.ready(), 100)
 }

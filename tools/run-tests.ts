@@ -12,7 +12,7 @@ import { judgeSkips, parseSkips, type Skip } from './test/skips.ts'
  * 2 when the arguments make no sense.
  */
 const isRoot = process.getuid?.() === 0
-const commandSeconds = 300
+const commandSeconds = 900
 const heartbeatMs = 15_000
 /** Of one failure: the rest is rarely read, and hides the next one. */
 const mostLines = 60

@@ -46,6 +46,7 @@ INLINE outcome hand_over(struct packet *p, struct end *own) {
     }
   }
   if (!forwards) return PATH_NONE;
+  if (!own->flow && is_early(p)) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
   d.remote_is = remote_reason(p, own);
   __u32 reason = create_flow(p, own, &d);
   return reason ? DROPPED(reason) : PATH_HOST_TO_POD;

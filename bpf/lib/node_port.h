@@ -17,12 +17,12 @@ INLINE int is_nat_port(const struct node_config *node, __be16 port) {
   return NTOHS(port) >= node->nat_port_first && NTOHS(port) <= node->nat_port_last;
 }
 
-/* A port towards this backend that nobody else has, at or after one that chance names, as the key's local one. 0, or -1. */
+/* A port towards this backend that nobody else has, at or after one that chance or the client names, as the key's local one. 0, or -1. */
 INLINE int find_port(const struct packet *p, const struct node_config *node, struct flow_key *key) {
   __u32 first = node->nat_port_first;
   __u32 count = node->nat_port_last - first + 1;
   if (!first || node->nat_port_last < first) return -1;
-  __u32 at = bpf_get_prandom_u32() % count;
+  __u32 at = (are_tables_moving(p->now) ? hash_of(p->source, p->source_port) : bpf_get_prandom_u32()) % count;
 #pragma unroll
   for (int i = 0; i < PORTS_ASKED; i++) {
     key->local_port = HTONS(first + at);

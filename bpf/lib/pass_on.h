@@ -52,6 +52,7 @@ INLINE outcome send_to_pod(struct packet *p, struct end *e, const struct target 
     frontend = frontend_to_show(p, e);
     track(p, e);
   } else {
+    if (UNLIKELY(is_early(p))) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
     struct decision d = {.way = FLOW_WAY_DIRECT, .peer = e->other, .peer_incarnation = e->other_incarnation};
     __u32 reason = create_flow(p, e, &d);
     if (reason) return DROPPED(reason);

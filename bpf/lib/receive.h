@@ -40,6 +40,7 @@ INLINE outcome receive_flow(struct packet *p, struct end *own) {
     track(p, own);
   } else {
     if (is_expected_by_host(p, own)) return PATH_REMOTE_VIA_HOST;
+    if (UNLIKELY(is_early(p))) return DROPPED(DROP_SERVICE_TRANSLATION_FAILED);
     struct decision d = {.way = FLOW_WAY_DIRECT};
     __u32 reason = create_flow(p, own, &d);
     if (reason) return DROPPED(reason);

@@ -27,6 +27,14 @@ INLINE __u32 frontend_to_show(const struct packet *p, const struct end *e) {
   return is_reply(p, e, f) ? f->frontend : 0;
 }
 
+/*
+ * Of a packet without a flow: may that come in a moment, so that nobody knows what its receiver calls its sender? Its connection sends it again. A datagram
+ * that nobody repeats passes as it is.
+ */
+INLINE int is_early(const struct packet *p) {
+  return forget(p, p->protocol == IPPROTO_TCP && !is_syn(p) && in_mode(p, MODE_SERVICE) && are_tables_moving(p->now));
+}
+
 /* The packet gets the frontend as its source. 0, or the reason to drop it. */
 INLINE __u32 show_frontend(struct packet *p, __u32 number) {
   struct frontend *f = find_frontend(number);

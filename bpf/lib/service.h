@@ -109,10 +109,21 @@ INLINE __u32 choose_affine(const struct service *s, __u32 count, const __be32 *c
   return a ? a->backend : backend;
 }
 
+/* Some ten seconds: who replaces tables may have ended. */
+#define MOVING_AT_MOST 10000
+
+/* Are tables of connections being replaced, so that an entry which was made may be missing for a moment? */
+INLINE int are_tables_moving(__u32 now) {
+  struct index key = {SERVICE_WORD_MOVING_UNTIL};
+  struct service_state *until = bpf_map_lookup_elem(&service_states, &key);
+  return until && (__u32)until->value - now < MOVING_AT_MOST;
+}
+
 /* The number of a backend for a new connection, or datagram; 0 = there is none. */
 INLINE __u32 choose(const struct service *s, const __be32 *client, __be16 port, __u32 now) {
   __u32 count = count_backends(s);
   if (!count) return 0;
   if (s->affinity_seconds) return choose_affine(s, count, client, now);
-  return choose_slot(s, count, s->flags & SERVICE_FLAG_HASHED ? hash_of(client, port) : bpf_get_prandom_u32());
+  int again = s->flags & SERVICE_FLAG_HASHED || are_tables_moving(now);
+  return choose_slot(s, count, again ? hash_of(client, port) : bpf_get_prandom_u32());
 }

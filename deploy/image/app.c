@@ -5,7 +5,7 @@
 //   PORT             where to listen, default 8080; both families where there is IPv6
 //   reply            "client=<address>\npod=<hostname>\n" to every request, and to every datagram
 //   app ask TARGET…  asks all targets at once, each "tcp|udp ADDRESS PORT" in one argument; prints a line "TARGET|<reply in one line>"
-//                    for each; "refused" when the answer is that nobody listens; nothing after the bar when no answer has come in 3 s
+//                    for each; "refused" when the answer is that nobody listens; nothing after the bar when no answer has come in 3 s, or ANSWER_SECONDS
 //
 // A child per connection: a client that stalls holds up nobody, and it costs less than 100 KB that last milliseconds.
 #define _GNU_SOURCE
@@ -173,7 +173,8 @@ static void serve_until(int server, int datagrams, const struct timespec *quiet,
 static void exchange(const char *protocol, const struct addrinfo *to, char *reply, size_t size)
 {
 	int datagram = strcmp(protocol, "udp") == 0, fd = socket(to->ai_family, datagram ? SOCK_DGRAM : SOCK_STREAM, 0);
-	struct timeval patience = { .tv_sec = ANSWER_SECONDS };
+	const char *wanted = getenv("ANSWER_SECONDS");
+	struct timeval patience = { .tv_sec = wanted ? atoi(wanted) : ANSWER_SECONDS };
 	const char *question = datagram ? "?" : "GET / HTTP/1.0\r\n\r\n";
 	size_t used = 0;
 	ssize_t got;

@@ -80,8 +80,7 @@ export class Sync {
     try {
       const synced = await readSynced(this.#deps.kernel)
       if (synced === undefined) return false
-      for (const map of serviceMaps)
-        for await (const page of pagesOf(this.#deps.kernel, map)) for (const { key, value } of page) this.#wanted.adopt(map, key, value)
+      for (const map of serviceMaps) for await (const page of pagesOf(this.#deps.kernel, map)) this.#wanted.adopt(map, page)
       this.#synced = synced
       this.#pinned = true
       this.#lastError = undefined

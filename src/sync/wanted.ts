@@ -4,31 +4,45 @@ import { type Change, type ServiceMap, serviceMaps } from '#state/entry.ts'
 const forEachMap = <T>(make: () => T) => Object.fromEntries(serviceMaps.map(map => [map, make()])) as Record<ServiceMap, T>
 
 interface Entry {
-  value: string
+  readonly key: string
+  /** Undefined: not wanted any more. */
+  value: string | undefined
   /** The last comparison that found it in the map. */
   seen: number
+  /** Which one was read after it the last time. The kernel tells them mostly in the same order, so that none has to be looked up. */
+  next: Entry | undefined
 }
+
+const newEntry = (key: string, value: string): Entry => ({ key, value, seen: 0, next: undefined })
 
 /** The entries that the maps are to have, and which of them may not be so yet. */
 export class Wanted {
   readonly #entries = forEachMap(() => new Map<string, Entry>())
   readonly #pending = forEachMap(() => new Set<string>())
   #comparison = 0
+  /** The last one that the present comparison has met. */
+  #met: Entry | undefined
   /** Of the map that is being compared: what was written since somebody began to read it. */
   #fresh: { readonly map: ServiceMap; readonly keys: Set<string> } | undefined
 
-  /** What is in the map already, at the start: wanted until something else is said. */
-  adopt(map: ServiceMap, key: string, value: string): void {
-    this.#entries[map].set(key, { value, seen: 0 })
+  /** What is in the map already, at the start, as the kernel tells it: wanted until something else is said. */
+  adopt(map: ServiceMap, page: readonly { readonly key: string; readonly value: string }[]): void {
+    let before: Entry | undefined
+    for (const { key, value } of page) {
+      const entry = newEntry(key, value)
+      if (before !== undefined) before.next = entry
+      before = entry
+      this.#entries[map].set(key, entry)
+    }
   }
 
   set({ map, key, value }: Change): void {
     const entries = this.#entries[map]
     const entry = entries.get(key)
     if (entry?.value === value) return
+    if (entry !== undefined) entry.value = value
     if (value === undefined) entries.delete(key)
-    else if (entry === undefined) entries.set(key, { value, seen: 0 })
-    else entry.value = value
+    else if (entry === undefined) entries.set(key, newEntry(key, value))
     this.touch(map, key)
   }
 
@@ -62,6 +76,7 @@ export class Wanted {
   /** A comparison of a map begins, the only one. */
   compare(): void {
     this.#comparison++
+    this.#met = undefined
   }
 
   /** Somebody begins to read a part of the map: what he will say of entries that are written from now on may be old. */
@@ -80,9 +95,14 @@ export class Wanted {
 
   /** Whether the map has this entry as it is wanted. The comparison has met it. */
   meets(map: ServiceMap, key: string, value: string): boolean {
-    const entry = this.#entries[map].get(key)
-    if (entry !== undefined) entry.seen = this.#comparison
-    return entry?.value === value
+    const likely = this.#met?.next
+    const isThat = likely?.key === key && likely.value !== undefined
+    const entry = isThat ? likely : this.#entries[map].get(key)
+    if (entry === undefined) return false
+    if (this.#met !== undefined) this.#met.next = entry
+    this.#met = entry
+    entry.seen = this.#comparison
+    return entry.value === value
   }
 
   /** What the comparison has not met. */
@@ -119,6 +139,6 @@ export class Wanted {
   }
 
   *entries(map: ServiceMap): Iterable<readonly [key: string, value: string]> {
-    for (const [key, { value }] of this.#entries[map]) yield [key, value]
+    for (const [key, { value }] of this.#entries[map]) if (value !== undefined) yield [key, value]
   }
 }

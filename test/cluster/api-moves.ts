@@ -21,7 +21,7 @@ export async function moveApiServer(lab: Lab): Promise<void> {
   const chains = ['prerouting', 'output'].map(hook => `chain ${hook} { type nat hook ${hook} priority -100; ${redirect}; }`)
   await onControl(lab, ['nft', '-f', '-'], `table ip moved {\n${chains.join('\n')}\n}`)
   await lab.restartApiServer(`--secure-port=${newPort}`)
-  for (const { name } of lab.nodes()) await until(`${name} knows where the API server is`, 60_000, () => remembers(lab, name), 250)
+  for (const { name } of lab.nodes()) await until(`${name} knows where the API server is`, 120_000, () => remembers(lab, name), 250)
 }
 
 function remembers(lab: Lab, node: string): boolean {

@@ -41,7 +41,7 @@ if (import.meta.main) {
     return body?.networkInterfaceSets?.networkInterfaceSet?.[0]
   }
   const reaches = async (status: string) => {
-    const deadline = Date.now() + 20_000
+    const deadline = Date.now() + 120_000
     for (let eni = await describe(); ; eni = await describe()) {
       if (eni?.status === status) return eni
       if (Date.now() > deadline) throw new Error(`ENI ${id} is ${eni?.status}, not ${status}`)

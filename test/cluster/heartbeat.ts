@@ -4,6 +4,7 @@ import type { TestContext } from 'node:test'
 import { beatGoesOn, beatSeconds } from '../../lab/beat.ts'
 import type { Lab } from '../../lab/lab.ts'
 import { ipsOf, type Pod } from '../../lab/pods.ts'
+import { until } from '../../lab/process.ts'
 import { familyOf } from '../../sim/fabric/address.ts'
 import { type PodWish, startPod } from './terway-pods.ts'
 
@@ -62,8 +63,8 @@ export class Heartbeat {
     return (await beatSeconds(this.#lab, this.client)).length
   }
 
-  async goesOn(ms?: number): Promise<void> {
-    await beatGoesOn(this.#lab, this.client, ms)
+  async goesOn(): Promise<void> {
+    await beatGoesOn(this.#lab, this.client)
   }
 
   /** The longest wait for a beat since the mark, ms. */
@@ -71,10 +72,20 @@ export class Heartbeat {
     return Math.max(0, ...(await beatSeconds(this.#lab, this.client)).slice(mark).map(s => s.worst))
   }
 
-  /** Datagrams that were lost since the mark; none of a connection, which repeats what is lost. */
+  /** Datagrams that were lost since the mark, also after some seconds: an answer may be late. None of a connection, which repeats what is lost. */
   async lostSince(mark: number): Promise<number> {
-    const seconds = await beatSeconds(this.#lab, this.client)
-    return (seconds.at(-1)?.lost ?? 0) - (seconds[mark - 1]?.lost ?? 0)
+    let lost = 0
+    await until(
+      'all answers',
+      10_000,
+      async () => {
+        const seconds = await beatSeconds(this.#lab, this.client)
+        lost = (seconds.at(-1)?.lost ?? 0) - (seconds[mark - 1]?.lost ?? 0)
+        return lost <= 0
+      },
+      500,
+    ).catch(() => undefined)
+    return lost
   }
 }
 

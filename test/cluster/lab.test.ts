@@ -42,12 +42,12 @@ function hostPod(pod: string, script: string): string {
 async function runPod(pod: string, script: string): Promise<string> {
   await until(
     'the default service account',
-    20_000,
+    120_000,
     async () => (await lab.kubectlRaw(['get', 'serviceaccount', 'default'])).code === 0,
     100,
   )
   await lab.kubectl(['apply', '-f', '-'], hostPod(pod, script))
-  await lab.kubectl(['wait', '--for=jsonpath={.status.phase}=Succeeded', `pod/${pod}`, '--timeout=60s'])
+  await lab.kubectl(['wait', '--for=jsonpath={.status.phase}=Succeeded', `pod/${pod}`, '--timeout=300s'])
   const log = await lab.kubectl(['logs', pod])
   await lab.kubectl(['delete', 'pod', pod, '--now'])
   return log.trim()
@@ -97,7 +97,7 @@ test('a program that is killed comes back, and the simulated cloud goes on where
   ] as const) {
     const { pid } = await lab.process(machine, program)
     process.kill(pid, 'SIGKILL')
-    const again = await until(`${program} comes back`, 10_000, () =>
+    const again = await until(`${program} comes back`, 120_000, () =>
       lab.process(machine, program).then(
         p => p.pid !== pid && p,
         () => undefined,
@@ -108,7 +108,7 @@ test('a program that is killed comes back, and the simulated cloud goes on where
   const { instanceId } = lab.node('node1').identity
   await until(
     'the metadata service answers',
-    10_000,
+    120_000,
     async () => (await fetchOn('http://100.100.100.200/latest/meta-data/instance-id')) === `200 ${instanceId}`,
   )
   assert.equal(await runPod('again', 'echo works'), 'works')
@@ -126,21 +126,21 @@ test('a Service of type LoadBalancer gets a balancer of the cloud, which outlive
   ]
   await lab.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
   const ingress = () => lab.kubectl(['get', 'service', 'balanced', '-o', 'jsonpath={.status.loadBalancer.ingress[0].ip}'])
-  const address = await until('the Service has an address', 20_000, async () => (await ingress()) || undefined, 250)
+  const address = await until('the Service has an address', 120_000, async () => (await ingress()) || undefined, 250)
   assert.match(address, /^203\.0\.113\./)
   const leads = async () => /^200 /.test((await lab.onControl([process.execPath, '-e', FETCH, `http://${address}/healthz`])).stdout)
-  await until('the balancer leads to the node', 20_000, leads, 250)
+  await until('the balancer leads to the node', 120_000, leads, 250)
   process.kill((await lab.process('control', 'cloud-controller-manager')).pid, 'SIGKILL')
   assert.ok(await leads())
   await lab.kubectl(['annotate', 'service', 'balanced', 'a=b'])
   await until(
     'it is managed again',
-    20_000,
+    120_000,
     async () => (await lab.process('control', 'cloud-controller-manager').catch(() => undefined))?.restarts === 1,
   )
   assert.equal(await ingress(), address)
   await lab.kubectl(['delete', 'service', 'balanced'])
-  await until('the balancer is gone', 20_000, async () => (await lab.cloud.send('/balancer/list', {})).length === 0, 250)
+  await until('the balancer is gone', 120_000, async () => (await lab.cloud.send('/balancer/list', {})).length === 0, 250)
 })
 
 test('faults of the cloud are made by its operator socket', async () => {
@@ -156,8 +156,8 @@ test('orphans of a node are collected by its first process', async () => {
   await node.exec(['sh', '-c', 'for i in 1 2 3; do (sleep 0.1 &) ; done'])
   assert.ok(node.programs().some(p => p.argv[0]?.endsWith('/kubelet')))
   const listed = async () => (await node.exec(['ps', '-eo', 'stat,args'])).stdout
-  await until('the orphans end', 5_000, async () => !(await listed()).includes('sleep 0.1'))
-  await until('no orphan stays a zombie', 5_000, async () => !/^Z.*sleep/m.test(await listed()))
+  await until('the orphans end', 120_000, async () => !(await listed()).includes('sleep 0.1'))
+  await until('no orphan stays a zombie', 120_000, async () => !/^Z.*sleep/m.test(await listed()))
 })
 
 test('a reboot gives a new boot id and an empty /run, and keeps disk and ENIs', async () => {
@@ -181,7 +181,7 @@ test('a node joins and leaves without a trace', async () => {
   assert.match(await lab.kubectl(['get', 'nodes', '-o', 'name']), /node\/extra/)
   await node.leave()
   assert.doesNotMatch(await lab.kubectl(['get', 'nodes', '-o', 'name']), /node\/extra/)
-  await until('the cloud forgets the instance', 5_000, async () => {
+  await until('the cloud forgets the instance', 120_000, async () => {
     const described = JSON.stringify(await lab.cloud.openapi('DescribeInstances', { InstanceIds: JSON.stringify([instanceId]) }))
     return !described.includes(instanceId)
   })
@@ -228,7 +228,7 @@ test('in a lab of IPv6 Services the machines keep IPv4 for control', async () =>
     const trusting = ['env', `NODE_EXTRA_CA_CERTS=${six.names.pki}/ca.crt`, process.execPath, '-e', FETCH]
     await until(
       'the Service kubernetes leads to the API server',
-      20_000,
+      120_000,
       async () => (await six.node('node1').exec([...trusting, 'https://[fd00:172:21::1]/readyz'])).stdout.trim() === '200 ok',
       250,
     )

@@ -33,7 +33,7 @@ export async function chainPortmap(lab: Lab): Promise<void> {
   const list = JSON.stringify({ cniVersion: '1.0.0', name: 'terway', plugins })
   await lab.kubectl(['patch', ...configMap, '--type=merge', '-p', JSON.stringify({ data: { '10-terway.conflist': list } })])
   await lab.kubectl(['-n', 'kube-system', 'rollout', 'restart', 'daemonset/terway-eniip'])
-  await lab.kubectl(['-n', 'kube-system', 'rollout', 'status', 'daemonset/terway-eniip', '--timeout=120s'])
+  await lab.kubectl(['-n', 'kube-system', 'rollout', 'status', 'daemonset/terway-eniip', '--timeout=300s'])
   await readyPods(lab, 'app=terway-eniip', lab.state.nodes.length)
 }
 
@@ -86,7 +86,7 @@ export async function startParties(lab: Lab, balanced?: Kind, more: (node: strin
         nodes.map(async node => {
           const name = `${kind}-${node}`
           const get = async () => [await serviceOf(lab, name)].find(ready)
-          return [node, await until(`Service ${name} has its addresses`, 60_000, get, 250)] as const
+          return [node, await until(`Service ${name} has its addresses`, 120_000, get, 250)] as const
         }),
       ),
     )
@@ -104,7 +104,7 @@ export async function startParties(lab: Lab, balanced?: Kind, more: (node: strin
 /** Who translates on each node has learned of every Service: its NodePort is open there, in both families. */
 async function proxied(lab: Lab, names: readonly string[]): Promise<void> {
   for (const node of lab.nodes())
-    await until(`${node.name} knows all Services`, 60_000, async () => {
+    await until(`${node.name} knows all Services`, 120_000, async () => {
       const targets = names.flatMap(name => addressesOf(node.identity).map(ip => `tcp ${ip} ${30_000 + numberOf(name)}`))
       return (await lines(node, `${import.meta.dirname}/../../build/app`, 'ask', ...targets)).every(line => line.includes('client='))
     })

@@ -78,8 +78,8 @@ async function serviceOf({ lab }: Parties, pod: string, nodePort: number): Promi
 async function cell(p: Parties, from: Side, to: Side, family: Family, host: string, at: number): Promise<readonly string[]> {
   const name = `${from.node} (${from.mtu}) to ${to.node} (${to.mtu}) at ${host} ${at}`
   // A Service is as new as that.
-  await until(`${name}: somebody answers`, 30_000, async () => (await from.probe.ask(host, 500, at)).startsWith(to.node))
-  const answer = await from.probe.ask(host, 10_000, at, datagram)
+  await until(`${name}: somebody answers`, 120_000, async () => (await from.probe.ask(host, 500, at)).startsWith(to.node))
+  const answer = await from.probe.ask(host, undefined, at, datagram)
   const streamed = await from.probe.stream(host, stream, at)
   const route = (await lines(p.lab.node(from.node), 'ip', '-n', basename(from.netns), `-${family}`, 'route', 'get', host)).join()
   const learned = /mtu (\d+)/.exec(route)?.[1]

@@ -82,7 +82,7 @@ test('an ENI attached by the SDK appears on the node under the MAC that the API 
   const eni = links.find(l => l.address === mac)
   assert.deepEqual([eni?.ifname, eni?.operstate, eni?.addr_info], ['eth1', 'DOWN', []])
   const path = `/latest/meta-data/network/interfaces/macs/${mac}/private-ipv4s`
-  await until('the metadata service knows the ENI', 5_000, async () =>
+  await until('the metadata service knows the ENI', 120_000, async () =>
     (await on('node1', ...fetcher(`http://100.100.100.200${path}`))).includes(pod4),
   )
 })
@@ -133,7 +133,7 @@ test('when the ENI is detached its address is gone', async () => {
   const links = await lab.cloud.send('/fabric/links', {})
   const [id = ''] = Object.entries(links).find(([, device]) => device.dev === 'eth1') ?? []
   await lab.cloud.openapi('DetachNetworkInterface', { NetworkInterfaceId: id, InstanceId: lab.node('node1').identity.instanceId })
-  await until('eth1 is gone', 10_000, async () => !(await on('node1', 'ip', '-brief', 'link')).includes('eth1'))
+  await until('eth1 is gone', 120_000, async () => !(await on('node1', 'ip', '-brief', 'link')).includes('eth1'))
   const refused = await lab.onInternet(['timeout', '2', ...fetcher(`http://${eip}/`)])
   assert.notEqual(refused.code, 0)
 })

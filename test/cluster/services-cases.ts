@@ -41,10 +41,11 @@ export async function affinityTimesOut(p: Parties): Promise<void> {
     const silence = 3_500
     const isAnother = async () => {
       const [one = '', ...others] = serversOf(await tellsAll(p, source, often(target, 8)))
-      assert.deepEqual([one === 'nobody', others], [false, []], `${source}, ${target}`)
-      return seen.add(one).size > 1
+      assert.notEqual(one, 'nobody', `${source}, ${target}`)
+      // A busy machine may be silent for longer between two of them.
+      return others.length === 0 && seen.add(one).size > 1
     }
-    await until(`${source} gets another backend by ${target}`, 60_000, isAnother, silence)
+    await until(`${source} gets another backend by ${target}`, 120_000, isAnother, silence)
   }
   await Promise.all(ways.map(another))
 }
@@ -143,7 +144,7 @@ export async function backendsByMaglev(p: Parties): Promise<void> {
     await p.lab.kubectl(['patch', ...configMap, '--type=merge', '-p', JSON.stringify({ data: { eni_conf: conf } })])
   }
   await set('maglev')
-  await until('backends are chosen by Maglev', 30_000, () => usesMaglev(p, 'hashed'), 250)
+  await until('backends are chosen by Maglev', 120_000, () => usesMaglev(p, 'hashed'), 250)
   assert.equal(await usesMaglev(p, 'near'), false)
   const [target = ''] = targetsAt(spec.clusterIPs, 8409)
   const spread = async (source: Source) => {

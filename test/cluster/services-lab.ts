@@ -63,7 +63,7 @@ export async function becomes(
   let wrong: readonly string[] = []
   await until(
     'all answers are right',
-    15_000,
+    120_000,
     async () => {
       const told = await tellsAll(p, from, targets)
       wrong = told.filter(one => !right(one)).map(({ target, client, server }) => `${from}: ${target}: ${client} ${server ?? ''}`)

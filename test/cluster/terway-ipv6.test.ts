@@ -40,7 +40,7 @@ async function serviceOf(pod: string, targetPort = appPort): Promise<string> {
 
 /** Asks until there is an answer: kube-proxy takes its time to learn of an endpoint. */
 async function ask(from: Pod, target: string, client: string): Promise<void> {
-  await until(`${target} answers ${from.metadata.name}`, 30_000, async () => {
+  await until(`${target} answers ${from.metadata.name}`, 120_000, async () => {
     const answers = await fromPod(lab, from, [target])
     return answers.every(a => a.client !== undefined) && expectClients(answers, () => client)
   })
@@ -97,13 +97,17 @@ test("a Service leads to a pod on its node's own network, and the one of the API
 test('when the pods are gone nothing is left of them', async () => {
   await deletePods(lab, 'on-node1', 'on-node2', 'on-host')
   for (const node of lab.nodes()) {
-    await until(`no lease on ${node.name}`, 20_000, () => leasesOf(lab, node.name)?.length === 0)
-    await until(`no device of a pod on ${node.name}`, 20_000, async () => !/ cali/.test((await lines(node, 'ip', '-o', 'link')).join('\n')))
+    await until(`no lease on ${node.name}`, 120_000, () => leasesOf(lab, node.name)?.length === 0)
+    await until(
+      `no device of a pod on ${node.name}`,
+      120_000,
+      async () => !/ cali/.test((await lines(node, 'ip', '-o', 'link')).join('\n')),
+    )
     assert.deepEqual(
       (await terwayState(node)).filter(line => /^(512|2048):| dev cali/.test(line)),
       [],
     )
   }
-  await until('every ENI is accounted for', 60_000, async () => (await unaccounted(lab)).length === 0, 500)
+  await until('every ENI is accounted for', 120_000, async () => (await unaccounted(lab)).length === 0, 500)
   await agreed(lab)
 })

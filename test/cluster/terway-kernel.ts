@@ -55,7 +55,7 @@ export async function changesDuring(node: LabNode, work: () => Promise<void>): P
   const monitor = node.exec(['sh', '-c', script])
   const told = async () => (await lines(node, 'sh', '-c', `cat ${log} 2>/dev/null || true`)).join('\n')
   try {
-    await until('the monitor listens', 20_000, async () => {
+    await until('the monitor listens', 120_000, async () => {
       await lines(node, 'ip', 'link', 'add', probe, 'type', 'veth', 'peer', 'name', `${probe}2`)
       await lines(node, 'ip', 'link', 'del', probe)
       return (await told()).includes(probe)

@@ -35,5 +35,5 @@ export function endLabAfterTests(name: string): void {
 
 /** Cloud, resources, kernels and API server tell the same story, now or soon. */
 export async function agreed(lab: Lab): Promise<void> {
-  assert.deepEqual((await settled(lab, 90_000)).flatMap(disagreements), [])
+  assert.deepEqual((await settled(lab, 120_000)).flatMap(disagreements), [])
 }

@@ -101,14 +101,14 @@ export async function readyPod(lab: Lab, name: string): Promise<Pod> {
 
 /** Deletes pods and waits until they are gone. */
 export async function deletePods(lab: Lab, ...names: readonly string[]): Promise<void> {
-  await lab.kubectl(['delete', 'pod', ...names, '--timeout=90s'])
+  await lab.kubectl(['delete', 'pod', ...names, '--timeout=300s'])
 }
 
 /** Waits until the API server has the addresses of the pod's present lease. */
 export async function toldOf(lab: Lab, name: string, lease: Lease): Promise<void> {
   const wanted = addressesOf(lease).join()
   const told = async () => ipsOf(await readyPod(lab, name)).join()
-  await until(`the API server knows ${wanted} of pod ${name}`, 90_000, async () => (await told()) === wanted, 500)
+  await until(`the API server knows ${wanted} of pod ${name}`, 120_000, async () => (await told()) === wanted, 500)
 }
 
 /** HTTP from the control plane's machine: each address answers, and sees that machine's own address of the same family. */
@@ -118,7 +118,7 @@ export async function reached(lab: Lab, addresses: readonly string[], port = app
   const own = new Map(addresses.map((ip, i) => [targets[i], familyOf(ip) === 4 ? control.address : control.address6]))
   await until(
     `${targets.join(' and ')} answer`,
-    30_000,
+    120_000,
     async () => {
       const answers = await fromControl(lab, targets)
       return answers.every(a => a.client !== undefined) && expectClients(answers, a => own.get(a.target) ?? '')

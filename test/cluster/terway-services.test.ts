@@ -148,7 +148,7 @@ test('an address of a balancer is for clients of its source ranges: where it is 
       readonly status: { readonly loadBalancer: { readonly ingress?: readonly { readonly ip: string }[] } }
     }
     const addresses = async () => (await get<Balanced>(lab, 'service', service)).status.loadBalancer.ingress?.map(i => i.ip)
-    return targetsAt(await until(`${service} has its addresses`, 30_000, addresses, 250), port)
+    return targetsAt(await until(`${service} has its addresses`, 120_000, addresses, 250), port)
   }
   const [open, closed] = await Promise.all([
     make('open', 8601, [seed.vpc.cidr4, seed.vpc.cidr6]),
@@ -183,7 +183,7 @@ test("a node says at the Service's port of health whether it has a backend, and 
 
 /** A server whose first process hears no SIGTERM goes on until its grace is over. */
 const deaf = `/bin/heartbeat serve ${beatPort} & trap '' TERM; while :; do sleep 1; done`
-const leavingWish = { command: ['sh', '-c', deaf], graceSeconds: 30, restartPolicy: 'Never' } as const
+const leavingWish = { command: ['sh', '-c', deaf], graceSeconds: 120, restartPolicy: 'Never' } as const
 
 test('connections to a backend that ends go on, new ones go elsewhere, and to it when there is nobody else', async () => {
   await startPod(lab, 'leaving', { node: 'node2', ...leavingWish })
@@ -201,7 +201,7 @@ test('connections to a backend that ends go on, new ones go elsewhere, and to it
   await late.goesOn()
   await deletePods(lab, ...[...flows, late].map(flow => flow.client))
   // Its grace has served its purpose.
-  await lab.kubectl(['delete', 'pod', 'leaving', '--now', '--timeout=60s'])
+  await lab.kubectl(['delete', 'pod', 'leaving', '--now', '--timeout=300s'])
   const wrong = await becomes(parties, 'V2 pod', targetsAt(spec.clusterIPs, beatPort), told => told.client === 'refused')
   assert.deepEqual(wrong, [])
 })
@@ -240,7 +240,7 @@ async function killed(program: string): Promise<void> {
     )
   await until(
     'everything is back',
-    60_000,
+    120_000,
     async () => (await readyPods(lab, 'app=terway-eniip', nodes.length)).length === nodes.length,
     250,
   )
@@ -293,7 +293,7 @@ async function apiServerMoves(): Promise<void> {
 const forwardsBy = (node: Node, mode: RegExp) =>
   until(
     `${node} has mode ${mode}`,
-    60_000,
+    120_000,
     async () => mode.test(/^mode: (.*)$/m.exec(await datapath(lab, node, 'status').catch(() => ''))?.[1] ?? ''),
     250,
   )

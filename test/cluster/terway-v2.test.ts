@@ -72,14 +72,14 @@ async function startFlows(): Promise<readonly Heartbeat[]> {
 const forwardsBy = (node: Node, mode: RegExp) =>
   until(
     `${node} has mode ${mode}`,
-    60_000,
+    120_000,
     async () => mode.test(/^mode: (.*)$/m.exec(await datapath(lab, node, 'status').catch(() => ''))?.[1] ?? ''),
     250,
   )
 
 async function restarted(work: () => Promise<unknown>): Promise<void> {
   await work()
-  await until('a new daemon', 60_000, async () => (await readyPods(lab, 'app=terway-eniip', 3)).length === 3, 250)
+  await until('a new daemon', 120_000, async () => (await readyPods(lab, 'app=terway-eniip', 3)).length === 3, 250)
   await forwardsBy('node1', /forward/)
 }
 
@@ -93,7 +93,7 @@ function killTerwayd(): void {
 
 async function upgrade(): Promise<void> {
   await lab.kubectl(['-n', 'kube-system', 'rollout', 'restart', 'daemonset/terway-eniip'])
-  await lab.kubectl(['-n', 'kube-system', 'rollout', 'status', 'daemonset/terway-eniip', '--timeout=120s'])
+  await lab.kubectl(['-n', 'kube-system', 'rollout', 'status', 'daemonset/terway-eniip', '--timeout=300s'])
 }
 
 test('no flow ends, and none loses a packet but for the moment of joining, while its node is switched, switched off, or its daemon is killed or upgraded, and no probe fails', async t => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads the programs with other sizes, and ends by SIGKILL before the second step of a kind, or the only one. Arguments: the kind, the host's namespace, the
+// Loads the programs with other sizes, and ends by SIGKILL before the second step of a kind, or the only one; or stops before the swap, and ends after it. Arguments: the kind, the host's namespace, the
 // directory of the pins, the object, sizes.
 import fs, { openSync, readFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
@@ -35,7 +35,10 @@ loadPinned(programs, pins, JSON.parse(sizes), new Set([programs.generation]), {
   ...runner,
   swap: made => {
     next('before the swap', 1)
+    // Until somebody has begun something that no copy has.
+    if (kind === 'after a stop') process.kill(process.pid, 'SIGSTOP')
     runner.swap(made)
+    next('after a stop', 1)
     next('after the swap', 1)
   },
 })

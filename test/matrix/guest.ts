@@ -94,7 +94,9 @@ async function serve(ns: string): Promise<void> {
 
 function ask(ns: string, targets: readonly string[]): Record<string, string> {
   const argv = [...(ns === 'host' ? [] : ['ip', 'netns', 'exec', ns]), '/terway/app', 'ask', ...targets]
-  const lines = execFileSync(argv[0] ?? '', argv.slice(1), { encoding: 'utf8' })
+  // An emulated machine takes its time, and an answer to nobody would be one more packet.
+  const env = { ...process.env, ANSWER_SECONDS: '30' }
+  const lines = execFileSync(argv[0] ?? '', argv.slice(1), { encoding: 'utf8', env })
     .trim()
     .split('\n')
   return Object.fromEntries(lines.map(line => [line.split('|')[0] ?? '', /client=(\S+)/.exec(line)?.[1] ?? '']))

@@ -14,8 +14,8 @@ import type { Finding } from './guest.ts'
 const place = '/terway'
 /** What kernels for virtual machines have as modules of all that the datapath needs. */
 const modules = ['veth', 'sch_ingress', 'libcrc32c', 'cls_bpf', 'sch_tbf']
-/** Alone it takes 20 s. */
-const patience = 240
+/** Seconds; alone it takes 20. */
+const patience = 540
 
 export interface Guest {
   readonly finding: Finding

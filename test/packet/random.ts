@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PacketProgram } from '#kernel/bpf/object.ts'
-import { addressState, direction, endpointFlag, hostReason, mode, ownMark, verdict } from '#kernel/bpf/words.ts'
+import { addressState, direction, endpointFlag, hostReason, mode, ownMark, serviceWord, verdict } from '#kernel/bpf/words.ts'
 import { type Family, familyOf, type Ip, parseIp } from '#net/ip.ts'
 import { parseMac } from '#net/mac.ts'
 import type { Chance } from '../support/chance.ts'
@@ -182,6 +182,11 @@ function anyRule(c: Chance): Change {
   return prefixRow('policies', { ...key, ...narrow }, { verdict: c.rarely(5) ? verdict.deny : verdict.allow })
 }
 
+/** Tables of connections are being replaced until then. */
+function movingUntil(time: number): Change {
+  return row('service_states', { index: serviceWord.movingUntil }, { value: BigInt(time >>> 0) })
+}
+
 /** What a process could write at any time. */
 export function anyChange(c: Chance, now: number): Change[] {
   const pod = c.of(t.pod1, t.pod2, t.pod3)
@@ -206,6 +211,7 @@ export function anyChange(c: Chance, now: number): Change[] {
     case 7:
       return [anyRule(c)]
     case 8:
+      if (c.rarely(3)) return [movingUntil(now + c.of(-1, 1, 200, 10_000))]
       return [c.rarely(3) ? t.limitIs(c.of(1, 20, 1000)) : t.limitIs(0), t.countIs(pod, c.below(30))]
     default:
       return anyServiceChange(c, family)

@@ -10,7 +10,7 @@ export interface Sent {
 }
 
 /** Real milliseconds after which a call without answer is a fault of the test. */
-const patience = 20_000
+const patience = 120_000
 
 /** `fetch` over real sockets that records every call, and knows when none is on its way: virtual time stands still meanwhile. */
 export class Wire {

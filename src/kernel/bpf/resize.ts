@@ -6,8 +6,10 @@ import { featuresOf } from '#kernel/bpf/features.ts'
 import { type MapSizes, makeMap, makeProgram, withConstants } from '#kernel/bpf/load.ts'
 import { type MapName, maps } from '#kernel/bpf/maps.ts'
 import type { BpfObject, ProgramName } from '#kernel/bpf/object.ts'
+import { seenNow, unitsPerSecond } from '#kernel/bpf/seen.ts'
+import { serviceWord } from '#kernel/bpf/words.ts'
 import { close } from '#kernel/ffi.ts'
-import { closeAll, infoOfMap, infoOfProgram, openMapById, openPin, openProgramById, pinObject } from '#kernel/ffi-bpf.ts'
+import { closeAll, infoOfMap, infoOfProgram, openMapById, openPin, openProgramById, pinObject, updateEntry } from '#kernel/ffi-bpf.ts'
 import { pinOfMap, pinOfProgram } from '#kernel/op.ts'
 
 /** What packets meet now. */
@@ -73,15 +75,29 @@ export function resizeTables(object: BpfObject, directory: string, sizes: MapSiz
       // A filter whose program is not the pinned one would be given that one, by whoever looks.
       for (const { pin } of pins) rmSync(pin, { force: true })
       // The first round has the load of the programs to make up for, the second the first.
-      const last = copyChanged(moves, copyChanged(moves, began))
+      const first = copyChanged(moves, began)
+      sayMoving(pinned, (seenNow() + patience * unitsPerSecond) >>> 0)
+      const last = copyChanged(moves, first)
       runner.swap(programs)
       copyNewer(moves, last)
+      sayMoving(pinned, 0)
       for (const { table, to } of moves) pinInPlace(to, join(directory, pinOfMap(table)))
       for (const { pin, fd } of pins) pinObject(fd, pin)
     })
   } finally {
     closeAll(moves.map(m => m.from))
   }
+}
+
+/** Of a last copy and of what follows, at most, in seconds: programs do not believe in more. */
+const patience = 10
+
+/** From the last copy on entries may be missing for a moment: the programs are told until when. */
+function sayMoving(pinned: ReadonlyMap<MapName, number>, until: number): void {
+  const { service_states } = maps
+  const fd = pinned.get('service_states')
+  if (fd === undefined) return
+  updateEntry(fd, service_states.key.encode({ index: serviceWord.movingUntil }), service_states.value.encode({ value: BigInt(until) }))
 }
 
 /** Those that use one of the tables. */

@@ -112,6 +112,11 @@ export const affinitySlot = 0x80000000
 export const serviceWord = {
   /** Not 0 once every Service that there was at the start is in the maps. */
   synced: 0,
+  /**
+   * Until when tables of connections are being replaced, in units of `seen`; some seconds at most. Entries may be missing for a moment: what is decided again is
+   * decided the same then.
+   */
+  movingUntil: 1,
 } as const
 
 export const direction = { in: 1, out: 2 } as const

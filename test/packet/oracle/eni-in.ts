@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { addressState, flowWay, mode } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
-import { account, askedItself, begin, current, type Flow, goOn, isSyn, make, type Side, store } from './flow.ts'
+import { account, askedItself, begin, current, type Flow, goOn, isEarly, isSyn, make, type Side, store } from './flow.ts'
 import { errorToPod, hasNote } from './icmp.ts'
 import { type Read, read } from './read.ts'
 import { receiverOf } from './receiver.ts'
@@ -47,6 +47,7 @@ function forward(step: Step, packet: Read, { ifIndex, endpoint }: Owner): Outcom
   if (found.is === 'flow') return onward(step, packet, side, askedItself(found.flow))
   // The host stack may be translating it: pod_out judges what comes out of it, and makes the entry.
   if (!isSyn(packet) && (hasNote(step, side.key, endpoint) || step.has(mode.learn))) return step.pass('remoteViaHost')
+  if (isEarly(moment)) return step.drop('service-translation-failed')
   const beginning = begin(moment, side)
   const flow = make(moment, side, flowWay.direct, beginning)
   return beginning.denied === undefined ? onward(step, packet, side, flow) : step.dropFor(beginning.denied)

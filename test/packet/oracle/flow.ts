@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { control, credits, dropReasons, flowFlag, flowState, flowTimeout, flowWay, mode } from '#kernel/bpf/words.ts'
+import { control, credits, dropReasons, flowFlag, flowState, flowTimeout, flowWay, mode, serviceWord } from '#kernel/bpf/words.ts'
 import type { Ip } from '#net/ip.ts'
 import { full, type RowValue } from '../world.ts'
 import type { Draft } from './draft.ts'
@@ -38,6 +38,15 @@ export function isSyn({ protocol, tcpFlags }: Read): boolean {
 }
 
 export const remoteBegan = (flow: Flow) => (flow.flags & flowFlag.remoteFirst) !== 0
+const movingAtMost = 10_000
+
+/** Whether the entry of a packet without a flow may be on its way into another table, and its connection sends it again. */
+export function isEarly({ draft, now, packet }: Pick<Moment, 'draft' | 'now' | 'packet'>): boolean {
+  const until = Number(BigInt.asUintN(32, draft.get('service_states', { index: serviceWord.movingUntil })?.value ?? 0n))
+  const isMoving = (modeOf(draft) & mode.service) !== 0 && (until - now) >>> 0 < movingAtMost
+  return isMoving && packet.protocol === tcp && !isSyn(packet)
+}
+
 /** After a packet that came by no Service: a client of the node that asks the pod itself is answered by it. */
 export const askedItself = (flow: Flow): Flow =>
   remoteBegan(flow) && (flow.flags & flowFlag.hairpin) === 0 ? { ...flow, frontend: 0 } : flow

@@ -3,6 +3,7 @@ import { mode } from '#kernel/bpf/words.ts'
 import { macToBytes } from '#net/mac.ts'
 import { nodeMac } from '../topology.ts'
 import { eniIn, ownerOf } from './eni-in.ts'
+import { isEarly } from './flow.ts'
 import { ask } from './node-client.ts'
 import { blame } from './node-error.ts'
 import { answered, findNodeFlow, nodeKeyOf } from './node-flow.ts'
@@ -46,7 +47,8 @@ function isAnswer({ draft }: Step, { destination, protocol, ports }: Read): bool
 function answer(step: Step, packet: Read): Outcome | undefined {
   const key = nodeKeyOf(packet, 'remote', 'backend')
   const flow = findNodeFlow(step, key)
-  if (flow === undefined || flow.natPort === 0) return undefined
+  if (flow === undefined) return isEarly(step.moment(packet)) ? step.drop('service-translation-failed') : undefined
+  if (flow.natPort === 0) return undefined
   step.portsOf(packet)
   const seen = answered(step, packet, key, flow)
   if (seen?.ip === undefined || flow.client === undefined) return step.drop('service-translation-failed')

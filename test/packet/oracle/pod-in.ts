@@ -11,6 +11,7 @@ import {
   findFlow,
   flowKeyOf,
   goOn,
+  isEarly,
   isSyn,
   judge,
   make,
@@ -209,6 +210,7 @@ function toPod(step: Step, packet: Read, leaving: Leaving, flow: Flow): Outcome 
   let received: Flow
   // A SYN that came by the host stack before begins again on the direct way.
   if (found.is === 'new' || found.flow.way === flowWay.host) {
+    if (isEarly(moment)) return step.drop('service-translation-failed')
     const beginning = begin(moment, receiver)
     const peer = { ifIndex: sender.ifIndex, incarnation: sender.endpoint.incarnation }
     received = make(moment, receiver, flowWay.direct, beginning, { peer })

@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { flowWay, hostReason, mode, ownMark } from '#kernel/bpf/words.ts'
-import { account, askedItself, begin, current, type Flow, flowKeyOf, isSyn, judge, make, remoteBegan, type Side, store } from './flow.ts'
+import {
+  account,
+  askedItself,
+  begin,
+  current,
+  type Flow,
+  flowKeyOf,
+  isEarly,
+  isSyn,
+  judge,
+  make,
+  remoteBegan,
+  type Side,
+  store,
+} from './flow.ts'
 import { icmpErrorToPod } from './icmp.ts'
 import { enforces, isExempt } from './policy.ts'
 import { type Read, read } from './read.ts'
@@ -51,6 +65,7 @@ function hand(step: Step, packet: Read, endpoint: Endpoint): Outcome {
   if (found.is === 'drop' && !fromNode) return step.dropFor(found.reason)
   const goesOn = found.is === 'flow' && !(found.flow.way === flowWay.direct && isSyn(packet))
   if (!goesOn) {
+    if (found.is === 'new' && isEarly(moment)) return step.drop('service-translation-failed')
     const beginning = begin(moment, side)
     const flow = make(moment, side, flowWay.host, beginning)
     if (beginning.denied !== undefined) return step.dropFor(beginning.denied)

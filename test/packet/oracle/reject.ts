@@ -13,6 +13,7 @@ export function refusal(frame: Buffer, packet: Read, gsoSize: number): Buffer | 
   if (gsoSize > 0 || fragment !== undefined || isMulticast(destination) || at !== fixed) return undefined
   const isTcp = protocol === protocols.tcp
   if (end - at < (isTcp ? 20 : 8) || (isTcp && (tcpFlags & flag.rst) !== 0)) return undefined
+  if (isTcp && at + ((frame[ethernet + at + 12] ?? 0) >> 4) * 4 > end) return undefined
   const segment = isTcp ? reset(frame, packet) : unreachable(frame, packet)
   const macs = [frame.subarray(6, 12), frame.subarray(0, 6)]
   const type = Buffer.alloc(2)
