@@ -2,7 +2,7 @@
 // Runs in a machine with another kernel, as its only program, and prints what it found. machine.ts starts it.
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readdirSync } from 'node:fs'
-import type { SharedEniAttachment } from '#datapath/attachment.ts'
+import type { ExclusiveEniAttachment, SharedEniAttachment } from '#datapath/attachment.ts'
 import { makeDatapath } from '#datapath/engine.ts'
 import { hostIfName } from '#datapath/host-if-name.ts'
 import type { Datapath } from '#datapath/port.ts'
@@ -34,6 +34,8 @@ export interface Finding {
   readonly drops: readonly string[]
   /** Ways of a pod's packets to the world and back, as somebody who looks is told of them. */
   readonly told: readonly string[]
+  /** Names of the second ENI's device, in the pod that has it for itself, and on the host when that pod is gone. */
+  readonly called: readonly string[]
 }
 export interface Exchange {
   /** The address that each target has seen, by target: `tcp 10.0.1.12 8080`; empty when it did not answer. */
@@ -44,6 +46,9 @@ export interface Exchange {
 const port = 8080
 const eni = { eniId: 'eni-1', mac: parseMac('00:16:3e:00:00:01'), gateway4: parseIpv4('10.0.1.253'), gateway6: parseIpv6('fd00:1::fd') }
 
+/** Of a pod that has it for itself. */
+const ownEni = { eniId: 'eni-2', mac: parseMac('00:16:3e:00:00:02'), gateway4: parseIpv4('10.0.2.253'), gateway6: parseIpv6('fd00:2::fd') }
+
 const settings = { kind: 'v2', hostStackCidrs: [], serviceCidrs: [], learn: false } as const
 
 const run = (command: string) => execFileSync(command.split(' ')[0] ?? '', command.split(' ').slice(1), { encoding: 'utf8' })
@@ -53,13 +58,14 @@ const node4 = { own: '192.0.2.10', asked: '192.0.2.11', client: '192.0.2.1' }
 const node6 = { own: '2001:db8:1::10', asked: '2001:db8:1::11', client: '2001:db8:1::1' }
 const nodeMac = '00:16:3e:00:00:00'
 
-/** The node with its own device and one ENI, whose other ends are the whole world. */
+/** The node with its own device and two ENIs, whose other ends are the whole world. */
 function makeNode(): void {
   run('ip netns add world')
   run(`ip link add eth0 address ${nodeMac} type veth peer name cable address 00:16:3e:00:01:00 netns world`)
   run(`ip link add eth1 address ${eni.mac} type veth peer name wire address 00:16:3e:00:01:01 netns world`)
+  run(`ip link add eth2 address ${ownEni.mac} type veth peer name wire2 address 00:16:3e:00:01:02 netns world`)
   for (const link of ['lo', 'eth0']) run(`ip link set ${link} up`)
-  for (const link of ['lo', 'cable', 'wire']) run(`ip -n world link set ${link} up`)
+  for (const link of ['lo', 'cable', 'wire', 'wire2']) run(`ip -n world link set ${link} up`)
   for (const { own, asked, client } of [node4, node6]) {
     const [length, nodad] = own.includes(':') ? ['64', ' nodad'] : ['24', '']
     run(`ip addr add ${own}/${length} dev eth0${nodad}`)
@@ -69,8 +75,15 @@ function makeNode(): void {
   }
   for (const address of [`${eni.gateway4}/32`, `${eni.gateway6}/128`, '198.51.100.1/32', '2001:db8:ffff::1/128'])
     run(`ip -n world addr add ${address} dev wire${address.includes(':') ? ' nodad' : ''}`)
-  run('ip -n world route add 10.0.1.0/24 dev wire src 198.51.100.1')
-  run('ip -n world -6 route add fd00:1::/64 dev wire src 2001:db8:ffff::1')
+  for (const address of [`${ownEni.gateway4}/32`, `${ownEni.gateway6}/128`])
+    run(`ip -n world addr add ${address} dev wire2${address.includes(':') ? ' nodad' : ''}`)
+  for (const [vSwitch, wire] of [
+    [1, 'wire'],
+    [2, 'wire2'],
+  ]) {
+    run(`ip -n world route add 10.0.${vSwitch}.0/24 dev ${wire} src 198.51.100.1`)
+    run(`ip -n world -6 route add fd00:${vSwitch}::/64 dev ${wire} src 2001:db8:ffff::1`)
+  }
 }
 
 /** As in the cloud, the world knows by itself which MAC has a pod's address. */
@@ -83,6 +96,29 @@ function makePod(n: number): SharedEniAttachment {
   const identity = { kind: 'shared-eni', containerId: `container-${n}`, netns: parseNetnsPath(`/run/netns/pod${n}`) } as const
   const devices = { ifName: parseIfName('eth0'), hostIfName: hostIfName('default', `pod${n}`, 'eth0'), mtu: 1500, eni }
   return { ...identity, ...devices, defaultRoute: true, extraRoutes: [], v4, v6 }
+}
+
+/** Its ENI's device has its address, so that the world needs not know. */
+function makeExclusive(n: number): ExclusiveEniAttachment {
+  const v4 = { address: parseIpv4(`10.0.2.${n}`), subnet: parseCidr('10.0.2.0/24'), gateway: ownEni.gateway4 }
+  const v6 = { address: parseIpv6(`fd00:2::${n}`), subnet: parseCidr('fd00:2::/64'), gateway: ownEni.gateway6 }
+  return { ...makePod(n), kind: 'exclusive-eni', hostRoutes: [], hostPeer: true, eni: ownEni, v4, v6 }
+}
+
+/** A pod with an ENI for itself comes and goes. */
+async function askExclusive(kernel: Kernel, datapath: Datapath): Promise<Pick<Finding, 'exchanges' | 'called'>> {
+  const a = makeExclusive(13)
+  await datapath.setup(a)
+  const name = (ns: string) => new RegExp(`: (\\S+?)@.* ${ownEni.mac} `).exec(run(`ip ${ns}-o link show`))?.[1] ?? ''
+  const inside = name('-n pod13 ')
+  await serve('pod13')
+  const exchanges = {
+    'pod with an ENI to world': await exchange(kernel, 'pod13', '198.51.100.1', '2001:db8:ffff::1'),
+    'pod with an ENI to host': await exchange(kernel, 'pod13', node4.own, node6.own),
+    'host to pod with an ENI': await exchange(kernel, 'host', '10.0.2.13', 'fd00:2::13'),
+  }
+  await datapath.withdraw(a)
+  return { exchanges, called: [inside, name('')] }
 }
 
 async function serve(ns: string): Promise<void> {
@@ -235,9 +271,10 @@ async function find(): Promise<Finding> {
     'host to pod': await exchange(kernel, 'host', '10.0.1.12', 'fd00:1::12'),
   }
   const ways = await told(kernel)
+  const { called, ...exclusive } = await askExclusive(kernel, datapath)
   const service = await askServices(kernel, datapath)
   const drops = [...(await counters(kernel, 'drops'))].filter(([, packets]) => packets > 0n).map(([name]) => name)
-  return { probes, loadMs, exchanges: { ...exchanges, ...service }, drops, told: ways }
+  return { probes, loadMs, exchanges: { ...exchanges, ...exclusive.exchanges, ...service }, drops, told: ways, called }
 }
 
 console.log(`FOUND ${JSON.stringify(await find())}`)

@@ -22,6 +22,10 @@ const expected: Finding['exchanges'] = {
     ways: ['hostToPod', 'podToHost', 'podViaHost'],
   },
   'host to pod': { seen: seen(['10.0.1.12', '192.0.2.10'], ['fd00:1::12', '2001:db8:1::10']), ways: ['hostToPod', 'podViaHost'] },
+  // Its own device has no program, nor has its host end where programs translate nothing.
+  'pod with an ENI to world': { seen: seen(['198.51.100.1', '10.0.2.13'], ['2001:db8:ffff::1', 'fd00:2::13']), ways: [] },
+  'pod with an ENI to host': { seen: seen(['192.0.2.10', '10.0.2.13'], ['2001:db8:1::10', 'fd00:2::13']), ways: [] },
+  'host to pod with an ENI': { seen: seen(['10.0.2.13', '192.0.2.10'], ['fd00:2::13', '2001:db8:1::10']), ways: [] },
   'host to Service': { seen: seen(['10.96.0.10', '192.0.2.10'], ['fd00:96::10', '2001:db8:1::10']), ways: ['hostToPod', 'podViaHost'] },
   'pod to Service': { seen: seen(['10.96.0.10', '10.0.1.11'], ['fd00:96::10', 'fd00:1::11']), ways: ['podToPod'] },
   'pod to itself': { seen: seen(['10.96.0.10', '10.96.0.10'], ['fd00:96::10', 'fd00:96::10']), ways: ['hairpin'] },
@@ -45,7 +49,7 @@ const expected: Finding['exchanges'] = {
 /** The only feature that one of them never has. The others do without it once, and without programs at sockets, which pods and clients outside need not. */
 const lacking = (name: string) => (name === '5.10' ? ['netns-cookie'] : [])
 
-function assertAsExpected({ probes, exchanges, drops, told }: Finding, never: readonly string[]): void {
+function assertAsExpected({ probes, exchanges, drops, told, called }: Finding, never: readonly string[]): void {
   const absent = Object.entries(probes).map(([when, list]) => [when, list.filter(p => !p.ok).map(p => p.feature)])
   assert.deepEqual(Object.fromEntries(absent), {
     bare: ['bpf-file-system', 'clsact-blocks', 'socket-programs', ...never],
@@ -55,6 +59,7 @@ function assertAsExpected({ probes, exchanges, drops, told }: Finding, never: re
   assert.deepEqual(exchanges, expected)
   assert.deepEqual(drops, [])
   assert.deepEqual(told, ['podToRemote', 'remoteToPod'])
+  assert.deepEqual(called, ['eth0', 'eth2'])
 }
 
 for (const name of series) {
