@@ -106,7 +106,7 @@ test('the daemon runs without privilege, with the three capabilities it needs an
     pod.volumes.flatMap(v => v.hostPath?.path ?? []),
     [
       ...['/var/run/eni', '/var/run/netns', '/var/lib/cni/terway', '/etc/cni/net.d', '/opt/cni/bin', '/proc'],
-      ...['/sys/fs/bpf', '/var/run/cilium'],
+      ...['/sys/fs/bpf', '/var/run/cilium', '/sys/fs/cgroup'],
     ],
   )
   assert.equal(terway.readinessProbe?.httpGet.host, '127.0.0.1')
@@ -149,12 +149,12 @@ test('enableDatapathV2 asks for it, and leaves the node-local DNS to the host st
   assert.deepEqual(settings('terway.enableDatapathV2=true'), v2)
 })
 
-test('kubeProxyReplacement adds the container that watches Services, what it may read, and the cgroups of the host; without it nothing of them is there', {
+test('kubeProxyReplacement adds the container that watches Services, what it may read, and the cgroups of the host; without it and without exclusive nodes nothing of them is there', {
   skip,
 }, () => {
   const services = (all: readonly Manifest[]) => (find(all, 'ClusterRole', 'terway-pod-reader').rules ?? []).flatMap(r => r.resources)
   const conf = (all: readonly Manifest[]) => JSON.parse(find(all, 'ConfigMap', 'eni-config').data?.eni_conf ?? '')
-  const without = render('apiServer=10.0.0.1:6443')
+  const without = render('apiServer=10.0.0.1:6443', 'terway.exclusiveServices=false')
   assert.equal(podOf(without, 'DaemonSet', 'terway-eniip').containers.length, 1)
   // Said in both cases: without the key a node keeps what it has decided until a reboot.
   assert.equal(conf(without).kube_proxy_replacement, false)
