@@ -119,7 +119,7 @@ for (const family of families) {
     node.meet(sent(pod1, remote[family], udp(40000, 53)), 'podToRemote')
     node.meet(arrived(t.otherRemote[family], pod1, about(out)), 'remoteToPod')
     node.meet(arrived(t.otherRemote[family], pod1, about(back)), 'icmp-unrelated')
-    node.meet(sent(pod1, remote[family], about(back)), 'icmpError')
+    node.meet(sent(pod1, remote[family], about(back)), 'podToRemote')
     node.meet(sent(pod1, remote[family], about(back.subarray(0, family === 4 ? 20 : 40))), 'icmp-unrelated')
     node.meet(handed(remote[family], pod1, about(out)), 'icmpError')
     // By way of the host stack only the port is known.
@@ -141,6 +141,6 @@ test('IPv6: an ICMP error about a packet that is cut off among its extension hea
   const chain = (headers: number) => raw(0, Buffer.alloc(8 * headers))
   const about = (headers: number) => icmpError(1, 0, ipPacket(remote[6], pod1.ip[6], chain(headers)))
   node.meet(sent(pod1, remote[6], chain(5)), 'podToRemote')
-  node.meet(sent(pod1, remote[6], about(5)), 'icmpError')
+  node.meet(sent(pod1, remote[6], about(5)), 'podToRemote')
   node.meet(sent(pod1, remote[6], about(1)), 'icmp-unrelated')
 })

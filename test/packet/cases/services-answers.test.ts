@@ -49,7 +49,7 @@ for (const family of families) {
 
     test(`${of}: on a regular node what is handed over is counted to it`, () => {
       const node = new Node(machine, [...serviceNode(regular), ...frontend, flow({ way: flowWay.host })])
-      const into = node.meet(handed(far, pod1, kind.next(client, target)), 'hostToPod')
+      const into = node.meet(handed(far, pod1, kind.next(client, target), { ingressIfIndex: nodeDevice }), 'hostToPod')
       assert.equal(ends(into.packet), way(far, client, me, target))
       assert.equal(rowsOf(node.world, 'new_flows')[0]?.value.rxPackets, 2)
     })
