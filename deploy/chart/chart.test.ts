@@ -88,7 +88,7 @@ function only<T>(items: readonly T[] | undefined): T {
 }
 
 test('the daemon runs without privilege, with the three capabilities it needs and a read-only root', { skip }, () => {
-  const pod = podOf(render(), 'DaemonSet', 'terway-eniip')
+  const pod = podOf(render('terway.exclusiveServices=false'), 'DaemonSet', 'terway-eniip')
   const terway = only(pod.containers)
   assert.equal(pod.hostNetwork, true)
   assert.equal(pod.hostPID, undefined)
@@ -106,7 +106,7 @@ test('the daemon runs without privilege, with the three capabilities it needs an
     pod.volumes.flatMap(v => v.hostPath?.path ?? []),
     [
       ...['/var/run/eni', '/var/run/netns', '/var/lib/cni/terway', '/etc/cni/net.d', '/opt/cni/bin', '/proc'],
-      ...['/sys/fs/bpf', '/var/run/cilium', '/sys/fs/cgroup'],
+      ...['/sys/fs/bpf', '/var/run/cilium'],
     ],
   )
   assert.equal(terway.readinessProbe?.httpGet.host, '127.0.0.1')
@@ -149,12 +149,12 @@ test('enableDatapathV2 asks for it, and leaves the node-local DNS to the host st
   assert.deepEqual(settings('terway.enableDatapathV2=true'), v2)
 })
 
-test('kubeProxyReplacement adds the container that watches Services, what it may read, and the cgroups of the host; without it and without exclusive nodes nothing of them is there', {
+test('kubeProxyReplacement adds the container that watches Services, what it may read, and the cgroups of the host; without it nothing of them is there', {
   skip,
 }, () => {
   const services = (all: readonly Manifest[]) => (find(all, 'ClusterRole', 'terway-pod-reader').rules ?? []).flatMap(r => r.resources)
   const conf = (all: readonly Manifest[]) => JSON.parse(find(all, 'ConfigMap', 'eni-config').data?.eni_conf ?? '')
-  const without = render('apiServer=10.0.0.1:6443', 'terway.exclusiveServices=false')
+  const without = render('terway.exclusiveServices=false', 'apiServer=10.0.0.1:6443')
   assert.equal(podOf(without, 'DaemonSet', 'terway-eniip').containers.length, 1)
   // Said in both cases: without the key a node keeps what it has decided until a reboot.
   assert.equal(conf(without).kube_proxy_replacement, false)
@@ -177,6 +177,20 @@ test('kubeProxyReplacement adds the container that watches Services, what it may
   assert.equal(policy?.securityContext.privileged, undefined)
   assert.equal(policy?.securityContext.readOnlyRootFilesystem, true)
   assert.deepEqual(policy?.securityContext.capabilities, { drop: ['ALL'], add: ['SYS_ADMIN'] })
+})
+
+test('beside kube-proxy nodes whose pods have an ENI each, and they alone, have the container that watches Services', { skip }, () => {
+  const all = render()
+  const [terway, ...others] = podOf(all, 'DaemonSet', 'terway-eniip').containers
+  assert.deepEqual(others, [])
+  assert.equal(terway?.volumeMounts.find(m => m.mountPath === '/host/cgroup')?.readOnly, true)
+  const conf = JSON.parse(find(all, 'ConfigMap', 'eni-config').data?.eni_conf ?? '')
+  assert.deepEqual([conf.kube_proxy_replacement, conf.exclusive_services], [false, true])
+  const policy = only(podOf(all, 'DaemonSet', 'terway-policy-exclusive').containers)
+  assert.ok(policy.command.includes('/usr/lib/terway/terway-policy.mjs'))
+  assert.deepEqual(policy.securityContext.capabilities, { drop: ['ALL'], add: ['SYS_ADMIN'] })
+  const replaced = render('terway.kubeProxyReplacement=true', 'apiServer=10.0.0.1:6443')
+  assert.throws(() => find(replaced, 'DaemonSet', 'terway-policy-exclusive'))
 })
 
 test('each of the three stacks reaches the daemon, and the controller takes the word', { skip }, () => {
