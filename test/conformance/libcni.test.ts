@@ -46,7 +46,7 @@ const held = (address: string) => node.state().some(line => line.includes(`${add
 describe('libcni', { skip: go instanceof Error ? `no Go: ${go.message}` : false }, () => {
   before(async () => {
     if (go instanceof Error) throw go
-    node = new NetnsNode(addresses)
+    node = new NetnsNode(addresses, { podWait: 300 })
     libcni = await Libcni.build(go, node.options.cniSocket)
     await node.started()
   })

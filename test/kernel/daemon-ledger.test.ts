@@ -47,6 +47,7 @@ test('a ledger that is lost before the report: a pair is found by its device, an
   const empty = node.state()
   node.cluster.pod('web')
   const reply = await node.add('web')
+  assert.equal(reply.exit, 0, JSON.stringify(reply))
   const before = node.state()
   await node.kill()
   node.loseLedger()

@@ -70,7 +70,7 @@ for (const stack of ['dual', 'ipv6'] as const) {
 }
 
 test('what cannot be served is refused by name, and leaves no lease', { skip }, async t => {
-  await using node = new NetnsNode(addresses(1))
+  await using node = new NetnsNode(addresses(1), { podWait: 300, addressWait: 500 })
   await node.started()
   const before = node.state()
   const netns = node.sandbox('bad')

@@ -64,8 +64,8 @@ export class NetnsNode implements AsyncDisposable {
       datapathMemoryPath: join(this.dir, 'datapath.json'),
       // Other nodes have theirs in /run/netns, and ENIs of the same MACs.
       netnsDir: join(this.dir, 'netns'),
-      podWait: 300,
-      addressWait: 500,
+      podWait: 60_000,
+      addressWait: 60_000,
       statusWait: 100,
       reportInterval: 20,
       podGoneFloor: 500,
