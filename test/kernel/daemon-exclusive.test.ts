@@ -65,7 +65,7 @@ test('one more pod than ENIs is told what it waits for, and gets the ENI of the 
   await using node = new NetnsNode([['10.0.0.1']], { addressWait: 100 })
   await node.started()
   for (const name of ['first', 'second']) node.cluster.pod(name)
-  await node.add('first')
+  await until(async () => (await node.add('first')).exit === 0, 'the first pod to be served')
   const dry = await node.add('second')
   assert.equal(dry.body?.code, 11)
   assert.match(dry.body?.msg ?? '', /each pod takes a whole ENI: 1 of 1 have theirs/)
