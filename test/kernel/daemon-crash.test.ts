@@ -102,6 +102,15 @@ for (const { pods, make, damage, enisOf } of kinds)
           ['ADD c again', () => node.add('c', 'c-c2')],
           ['DEL c', () => node.del('c-c1')],
         ]
+        const harm = () => {
+          for (const ip of ipsOf(answers.get('ADD b') ?? { exit: 1, body: undefined })) {
+            try {
+              node.ip(ip.includes(':') ? '-6' : '-4', ...damage(ip))
+            } catch {
+              // Nobody has put it back yet.
+            }
+          }
+        }
         const run = async () => {
           for (const [name, call] of steps) {
             if (answers.get(name)?.exit === 0) continue
@@ -109,12 +118,15 @@ for (const { pods, make, damage, enisOf } of kinds)
             answers.set(name, reply)
             if (reply.exit !== 0) return
             if (name !== 'ADD b') continue
-            for (const ip of ipsOf(reply)) node.ip(ip.includes(':') ? '-6' : '-4', ...damage(ip))
+            harm()
             for (const ip of pairOf(7)) node.cluster.address(ip, { status: 'Deleting', releaseNonce: 'n1' })
           }
         }
         const untilDead = async () => {
-          if (!dead()) await run()
+          if (dead()) return true
+          await run()
+          // The ADD behind other plugins may have put back what was damaged, before the repair came to it.
+          if (!dead()) harm()
           return dead()
         }
         await until(untilDead, `terwayd to die at ${point}`)
