@@ -17,7 +17,7 @@ export function openNetns(path: string): number {
   }
 }
 
-type Synchronous<T> = T extends PromiseLike<unknown> ? never : T
+export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T
 
 /**
  * Runs `fn` with the calling thread inside the namespace `fd`, then returns to `own`. `fn` must not be asynchronous: an

@@ -14,14 +14,13 @@ const { socket_peers } = maps
  */
 export function learnCookie(at: Namespace, pinned: Pinned): bigint | undefined {
   if (pinned.map('socket_peers') === undefined) return undefined
-  let told = 0n
-  at.inside(() => {
+  const told = at.inside(() => {
     const { fd, cookie } = openUdp()
     const key = socket_peers.key.encode({ cookie, spare0: peerOf.namespace }).toString('hex')
     try {
       pinned.put('socket_peers', key, socket_peers.value.encode({}).toString('hex'))
       nameNobody(fd)
-      told = Buffer.from(pinned.entry('socket_peers', key)?.value ?? '', 'hex').readBigUInt64LE(0)
+      return Buffer.from(pinned.entry('socket_peers', key)?.value ?? '', 'hex').readBigUInt64LE(0)
     } finally {
       pinned.delete('socket_peers', key)
       close(fd)

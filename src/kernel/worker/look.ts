@@ -12,7 +12,6 @@ import { PrefixFilter } from '#kernel/netlink/prefix-filter.ts'
 import { getTbf } from '#kernel/netlink/qdisc.ts'
 import { listRoutes } from '#kernel/netlink/route.ts'
 import { listRules } from '#kernel/netlink/rule.ts'
-import { KernelError } from '#kernel/port.ts'
 import type { LinkState, NsQuery, NsState, Observed } from '#kernel/state.ts'
 import { learnCookie } from '#kernel/worker/cookie.ts'
 import type { Namespace, Namespaces } from '#kernel/worker/namespaces.ts'
@@ -20,13 +19,8 @@ import type { Cidr } from '#net/cidr.ts'
 
 /** Answers one query; undefined when its namespace does not exist. */
 export function look(query: NsQuery, namespaces: Namespaces): Observed {
-  let at: Namespace
-  try {
-    at = namespaces.get(query.ns)
-  } catch (e) {
-    if (e instanceof KernelError && e.code === 'netns-gone') return undefined
-    throw e
-  }
+  const at = namespaces.find(query.ns)
+  if (at === undefined) return undefined
   const { conn } = at
   const described = query.links === 'all' ? askLinks(conn, describe) : query.links.flatMap(name => askLink(conn, { name }, describe) ?? [])
   const links = described.map(d => d.link)
@@ -97,12 +91,9 @@ function isTbf(link: LinkState): boolean {
 function numbersOf(at: Namespace, others: readonly Netns[], namespaces: Namespaces): Record<string, number> {
   const found: Record<string, number> = {}
   for (const ns of others) {
-    try {
-      const nsid = getNsid(at.conn, namespaces.get(ns).fd)
-      if (nsid !== undefined) found[ns] = nsid
-    } catch (e) {
-      if (!(e instanceof KernelError && e.code === 'netns-gone')) throw e
-    }
+    const other = namespaces.find(ns)
+    const nsid = other && getNsid(at.conn, other.fd)
+    if (nsid !== undefined) found[ns] = nsid
   }
   return found
 }

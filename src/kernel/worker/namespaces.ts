@@ -3,7 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import type { IfName, Netns } from '#kernel/names.ts'
 import { NetlinkConn } from '#kernel/netlink/conn.ts'
 import { getLink } from '#kernel/netlink/link.ts'
-import { closeNetns, errnoOf, inNetns, openNetns } from '#kernel/netns.ts'
+import { closeNetns, errnoOf, inNetns, openNetns, type Synchronous } from '#kernel/netns.ts'
+import { KernelError } from '#kernel/port.ts'
 import type { KeptFiles } from '#kernel/worker/kept-files.ts'
 import type { Pinned } from '#kernel/worker/pinned.ts'
 import type { Sockets } from '#kernel/worker/sockets.ts'
@@ -20,8 +21,8 @@ export interface Namespace {
   readSysctls(keys: readonly string[]): Record<string, string>
   /** Throws what writing throws: ENOENT when there is no such key. */
   writeSysctl(key: string, value: string): void
-  /** What `fn` does while the thread is inside. */
-  inside(fn: () => void): void
+  /** What `fn` answers while the thread is inside. */
+  inside<T>(fn: () => Synchronous<T>): Synchronous<T>
 }
 
 /** The thread's home: the namespace it stays in, which is the host's (or the one that plays it). */
@@ -76,6 +77,16 @@ export class Namespaces {
     return opened
   }
 
+  /** Undefined when it does not exist. */
+  find(ns: Netns): Namespace | undefined {
+    try {
+      return this.get(ns)
+    } catch (e) {
+      if (e instanceof KernelError && e.code === 'netns-gone') return undefined
+      throw e
+    }
+  }
+
   close(): void {
     for (const [ns, { fd, conn }] of this.#open) {
       if (ns === 'host') continue
@@ -89,9 +100,7 @@ export class Namespaces {
     const fd = openNetns(path)
     try {
       const conn = inNetns(this.#home.fd, fd, path, () => new NetlinkConn())
-      return namespace(this.#home, fd, conn, readText, fn => {
-        inNetns(this.#home.fd, fd, path, fn)
-      })
+      return namespace(this.#home, fd, conn, readText, fn => inNetns(this.#home.fd, fd, path, fn))
     } catch (e) {
       closeNetns(fd)
       throw e
@@ -101,7 +110,7 @@ export class Namespaces {
 
 type Read = (path: string) => string
 
-function namespace(home: Home, fd: number, conn: NetlinkConn, read: Read, inside: (fn: () => void) => void): Namespace {
+function namespace(home: Home, fd: number, conn: NetlinkConn, read: Read, inside: Namespace['inside']): Namespace {
   const indexes = new Map<IfName, number>()
   const path = (key: string) => `${home.procRoot}/sys/${key}`
   return {
