@@ -33,6 +33,7 @@ export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
   const at = new View(world, desired, pair)
   const isNew = desired.veth !== undefined && pair?.state === 'absent'
   const hooks = desired.hooks.flatMap(want => hookOps(want, at))
+  const entries = [...world.host.entries, ...(world.pod?.entries ?? [])]
   return [
     ...desired.moves.flatMap(moveOps),
     ...vethOps(desired, pair),
@@ -45,7 +46,7 @@ export function diff(desired: Desired, world: World, pair?: Pair): KernelOp[] {
     ...desired.onlyRoutes.flatMap(want => otherRouteOps(want, desired, at)),
     ...desired.rules.flatMap(want => ruleOps(want, world.host)),
     ...desired.tbfs.flatMap(want => tbfOps(want, at)),
-    ...desired.entries.flatMap(want => entryOps(want, [...world.host.entries, ...(world.pod?.entries ?? [])])),
+    ...desired.entries.flatMap(want => entryOps(want, entries)),
     ...(isNew ? [] : hooks),
     ...desired.filters.flatMap(want => filterOps(want, world.host)),
   ]

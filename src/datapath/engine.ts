@@ -136,8 +136,9 @@ class Engine implements Datapath {
     const known = (): Known => ({ enis: this.#pods.enis, live: this.#live, hostSet: this.#programs !== undefined || this.#leadsToNode() })
     const gather = new Gather(this.#deps.clock, tellInterval, callback)
     const stop = this.#kernel.monitor(events => {
-      const ours = events.filter(e => concernsUs(e, known()))
-      if (ours.length > 0) gather.add(ours.flatMap(e => namedBy(e, known())))
+      const now = known()
+      const ours = events.filter(e => concernsUs(e, now))
+      if (ours.length > 0) gather.add(ours.flatMap(e => namedBy(e, now)))
     })
     const unsubscribe = () => {
       stop()
