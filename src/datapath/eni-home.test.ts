@@ -38,7 +38,12 @@ test('the ENI is the device of its name, or the one that is on no other, or the 
 })
 
 test('home is what the mark says, unless that name is taken or a host end of a pod', () => {
-  const at = (alias: string, taken: string[] = []) => homeName(link('eth0', 7, { alias: `terway:${alias}` }), mac, taken.map(parseIfName))
+  const at = (alias: string, taken: string[] = []) =>
+    homeName(
+      link('eth0', 7, { alias: `terway:${alias}` }),
+      mac,
+      taken.map((name, i) => link(name, i)),
+    )
   assert.equal(at('c5/eth1'), 'eth1')
   for (const other of [at('c5/eth1', ['eth1']), at('c5'), at('c5/cali0d7763386da')]) assert.equal(other, 'eni00163e000001')
   assert.equal(formerName(link('dev7', 7), []), undefined)

@@ -41,13 +41,16 @@ export function eniAmong(links: readonly LinkState[], mac: Mac, named?: IfName):
   return same.find(l => l.name === named) ?? same.find(l => l.peerIndex === undefined || l.peerNsid !== undefined) ?? same[0]
 }
 
-/** What a device was called on the host before it went to a pod, if that is known and none of `taken`. */
-export function formerName({ alias }: LinkState, taken: readonly IfName[]): IfName | undefined {
+/** Whoever has a name. */
+type Named = Pick<LinkState, 'name'>
+
+/** What a device was called on the host before it went to a pod, if that is known and no name of `others`. */
+export function formerName({ alias }: LinkState, others: readonly Named[]): IfName | undefined {
   const name = parseMark(alias)?.home
-  return name === undefined || isHostIfName(name) || taken.includes(name) ? undefined : name
+  return name === undefined || isHostIfName(name) || others.some(o => o.name === name) ? undefined : name
 }
 
 /** What a device is called when it comes back to the host: as before, unless that name is taken there. */
-export function homeName(link: LinkState, mac: Mac, taken: readonly IfName[]): IfName {
-  return formerName(link, taken) ?? (`eni${mac.replaceAll(':', '')}` as IfName)
+export function homeName(link: LinkState, mac: Mac, others: readonly Named[]): IfName {
+  return formerName(link, others) ?? (`eni${mac.replaceAll(':', '')}` as IfName)
 }

@@ -52,7 +52,7 @@ function enisIn(pods: readonly Observed[], taken: readonly LinkState[]): PodEni[
       const { alias, mac, name: dev } = link
       const mark = parseMark(alias)
       if (ns === 'host' || mark === undefined || mac === undefined) continue
-      const home = homeName(link, mac, [...taken.map(l => l.name), ...enis.map(e => e.home)])
+      const home = homeName(link, mac, [...taken, ...enis.map(e => ({ name: e.home }))])
       enis.push({ netns: ns, dev, mac, mtu: link.mtu, owner: mark.owner, home })
     }
   }

@@ -50,17 +50,7 @@ export function exclusiveWithdrawal(a: ExclusiveEniAttachment, host: NsState, de
 function homecoming({ containerId, eni: { mac } }: ExclusiveEniAttachment, host: NsState, { ns, link }: Place): KernelOp[] {
   const owner = parseMark(link.alias)?.owner
   if (ns === 'host') return owner === containerId ? [silence(link.name)] : []
-  return owner === undefined || owner === containerId
-    ? bringHome(
-        ns,
-        link.name,
-        homeName(
-          link,
-          mac,
-          host.links.map(l => l.name),
-        ),
-      )
-    : []
+  return owner === undefined || owner === containerId ? bringHome(ns, link.name, homeName(link, mac, host.links)) : []
 }
 
 /** Takes a device from a pod to the host, where it is nobody's. */

@@ -165,8 +165,10 @@ function judge(
 ): Look<Found> {
   const { host, pod } = seen
   const isInside = device.ns === a.netns
-  const strangers = pod.links.filter(l => l.mac !== undefined && others.has(l.mac))
-  requireFree(a, pod, [device.link, ...strangers])
+  const strangers = pod.links.flatMap(link =>
+    link.mac !== undefined && others.has(link.mac) ? [{ link, home: homeName(link, link.mac, host.links) }] : [],
+  )
+  requireFree(a, pod, [device.link, ...strangers.map(s => s.link)])
   const ends = { ...a, ifName: peerName }
   const pair = a.hostPeer ? recognisePair(ends, host, pod) : undefined
   const { hostMac, podMac: peerMac } = pair ?? newMacs(ends)
@@ -174,14 +176,7 @@ function judge(
   const facts = {
     device,
     home: homeOf(device, a.eni.mac, host),
-    strangers: strangers.map(link => ({
-      link,
-      home: homeName(
-        link,
-        link.mac ?? a.eni.mac,
-        host.links.map(l => l.name),
-      ),
-    })),
+    strangers,
     hostMac,
     peerMac,
     ...(uplink && { uplink: uplink.name }),
@@ -197,12 +192,7 @@ function judge(
 function homeOf({ ns, link }: Place, mac: Mac, host: NsState): IfName {
   if (ns !== 'host') return homeName(link, mac, [])
   const others = host.links.filter(l => l !== link)
-  return (
-    formerName(
-      link,
-      others.map(l => l.name),
-    ) ?? link.name
-  )
+  return formerName(link, others) ?? link.name
 }
 
 /** Throws `pod-interface-taken` when another device than these has the name of the pod's interface. */
