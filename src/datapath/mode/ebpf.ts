@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hash } from 'node:crypto'
-import type { IfName, SharedEniAttachment } from '#datapath/attachment.ts'
+import type { Attachment, IfName, SharedEniAttachment } from '#datapath/attachment.ts'
 import { type Desired, type EntryWant, type FilterWant, type HookWant, nothing } from '#datapath/desired.ts'
 import type { EniFacts } from '#datapath/eni.ts'
 import { addressesOf, gatewaysOf } from '#datapath/mode/veth-route.ts'
@@ -48,14 +48,16 @@ export function planEndpoint(a: SharedEniAttachment, facts: EndpointFacts): Desi
     filters.push(filter('eni_in', block.eniIn))
   }
   const state = isOurs ? addressState.live : addressState.stack
-  const addresses = addressesOf(a).map((ip): EntryWant => {
-    const value = maps.addresses.value.encode({ endpoint: hostIndex ?? 0, incarnation: incarnationOf(a), state })
-    return { map: 'addresses', key: addressKeyOf(ip), value: value.toString('hex'), ...numberLater(a, hostIndex, 'value') }
-  })
-  return { ...nothing, entries: [...(isOurs ? [endpointOf(a, facts)] : []), ...addresses], hooks, filters }
+  return { ...nothing, entries: [...(isOurs ? [endpointOf(a, facts)] : []), ...addressEntries(a, hostIndex, state)], hooks, filters }
 }
 
-function numberLater(a: SharedEniAttachment, hostIndex: number | undefined, part: 'key' | 'value'): Pick<EntryWant, 'numberOf'> {
+/** Of each address of a pod: they lead to its host end. */
+export function addressEntries(a: Attachment, hostIndex: number | undefined, state: number): EntryWant[] {
+  const value = maps.addresses.value.encode({ endpoint: hostIndex ?? 0, incarnation: incarnationOf(a), state }).toString('hex')
+  return addressesOf(a).map(ip => ({ map: 'addresses', key: addressKeyOf(ip), value, ...numberLater(a, hostIndex, 'value') }))
+}
+
+function numberLater(a: Attachment, hostIndex: number | undefined, part: 'key' | 'value'): Pick<EntryWant, 'numberOf'> {
   return hostIndex === undefined ? { numberOf: { dev: a.hostIfName, in: part } } : {}
 }
 

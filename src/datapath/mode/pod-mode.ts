@@ -5,6 +5,12 @@ import type { KernelOp } from '#kernel/op.ts'
 import { isAppError } from '#lib/errors.ts'
 import type { Mac } from '#net/mac.ts'
 
+/** What pods need to know of the node's programs. */
+export interface PodPrograms {
+  readonly generation: string
+  readonly services: boolean
+}
+
 /** What a look at a pod found. */
 export interface Found {
   /** Its devices are there and belong together. */

@@ -5,7 +5,7 @@ import { type Desired, merge, nothing } from '#datapath/desired.ts'
 import { diff } from '#datapath/diff.ts'
 import { absentEni, type EniFacts, eniQuery, findEni } from '#datapath/eni.ts'
 import { endpointFacts, planEndpoint } from '#datapath/mode/ebpf.ts'
-import { type Found, gone, type PodMode, unknown, type Verdict, verdictOf } from '#datapath/mode/pod-mode.ts'
+import { type Found, gone, type PodMode, type PodPrograms, unknown, type Verdict, verdictOf } from '#datapath/mode/pod-mode.ts'
 import { plan } from '#datapath/mode/veth-route.ts'
 import { queriesFor, queryForWithdrawal, type Target } from '#datapath/observe.ts'
 import { newMacs, type Pair, recognisePair, withMtuOf } from '#datapath/veth.ts'
@@ -15,12 +15,6 @@ import type { KernelOp } from '#kernel/op.ts'
 import { type Kernel, KernelError } from '#kernel/port.ts'
 import type { NsState } from '#kernel/state.ts'
 import type { Mac } from '#net/mac.ts'
-
-/** What pods need to know of the node's programs. */
-export interface PodPrograms {
-  readonly generation: string
-  readonly services: boolean
-}
 
 /** Pods that share their ENIs: plan and look are those of `veth-route` and `ebpf`. Remembers where ENIs and host ends were, and looks again where they are not. */
 export class SharedPods implements PodMode<SharedEniAttachment> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Attachment, ExclusiveEniAttachment } from '#datapath/attachment.ts'
 import { type Desired, type EntryWant, nothing } from '#datapath/desired.ts'
-import { addressKeyOf, incarnationOf } from '#datapath/mode/ebpf.ts'
+import { addressEntries, addressKeyOf } from '#datapath/mode/ebpf.ts'
 import { addressesOf } from '#datapath/mode/veth-route.ts'
 import { nodeFilters } from '#datapath/v2/node-side.ts'
 import { ownAddresses } from '#datapath/v2/stale.ts'
@@ -28,7 +28,8 @@ export function planServed(a: ExclusiveEniAttachment, generation: string, isMade
   const hostEnd = isMade ? host.links.find(l => l.name === a.hostIfName) : undefined
   const isTaken = host.hooks.some(h => h.foreign && h.ifIndex === hostEnd?.index)
   const isJoined = a.hostPeer && !isTaken
-  const addresses = addressesOf(a).map(ip => addressOf(a, addressKeyOf(ip), hostEnd?.index, isTaken))
+  // One whose host end is taken says so: it cannot answer clients of the node.
+  const addresses = addressEntries(a, hostEnd?.index, isTaken ? addressState.stack : addressState.exclusive)
   return {
     ...nothing,
     entries: [...(a.hostPeer ? addresses : []), ...namespaceIn(pod)],
@@ -40,14 +41,6 @@ export function planServed(a: ExclusiveEniAttachment, generation: string, isMade
 interface Seen {
   readonly host: NsState
   readonly pod: NsState
-}
-
-/** One whose host end is taken says so: it cannot answer clients of the node. */
-function addressOf(a: ExclusiveEniAttachment, key: string, hostIndex: number | undefined, isTaken: boolean): EntryWant {
-  const state = isTaken ? addressState.stack : addressState.exclusive
-  const value = maps.addresses.value.encode({ endpoint: hostIndex ?? 0, incarnation: incarnationOf(a), state })
-  const later = hostIndex === undefined ? ({ numberOf: { dev: a.hostIfName, in: 'value' } } as const) : {}
-  return { map: 'addresses', key, value: value.toString('hex'), ...later }
 }
 
 function namespaceIn({ cookie }: NsState): EntryWant[] {
